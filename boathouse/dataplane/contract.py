@@ -1,0 +1,199 @@
+"""What a driver of nodes must do, whichever machine they run on.
+
+The launch (`compute`) decides which nodes should exist; a driver makes that true and reports what is really there. A driver owns
+*existence only*: everything inside a node goes through the node's own daemon, over the tunnel (`Link`). It knows no cluster
+states, no API, no database. One contract suite (`tests/contract`) runs against every driver.
+
+Verbs are idempotent, keyed by names derived from ids, and never wait: work that takes long goes on in the background of the
+driver, which answers "not yet" and calls the `hint` it was given when there is news.
+"""
+
+import enum
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a node may use. `cpus` in cores, `memory_bytes` and `pids` as the engine enforces them."""
+
+    cpus: float
+    memory_bytes: int
+    pids: int = 4096
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """The wish for one node.
+
+    `image` is what `Images.pull` returned (a local, immutable reference) or None while it is not known yet: then only the
+    daemon's half is made, so that the tunnel comes up while the image is pulled. `layers` are the directories of the runtime,
+    uppermost first, mounted read-only at `/databricks/runtime`. `directory` is the node's own directory on this machine
+    (0700, mounted whole into the daemon's container at `/node`); it exists, with the token, before `ensure` is called.
+    """
+
+    node_id: str
+    cluster_id: str
+    index: int
+    directory: Path
+    limits: Limits
+    image: str | None = None
+    layers: tuple[Path, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Presence(enum.StrEnum):
+    """What a driver sees of one container. GONE: it existed and is no more, or never was."""
+
+    GONE = "gone"
+    STARTING = "starting"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True)
+class SeenNode:
+    """What really runs for one node. `address` is its IPv4 address once the daemon's container has one."""
+
+    node_id: str
+    daemon: Presence
+    container: Presence
+    address: str | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    detail: str = ""
+
+
+class NodeFailure(Exception):
+    """A node cannot be made as asked, and trying the same again will not help.
+
+    `code` is a termination code of the API, `message` what a user reads, `evidence` the engine's own words (bounded).
+    """
+
+    def __init__(self, code: str, message: str, evidence: str = "") -> None:
+        super().__init__(message)
+        self.code, self.message, self.evidence = code, message, evidence
+
+
+class DriverUnavailable(Exception):
+    """The machine behind the driver does not answer now (engine restarting): try again later, nothing is known to have changed."""
+
+
+class Driver(Protocol):
+    """Existence of nodes. `name` is shown in the timeline (`engine`, `simulated`, ...)."""
+
+    name: str
+
+    def ensure(self, node: NodeSpec) -> SeenNode:
+        """Make `node` exist and run, as far as that goes without waiting, and say what is there now.
+
+        Twice: the second call finds what the first made. Late (after a crash in between): missing halves are added, nothing is
+        made twice. With `image` None only the daemon's half is made. A half that has *exited* is not restarted: it is reported.
+        Raises NodeFailure when the wish itself is impossible, DriverUnavailable when the engine does not answer.
+        """
+        ...
+
+    def inspect(self, cluster_id: str) -> Sequence[SeenNode]:
+        """All nodes of a cluster of which anything exists; empty for a cluster that never was. Never raises for unknown ids."""
+        ...
+
+    def delete(self, cluster_id: str, node_id: str) -> bool:
+        """Remove all that exists of a node; True when nothing is left. Gone already: True. Call again while False."""
+        ...
+
+    def release(self, cluster_id: str) -> bool:
+        """Remove what belongs to the whole cluster (its network); True when nothing is left. Only after its nodes are gone."""
+        ...
+
+    def sweep(self, known: Callable[[], frozenset[str]]) -> Sequence[str]:
+        """Remove containers, networks, volumes, mounts of this instance whose cluster is not in `known()`, and name them.
+
+        `known` is called *after* the listing, so that a cluster born in between is not taken for an orphan.
+        """
+        ...
+
+    def capacity(self) -> Limits:
+        """What the whole machine has to give to nodes."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; nodes stay."""
+        ...
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Basic credentials for a registry. Its repr never shows the password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+class PullState(enum.StrEnum):
+    PULLING = "pulling"
+    PRESENT = "present"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Where a pull stands. `image` is the local immutable reference once PRESENT; `error` the engine's own words when FAILED
+    (bounded, without credentials); byte counts where the engine tells them; `cached`: nothing had to be fetched."""
+
+    state: PullState
+    image: str = ""
+    error: str = ""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    cached: bool = False
+
+
+class Images(Protocol):
+    """The images a driver holds on its machine. A driver of containers implements it; the simulated one does too."""
+
+    def pull(self, pinned: str, credentials: Credentials | None, plain_http: bool = False) -> Pull:
+        """Have `host/repository@sha256:...` on the machine. Starts the work in the background at the first call, tells its
+        progress at the next ones; a FAILED answer is given once, the call after it starts anew."""
+        ...
+
+    def local(self, reference: str) -> str | None:
+        """The local immutable reference of an image that set-up loaded (`localhost/boathouse/...`), or None."""
+        ...
+
+    def view(self, image: str) -> Any:
+        """An `images.check.ImageView` over a created, never started container of `image`; a context manager."""
+        ...
+
+
+class Link(Protocol):
+    """The tunnel to the nodes' daemons, as the launch and the commands use it (`relay.Relay` has this shape)."""
+
+    def listen(self, node_id: str) -> None:
+        """Be ready for the node's daemon to dial in. Idempotent."""
+        ...
+
+    def forget(self, node_id: str) -> None:
+        """Stop listening for a node that is no more. Idempotent."""
+        ...
+
+    def connected(self, node_id: str) -> bool:
+        ...
+
+    def call(self, node_id: str, method: str, params: Mapping[str, Any] | None = None, timeout: float = 10.0) -> Any:
+        """Ask the daemon. Raises NodeGone when the tunnel is down, NodeError when the daemon refuses."""
+        ...
+
+    def open(self, node_id: str, target: str, timeout: float = 10.0) -> socket.socket:
+        """A byte stream to `tcp:127.0.0.1:<port>` or `channel:<name>` inside the node."""
+        ...
+
+
+class NodeGone(Exception):
+    """The node's tunnel is down: its daemon has not dialled in, or has died."""
+
+
+class NodeError(Exception):
+    """The daemon answered, and refused; the message says why."""
