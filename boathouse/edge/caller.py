@@ -1,0 +1,27 @@
+"""Who is calling, as far as the edge needs to know. Filled in by the authenticator that `server.py` hands in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Caller:
+    """An authenticated principal. `name` is the user name or the application id; `groups` are the names of all groups it is in,
+    direct or not; `admin` means workspace admin, `account_admin` admin of the account."""
+
+    principal_id: int
+    name: str
+    kind: str
+    workspace_id: int
+    admin: bool = False
+    account_admin: bool = False
+    groups: frozenset[str] = frozenset()
+    token_id: str | None = None
+
+
+class Authenticator(Protocol):
+    def __call__(self, headers: Mapping[str, str], host: str) -> Caller:
+        """The caller behind a request, from its lower-cased headers and host. Raises ApiError (401, 403, 404 for an unknown
+        workspace)."""
+        ...

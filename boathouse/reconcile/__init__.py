@@ -1,0 +1,10 @@
+"""Level-triggered reconciliation: a lease table, workers, and three outcomes. Knows no domain words.
+
+A wake-up carries no data: a reconciler looks at the wish and at what is really there, every time.
+"""
+
+from boathouse.reconcile.leases import wake
+from boathouse.reconcile.outcome import SETTLED, Outcome, again
+from boathouse.reconcile.workers import Reconcile, Workers, settle
+
+__all__ = ["SETTLED", "Outcome", "Reconcile", "Workers", "again", "settle", "wake"]

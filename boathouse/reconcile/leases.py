@@ -1,0 +1,111 @@
+"""The lease table: the only queue.
+
+A row a thing that somebody wants looked at. `wake` makes it due; `claim` takes a lease; `settle_row` gives it back, guarded by
+the lease's token, and keeps it due when somebody woke it meanwhile (`woken` is a counter: no wake-up is lost). A lease guards
+the row, not the outside world: that is why every driver verb is idempotent. Times are epoch milliseconds of the store's clock.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, and_, delete, insert, select, update
+
+from boathouse.reconcile.outcome import Outcome
+from boathouse.store import Store, Tx, metadata
+
+due = Table(
+    "due",
+    metadata,
+    Column("kind", String(40), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("due_at", BigInteger, nullable=False),
+    Column("woken", Integer, nullable=False, default=0),
+    Column("lease", String(32), nullable=True),
+    Column("lease_until", BigInteger, nullable=False, default=0),
+    Index("due_by_time", "due_at"),
+)
+
+LEASE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Claim:
+    kind: str
+    key: str
+    token: str
+    woken: int
+
+
+def wake(tx: Tx, kind: str, key: str) -> None:
+    """Have the reconciler of `kind` look at `key` soon. Idempotent; part of the caller's transaction."""
+    now = tx.store.clock()
+    changed = tx.execute(
+        update(due).where(and_(due.c.kind == kind, due.c.key == key)).values(due_at=now, woken=due.c.woken + 1)
+    ).rowcount
+    if not changed:
+        tx.execute(insert(due).values(kind=kind, key=key, due_at=now, woken=1, lease=None, lease_until=0))
+    tx.after_commit(tx.store.notify)
+
+
+def claim(store: Store, kinds: list[str], limit: int, lease_ms: int = LEASE_MS) -> list[Claim]:
+    """Take up to `limit` due rows for ourselves, oldest first."""
+    with store.read() as connection:
+        now = store.clock()
+        ready = and_(due.c.kind.in_(kinds), due.c.due_at <= now, due.c.lease_until <= now)
+        if connection.execute(select(due.c.key).where(ready).limit(1)).first() is None:
+            return []
+    with store.transaction() as tx:
+        now = store.clock()
+        ready = and_(due.c.kind.in_(kinds), due.c.due_at <= now, due.c.lease_until <= now)
+        rows = tx.execute(select(due.c.kind, due.c.key).where(ready).order_by(due.c.due_at).limit(limit)).all()
+        claims = []
+        for kind, key in rows:
+            token = secrets.token_hex(16)
+            # The condition is repeated: on PostgreSQL it is checked again on the locked row.
+            taken = tx.execute(
+                update(due)
+                .where(and_(due.c.kind == kind, due.c.key == key, due.c.lease_until <= now))
+                .values(lease=token, lease_until=now + lease_ms)
+                .returning(due.c.woken)
+            ).first()
+            if taken is not None:
+                claims.append(Claim(kind, key, token, taken.woken))
+        return claims
+
+
+def extend(store: Store, held: Claim, lease_ms: int = LEASE_MS) -> bool:
+    """Keep a lease whose work takes longer; False when it was lost."""
+    with store.transaction() as tx:
+        return bool(
+            tx.execute(
+                update(due)
+                .where(and_(due.c.kind == held.kind, due.c.key == held.key, due.c.lease == held.token))
+                .values(lease_until=store.clock() + lease_ms)
+            ).rowcount
+        )
+
+
+def settle_row(store: Store, held: Claim, outcome: Outcome) -> bool:
+    """Give a lease back with what it came to; False when the lease was lost meanwhile (then nothing is written)."""
+    with store.transaction() as tx:
+        now = store.clock()
+        mine = and_(due.c.kind == held.kind, due.c.key == held.key, due.c.lease == held.token)
+        row = tx.execute(select(due.c.woken).where(mine)).first()
+        if row is None:
+            return False
+        if row.woken != held.woken:
+            tx.execute(update(due).where(mine).values(due_at=now, lease=None, lease_until=0))
+        elif outcome.again_in is None:
+            tx.execute(delete(due).where(mine))
+        else:
+            tx.execute(update(due).where(mine).values(due_at=now + round(outcome.again_in * 1000), lease=None, lease_until=0))
+        return True
+
+
+def next_due(store: Store, kinds: list[str]) -> int | None:
+    """When the earliest row will be ready (due and free of a lease), or None when all sleep."""
+    with store.read() as connection:
+        rows = connection.execute(
+            select(due.c.due_at, due.c.lease_until).where(due.c.kind.in_(kinds)).order_by(due.c.due_at).limit(64)
+        ).all()
+    return min((max(row.due_at, row.lease_until) for row in rows), default=None)

@@ -1,0 +1,124 @@
+"""Threads that claim due rows and run their reconcilers, one key at a time for a key, many keys side by side.
+
+`poke` says "there may be work" without asking the database in a loop; without pokes (another process woke a row) a worker
+looks again after `idle_seconds`. A reconciler that raises is tried again with a growing pause; its error is logged, never lost.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from boathouse.reconcile import leases
+from boathouse.reconcile.outcome import Outcome, again
+from boathouse.store import Store
+
+log = logging.getLogger("boathouse.reconcile")
+
+#: Looks at one key and brings the world a step closer to the wish.
+Reconcile = Callable[[str], Outcome]
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+
+class Workers:
+    """One dispatcher thread that claims, and a thread a claimed key (at most `threads`)."""
+
+    def __init__(
+        self, store: Store, reconcilers: Mapping[str, Reconcile], threads: int = 16, idle_seconds: float = 2.0
+    ) -> None:
+        self._store = store
+        self._reconcilers = dict(reconcilers)
+        self._threads = threads
+        self._idle = idle_seconds
+        self._poked = threading.Event()
+        self._stopping = False
+        self._free = threading.Semaphore(threads)
+        self._busy: set[threading.Thread] = set()
+        self._lock = threading.Lock()
+        self._failures: dict[tuple[str, str], int] = {}
+        store.on_wake(self.poke)
+        self._dispatcher = threading.Thread(target=self._dispatch, name="reconcile", daemon=True)
+
+    def start(self) -> None:
+        self._dispatcher.start()
+
+    def poke(self) -> None:
+        """There may be work now."""
+        self._poked.set()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Stop claiming and wait for the rounds under way; their leases run out by themselves if they take longer."""
+        self._stopping = True
+        self._poked.set()
+        if self._dispatcher.is_alive():
+            self._dispatcher.join(timeout)
+        deadline = time.monotonic() + timeout
+        for thread in list(self._busy):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _dispatch(self) -> None:
+        kinds = list(self._reconcilers)
+        while not self._stopping:
+            self._poked.clear()
+            try:
+                claims = leases.claim(self._store, kinds, limit=8)
+                wait = 0.0 if claims else self._wait_for(kinds)
+            except Exception:
+                log.exception("cannot claim work; trying again")
+                claims, wait = [], 1.0
+            for held in claims:
+                self._free.acquire()
+                thread = threading.Thread(target=self._run, args=(held,), name=f"reconcile-{held.key}", daemon=True)
+                with self._lock:
+                    self._busy.add(thread)
+                thread.start()
+            if not claims:
+                self._poked.wait(wait)
+
+    def _wait_for(self, kinds: list[str]) -> float:
+        earliest = leases.next_due(self._store, kinds)
+        if earliest is None:
+            return self._idle
+        return min(self._idle, max(0.0, (earliest - self._store.clock()) / 1000))
+
+    def _run(self, held: leases.Claim) -> None:
+        try:
+            leases.settle_row(self._store, held, self._round(held))
+        except Exception:
+            log.exception("cannot settle %s %s; its lease runs out by itself", held.kind, held.key)
+        finally:
+            self._free.release()
+            with self._lock:
+                self._busy.discard(threading.current_thread())
+            self._poked.set()
+
+    def _round(self, held: leases.Claim) -> Outcome:
+        try:
+            outcome = self._reconcilers[held.kind](held.key)
+        except Exception:
+            failures = self._failures[held.kind, held.key] = self._failures.get((held.kind, held.key), 0) + 1
+            log.exception("reconciling %s %s failed (%d times in a row)", held.kind, held.key, failures)
+            return again(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)))
+        self._failures.pop((held.kind, held.key), None)
+        return outcome
+
+
+def settle(
+    store: Store, reconcilers: Mapping[str, Reconcile], advance: Callable[[int], None], rounds: int = 1000
+) -> int:
+    """Run all due work to rest on a fake clock, in this thread, for tests and tools. `advance` moves the clock by milliseconds.
+
+    Returns the rounds it took; raises RuntimeError when `rounds` do not bring rest. Errors of reconcilers are raised.
+    """
+    for done in range(rounds):
+        claims = leases.claim(store, list(reconcilers), limit=1)
+        if not claims:
+            earliest = leases.next_due(store, list(reconcilers))
+            if earliest is None:
+                return done
+            advance(max(1, earliest - store.clock()))
+            continue
+        (held,) = claims
+        leases.settle_row(store, held, reconcilers[held.kind](held.key))
+    raise RuntimeError(f"work did not come to rest in {rounds} rounds")

@@ -1,0 +1,117 @@
+"""Engine, transactions and time.
+
+SQLite (WAL, synchronous=FULL: an acknowledged write survives a power cut) or PostgreSQL. Writers of one process take turns on
+a lock and begin IMMEDIATE, so a transaction never fails half way for want of the write lock; readers never wait for them.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.sql import Executable
+
+metadata = MetaData()
+
+
+def now_ms() -> int:
+    """Wall-clock time in epoch milliseconds, the unit of every timestamp in the store and in the older APIs."""
+    return time.time_ns() // 1_000_000
+
+
+class Reader(Protocol):
+    """What a query needs: a plain connection or a transaction."""
+
+    def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[Any]: ...
+
+
+class Tx:
+    """One transaction. Effects outside the database wait in `after_commit` until it is durable."""
+
+    def __init__(self, store: "Store", connection: Connection) -> None:
+        self.store = store
+        self._connection = connection
+        self._after: list[Callable[[], None]] = []
+
+    def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[Any]:
+        return self._connection.execute(statement, parameters)
+
+    def after_commit(self, effect: Callable[[], None]) -> None:
+        """Run `effect` once the transaction is durable; never when it rolls back. For hints only: a crash may lose it."""
+        self._after.append(effect)
+
+    def _committed(self) -> None:
+        for effect in self._after:
+            effect()
+
+
+class Store:
+    """A database. `clock` gives epoch milliseconds; tests hand in a fake one."""
+
+    def __init__(self, url: str, clock: Callable[[], int] = now_ms) -> None:
+        self.clock = clock
+        self.url = url
+        self._listeners: list[Callable[[], None]] = []
+        self._sqlite = url.startswith("sqlite")
+        self._write_lock = threading.RLock()
+        if self._sqlite:
+            self.engine: Engine = create_engine(
+                url, pool_size=16, max_overflow=48, connect_args={"check_same_thread": False, "timeout": 30}
+            )
+            event.listen(self.engine, "connect", _set_up_sqlite)
+        else:
+            self.engine = create_engine(url, pool_size=16, max_overflow=48, pool_pre_ping=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A snapshot to read from. Short: no calls to the outside world inside."""
+        with self.engine.connect() as connection:
+            if self._sqlite:
+                connection.exec_driver_sql("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """A write: all of it or nothing. No calls to the outside world inside; those go to `after_commit` or to a reconciler."""
+        if not self._sqlite:
+            with self.engine.begin() as connection:
+                tx = Tx(self, connection)
+                yield tx
+            tx._committed()
+            return
+        with self._write_lock, self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            tx = Tx(self, connection)
+            try:
+                yield tx
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+        tx._committed()
+
+    def on_wake(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called whenever a transaction that woke somebody became durable (see `reconcile.wake`)."""
+        self._listeners.append(listener)
+
+    def notify(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    # SQLAlchemy must not begin transactions by itself: `read` and `transaction` say which kind they want.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000", "cache_size=-8000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
