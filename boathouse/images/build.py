@@ -1,0 +1,170 @@
+"""Builds the platform's own images, once for each content, and loads them into an engine.
+
+Under `<cache>/images/` each recipe with packages has a directory `<name>-<key>` with `rootfs.tar` (complete), `layer.tar`
+(what it adds to its parent) and `layer.json`. Files of ours and removals are a small layer on top, composed when asked for:
+a changed daemon is a new image within milliseconds. Two processes that want the same build share it (file lock).
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+
+from boathouse.images import archive, layers, recipe, rootfs
+from boathouse.images.recipe import Recipe
+from boathouse.images.rootfs import BuildError, Progress
+
+REPOSITORY = "localhost/boathouse"
+
+
+def silent(_line: str) -> None:
+    """A progress that nobody watches."""
+
+
+def default_cache() -> Path:
+    """The machine's shared cache: $BOATHOUSE_CACHE, else /var/lib/boathouse for root, else ~/.cache/boathouse."""
+    if configured := os.environ.get("BOATHOUSE_CACHE"):
+        return Path(configured)
+    return Path("/var/lib/boathouse") if os.geteuid() == 0 else Path.home() / ".cache" / "boathouse"
+
+
+@dataclass(frozen=True)
+class BuiltRootfs:
+    """A recipe's root file system in the cache."""
+
+    directory: Path
+    digest: str
+    size: int
+    seconds: float
+
+    @property
+    def rootfs(self) -> Path:
+        return self.directory / "rootfs.tar"
+
+    @property
+    def layer(self) -> archive.Layer:
+        return archive.Layer(self.digest, self.size, self.directory / "layer.tar")
+
+
+def reference(name: str) -> str:
+    """The reference under which `load` puts a recipe's image: its tag is the content key."""
+    return f"{REPOSITORY}/{name}:{recipe.key(recipe.lineage(name))}"
+
+
+def cached(name: str, cache: Path) -> bool:
+    """Whether `image` would run no build."""
+    chain = recipe.lineage(name)
+    return all((_directory(chain[: n + 1], cache) / "layer.json").is_file() for n, step in enumerate(chain) if step.has_rootfs)
+
+
+def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "") -> archive.Image:
+    """The loadable image of a recipe; root file systems that are not in the cache are built first (half a minute each)."""
+    chain = recipe.lineage(name)
+    stack: list[archive.Layer] = []
+    env: dict[str, str] = {}
+    parent: BuiltRootfs | None = None
+    for position, step in enumerate(chain):
+        if step.has_rootfs:
+            if len(stack) > sum(1 for before in chain[:position] if before.has_rootfs):
+                raise recipe.RecipeError(f"recipe {step.name}: packages cannot be added on top of copied or removed files")
+            parent = _rootfs(chain[: position + 1], parent, cache, progress, mirror)
+            stack.append(parent.layer)
+        if step.copy or step.remove:
+            stack.append(archive.Layer.of_bytes(layers.small_layer(recipe.files_of(step), step.remove)))
+        env |= step.env
+    top = chain[-1]
+    labels = {"io.boathouse.recipe": top.name, "io.boathouse.recipe.key": recipe.key(chain)}
+    names = (reference(name), f"{REPOSITORY}/{name}:latest")
+    return archive.compose(tuple(stack), env, top.command, labels, names)
+
+
+def load(client: docker.DockerClient, name: str, cache: Path | None = None, progress: Progress = silent, mirror: str = "") -> str:
+    """Have a recipe's image in the engine, building what is missing; returns its reference (`localhost/boathouse/<name>:<key>`).
+
+    Idempotent: an image that the engine has under the right identifier costs one request.
+    """
+    wanted = image(name, cache or default_cache(), progress, mirror)
+    if _present(client, wanted):
+        return wanted.references[0]
+    progress(f"{name}: loading into the engine")
+    # The library's load_image sends the stream chunked; what it yields names the images or an error.
+    for event in client.api.load_image(archive.stream(wanted)) or ():
+        if isinstance(event, dict) and event.get("error"):
+            raise BuildError(f"the engine refused image {name}", str(event["error"])[:2000])
+    if not _present(client, wanted):
+        raise BuildError(f"the engine took image {name} but does not show it as {wanted.references[0]}")
+    return wanted.references[0]
+
+
+def _present(client: docker.DockerClient, wanted: archive.Image) -> bool:
+    try:
+        found: dict[str, Any] = client.api.inspect_image(wanted.references[0])
+    except docker.errors.ImageNotFound:
+        return False
+    return _bare(found["Id"]) == _bare(wanted.identifier)
+
+
+def _bare(identifier: str) -> str:
+    return identifier.removeprefix("sha256:")
+
+
+def _directory(chain: list[Recipe], cache: Path) -> Path:
+    return cache / "images" / f"{chain[-1].name}-{recipe.key(chain)}"
+
+
+def _rootfs(chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progress: Progress, mirror: str) -> BuiltRootfs:
+    directory = _directory(chain, cache)
+    if (built := _read(directory)) is not None:
+        return built
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(directory.with_suffix(".lock")):
+        if (built := _read(directory)) is not None:
+            return built
+        started = time.monotonic()
+        work = directory.with_suffix(".building")
+        shutil.rmtree(work, ignore_errors=True)  # left by a build that was killed; the lock says nobody uses it
+        work.mkdir()
+        try:
+            rootfs.build(chain[-1], parent.rootfs if parent else None, work / "rootfs.tar", progress, mirror)
+            if parent is None:
+                os.link(work / "rootfs.tar", work / "layer.tar")
+            else:
+                progress(f"{chain[-1].name}: separating what it adds to {chain[-2].name}")
+                layers.difference(parent.rootfs, work / "rootfs.tar", work / "layer.tar")
+            shutil.rmtree(work / "wheels", ignore_errors=True)
+            document = {"digest": layers.digest_of(work / "layer.tar"), "size": (work / "layer.tar").stat().st_size,
+                        "seconds": round(time.monotonic() - started, 1)}
+            (work / "layer.json").write_text(json.dumps(document))
+            shutil.rmtree(directory, ignore_errors=True)
+            work.rename(directory)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        progress(f"{chain[-1].name}: built in {document['seconds']} s")
+    found = _read(directory)
+    if found is None:
+        raise BuildError(f"{directory} vanished while it was built")
+    return found
+
+
+def _read(directory: Path) -> BuiltRootfs | None:
+    try:
+        document = json.loads((directory / "layer.json").read_text())
+    except FileNotFoundError:
+        return None
+    return BuiltRootfs(directory, document["digest"], document["size"], document["seconds"])
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
