@@ -1,0 +1,92 @@
+"""The tables of clusters: the wish and what is known of it, their nodes, Databricks' events, and our timeline.
+
+`clusters.py` (the API) writes wishes; `reconciler.py` alone writes what came of them. JSON columns hold documents that only travel
+whole; secret values in `spec` are sealed by `workspace.secrets` before they get here.
+"""
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+
+from boathouse.store import metadata
+
+clusters = Table(
+    "clusters",
+    metadata,
+    Column("cluster_id", String(64), primary_key=True),
+    Column("workspace_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False, default=""),
+    Column("creator_id", BigInteger, nullable=False),
+    Column("creator", String(320), nullable=False),
+    # Whose rights resolve secrets: the creator, or whoever edited last.
+    Column("editor", String(320), nullable=False),
+    Column("source", String(32), nullable=False, default="API"),
+    Column("created_at", BigInteger, nullable=False),
+    # The accepted request, whole, as it was sent (answers are computed from it), secret values sealed.
+    Column("spec", JSON, nullable=False),
+    # The wish: `running`, `terminated` or `deleted` (permanently); and which launch the wish asks for: start and restart add one.
+    Column("wish", String(16), nullable=False),
+    Column("wished_launch", Integer, nullable=False),
+    # Why the wish is to end: {code, type, parameters} and the user, filled with wish=terminated.
+    Column("wish_reason", JSON, nullable=True),
+    # What is: a state of api.md A.1, the launch it belongs to, and its message.
+    Column("state", String(16), nullable=False),
+    Column("state_message", Text, nullable=False, default=""),
+    Column("launch", Integer, nullable=False, default=0),
+    Column("start_time", BigInteger, nullable=False),
+    Column("terminated_time", BigInteger, nullable=True),
+    Column("last_restarted_time", BigInteger, nullable=True),
+    Column("last_state_loss_time", BigInteger, nullable=True),
+    Column("last_activity_time", BigInteger, nullable=True),
+    Column("termination_reason", JSON, nullable=True),
+    Column("pinned_at", BigInteger, nullable=True),
+    Column("idempotency_token", String(64), nullable=True),
+    # Set by the launch: {spark_context_id, driver, executors, image: {reference, digest, python, ...}, release, limits, spark: {ports}}
+    Column("facts", JSON, nullable=False, default=dict),
+    # Compare-and-set: every write of the row adds one.
+    Column("version", Integer, nullable=False, default=0),
+    Index("clusters_by_workspace", "workspace_id", "state", "start_time"),
+    Index("clusters_by_token", "workspace_id", "idempotency_token", unique=True),
+)
+
+#: One row a node of the current launch. `token_hash`: HMAC of the tunnel token of this incarnation.
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("node_id", String(80), primary_key=True),
+    Column("cluster_id", String(64), nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("incarnation", Integer, nullable=False),
+    Column("launch", Integer, nullable=False),
+    Column("token_hash", String(64), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    # Asked to go: it is deleted, and a successor with the next incarnation is made when the wish still wants the number.
+    Column("leaving", Boolean, nullable=False, default=False),
+    # What the launch has done with it, never where it could be asked: executor id, address, spark node document.
+    Column("facts", JSON, nullable=False, default=dict),
+)
+
+events = Table(
+    "cluster_events",
+    metadata,
+    Column("id", Integer().with_variant(BigInteger, "postgresql"), primary_key=True, autoincrement=True),
+    Column("cluster_id", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("type", String(48), nullable=False),
+    Column("details", JSON, nullable=False, default=dict),
+    Index("cluster_events_by_time", "cluster_id", "at"),
+)
+
+#: Ours: a step of a launch, on a node or on the whole cluster. `ended` is null while it runs; `outcome`: ok, failed, skipped, info.
+timeline = Table(
+    "cluster_timeline",
+    metadata,
+    Column("id", Integer().with_variant(BigInteger, "postgresql"), primary_key=True, autoincrement=True),
+    Column("cluster_id", String(64), nullable=False),
+    Column("launch", Integer, nullable=False),
+    Column("step", String(48), nullable=False),
+    Column("node", String(80), nullable=False, default=""),
+    Column("started", BigInteger, nullable=False),
+    Column("ended", BigInteger, nullable=True),
+    Column("outcome", String(16), nullable=False, default="ok"),
+    Column("details", JSON, nullable=False, default=dict),
+    Index("cluster_timeline_by_launch", "cluster_id", "launch"),
+)
