@@ -1,0 +1,33 @@
+# The verbs of this project. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fast bench soak docs clean
+
+help:  ## list these verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup:  ## install what is missing; build images and runtime releases (kept in the machine's cache)
+	@scripts/setup
+
+demo: setup  ## the main job: your own image becomes a Spark cluster behind the Databricks API
+	@.venv/bin/python demo/run.py
+
+test: setup  ## all tests, static checks included
+	@scripts/test
+
+fast:  ## the tests that need neither engine nor Spark, in seconds
+	@.venv/bin/python -m pytest -q -m 'not engine and not spark' -n 2
+
+check:  ## static checks: ruff, pyright, import layers
+	@scripts/check
+
+bench: setup  ## the benchmarks of docs/performance.md
+	@for b in bench/launch.py bench/api.py bench/startup.py; do .venv/bin/python $$b || exit 1; done
+
+soak: setup  ## long campaigns: crash tests with many seeds, create/delete cycles
+	@BOATHOUSE_SOAK=1 .venv/bin/python -m pytest -q tests -m 'not spark' -k 'crash or soak or machine'
+
+docs:  ## print docs/compatibility.md from the routing table
+	@.venv/bin/boathouse compatibility > docs/compatibility.md
+
+clean:  ## remove the virtual environment and build output (not the machine's cache)
+	@rm -rf .venv build dist

@@ -1,0 +1,58 @@
+"""The command line. Each command is a module with `arguments(parser)` and `run(options) -> int`; it is imported when it is called.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Every command takes `--output json`.
+"""
+
+import argparse
+import sys
+from importlib import import_module
+
+from boathouse.settings import SettingError
+
+#: command -> (module, one line of help)
+COMMANDS = {
+    "up": ("up", "run everything in one process, in the foreground"),
+    "down": ("down", "remove what a data directory launched"),
+    "doctor": ("doctor", "look for what would keep clusters from starting, with the fix for each"),
+    "why": ("why", "the launch of a cluster as a timeline, and why it failed"),
+    "explain": ("explain", "what a termination code means, and what to do"),
+    "image": ("image", "build and check container images"),
+    "release": ("release", "list, build and patch runtime releases"),
+    "settings": ("settings", "every setting, its value and where it comes from"),
+    "token": ("token", "the bootstrap admin's token"),
+    "setup": ("setup", "build images and releases that are missing (what `make setup` calls)"),
+    "compatibility": ("compatibility", "print docs/compatibility.md from the routing table"),
+}
+
+
+class Failed(Exception):
+    """A command was refused or failed; the message is all the user sees (exit code 1)."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the console script."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="boathouse", description="Bring a container image, get a governed Spark cluster, by the Databricks API."
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    named = argv[0] if argv else ""
+    for name, (module, help_line) in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=help_line, description=help_line)
+        sub.add_argument("--output", choices=("text", "json"), default="text", help="how to print the result")
+        if name == named:  # the others are not imported: a command starts in tens of milliseconds
+            import_module(f"boathouse.cli.{module}").arguments(sub)
+    options = parser.parse_args(argv)
+    try:
+        return import_module(f"boathouse.cli.{COMMANDS[options.command][0]}").run(options)
+    except (Failed, SettingError) as error:
+        print(f"boathouse: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

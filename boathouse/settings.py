@@ -1,0 +1,156 @@
+"""Every setting, where it comes from, and nothing else.
+
+A value is taken from the command line, else from `BOATHOUSE_<NAME>`, else from `boathouse.toml` (in the data directory or the
+current one), else from the default. Read by `server` and `cli` alone; other rooms are handed values.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+
+class SettingError(Exception):
+    """A setting cannot be used; the message names it, its value, its source and what is allowed."""
+
+
+def default_cache() -> Path:
+    """Where releases, base images and the embedded engine live, shared by all data directories of this user."""
+    if os.environ.get("BOATHOUSE_CACHE"):
+        return Path(os.environ["BOATHOUSE_CACHE"])
+    return Path("/var/lib/boathouse") if os.geteuid() == 0 else Path.home() / ".cache" / "boathouse"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting: its type (`str`, `int`, `bool`, `path`, `list`), what it means, and its allowed values if they are few."""
+
+    kind: str
+    help: str
+    allowed: tuple[str, ...] = ()
+
+
+#: name -> meaning. The order is the order of `boathouse settings`.
+FIELDS: dict[str, Field] = {
+    "data": Field("path", "the data directory: database, keys, node directories, logs"),
+    "cache": Field("path", "the machine's cache: runtime releases, base images, the embedded engine's storage"),
+    "host": Field("str", "the address to listen on"),
+    "port": Field("int", "the port to listen on; 0 picks a free one"),
+    "driver": Field("str", "what nodes are made of", ("engine", "simulated")),
+    "database_url": Field("str", "an SQLAlchemy URL; empty: SQLite in the data directory"),
+    "engine": Field("str", "a Docker-compatible engine's URL; empty: DOCKER_HOST, the usual sockets, an embedded Podman"),
+    "admin": Field("str", "user name of the first workspace admin (used once, when the data directory is made)"),
+    "cloud": Field("str", "whose node types and zones the first workspace has", ("aws", "azure", "gcp")),
+    "strict": Field("bool", "refuse every image that Databricks would refuse"),
+    "registry_private_hosts": Field("list", "registries that may be at private addresses, as host or host:port"),
+    "registry_plain_http_hosts": Field("list", "registries that may be asked without TLS, as host or host:port"),
+    "registry_ca_file": Field("str", "an extra certificate authority for registries (PEM)"),
+    "network_pool": Field("str", "the addresses that cluster networks are taken from"),
+    "log_level": Field("str", "how much is logged", ("debug", "info", "warning", "error")),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, typed. `sources` tells where each came from."""
+
+    data: Path
+    cache: Path
+    host: str
+    port: int
+    driver: str
+    database_url: str
+    engine: str
+    admin: str
+    cloud: str
+    strict: bool
+    registry_private_hosts: tuple[str, ...]
+    registry_plain_http_hosts: tuple[str, ...]
+    registry_ca_file: str
+    network_pool: str
+    log_level: str
+    sources: Mapping[str, str]
+
+    @property
+    def store_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data / 'boathouse.db'}"
+
+
+def _defaults() -> dict[str, Any]:
+    return {
+        "data": Path.home() / ".boathouse", "cache": default_cache(), "host": "127.0.0.1", "port": 8470, "driver": "engine",
+        "database_url": "", "engine": "", "admin": "admin@boathouse.local", "cloud": "aws", "strict": False,
+        "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_ca_file": "",
+        "network_pool": "10.213.0.0/16", "log_level": "info",
+    }  # fmt: skip
+
+
+def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in force. `flags` holds what was given on the command line (None: not given).
+
+    Raises SettingError for a value of the wrong type or an unknown name in the file.
+    """
+    environ = os.environ if environ is None else environ
+    values = _defaults()
+    sources = dict.fromkeys(values, "default")
+    given = {name: value for name, value in (flags or {}).items() if value is not None and name in FIELDS}
+    data = Path(given.get("data") or environ.get("BOATHOUSE_DATA") or values["data"])
+    for file in (data / "boathouse.toml", Path("boathouse.toml")):
+        if file.is_file():
+            for name, value in _read(file).items():
+                values[name], sources[name] = _typed(name, value, str(file)), str(file)
+            break
+    for name in FIELDS:
+        variable = f"BOATHOUSE_{name.upper()}"
+        if environ.get(variable):
+            values[name], sources[name] = _typed(name, environ[variable], variable), variable
+    for name, value in given.items():
+        values[name], sources[name] = _typed(name, value, f"--{name}"), f"--{name}"
+    values["data"], values["cache"] = values["data"].expanduser().absolute(), values["cache"].expanduser().absolute()
+    assert {f.name for f in fields(Settings)} == {*FIELDS, "sources"}
+    return Settings(**values, sources=sources)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"{file} is not valid TOML: {error}") from None
+    unknown = sorted(set(document) - set(FIELDS))
+    if unknown:
+        raise SettingError(f"{file}: unknown setting '{unknown[0]}'; `boathouse settings` lists them all")
+    return document
+
+
+def _typed(name: str, value: Any, source: str) -> Any:
+    field = FIELDS[name]
+    wrong = SettingError(f"{name}: '{value}' (from {source}) is not {_wanted(field)}")
+    if field.kind == "int":
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            raise wrong from None
+        if not 0 <= number <= 65535:
+            raise wrong
+        return number
+    if field.kind == "bool":
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() not in ("true", "false", "1", "0"):
+            raise wrong
+        return str(value).lower() in ("true", "1")
+    if field.kind == "list":
+        return tuple(value) if isinstance(value, list | tuple) else tuple(p.strip() for p in str(value).split(",") if p.strip())
+    if field.kind == "path":
+        return Path(value)
+    if field.allowed and value not in field.allowed:
+        raise wrong
+    return str(value)
+
+
+def _wanted(field: Field) -> str:
+    if field.allowed:
+        return "one of " + ", ".join(field.allowed)
+    return {"int": "a port number (0 to 65535)", "bool": "true or false"}.get(field.kind, "usable")
