@@ -33,11 +33,11 @@ class Tx:
 
     def __init__(self, store: "Store", connection: Connection) -> None:
         self.store = store
-        self._connection = connection
+        self.connection = connection
         self._after: list[Callable[[], None]] = []
 
     def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[Any]:
-        return self._connection.execute(statement, parameters)
+        return self.connection.execute(statement, parameters)
 
     def after_commit(self, effect: Callable[[], None]) -> None:
         """Run `effect` once the transaction is durable; never when it rolls back. For hints only: a crash may lose it."""

@@ -1,0 +1,183 @@
+"""`make demo`: the main job, as a user would do it, with the unmodified Databricks SDK.
+
+Builds an image with a package of its own, pushes it to a registry with a password, has Boathouse make a Spark cluster of it, runs
+Python, Spark and SQL there; then the same with a broken image. Leaves nothing running.
+"""
+
+import contextlib
+import json
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from registry import Registry
+
+ROOT = Path(__file__).resolve().parent.parent
+BOATHOUSE = ROOT / ".venv" / "bin" / "boathouse"
+
+IMPORT = "import riverstats; print(riverstats.__version__, riverstats.median_level())"
+
+#: Every task tells the container it ran in: its hostname and what the image's own package says there.
+SPARK_JOB = """
+import socket, riverstats
+def where(rows):
+    import socket, riverstats
+    yield (socket.gethostname(), riverstats.__version__, sum(1 for _ in rows))
+seen = sc.parallelize(range(4000), 8).mapPartitions(where).collect()
+hosts = sorted({host for host, _, _ in seen})
+total = sum(rows for _, _, rows in seen)
+print(len(hosts), total, ",".join(hosts), socket.gethostname())
+"""
+
+SQL = "SELECT upper(station) AS station, level FROM VALUES ('weir', 2.75), ('lock', 1.20) AS t(station, level) ORDER BY level"
+
+
+class Steps:
+    """Prints each step with the time it took."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        print(f"\n\033[1m{text}\033[0m", flush=True)
+        started = time.monotonic()
+        yield
+        print(f"  done in {time.monotonic() - started:.1f} s", flush=True)
+
+
+def boathouse(*arguments: str, show: bool = False, environ: dict[str, str] | None = None) -> str:
+    """Run a boathouse command; its output is shown, or returned."""
+    import os
+
+    done = subprocess.run(
+        [str(BOATHOUSE), *arguments], check=False, text=True, stdout=None if show else subprocess.PIPE,
+        env={**os.environ, **(environ or {})},
+    )  # fmt: skip
+    if done.returncode not in (0,):
+        raise SystemExit(f"boathouse {arguments[0]} failed with {done.returncode}: {done.stdout or ''}")
+    return done.stdout or ""
+
+
+@contextlib.contextmanager
+def server(data: Path, registry: Registry) -> Iterator[dict[str, str]]:
+    """`boathouse up` in the background; on leaving, its clusters are removed and it is stopped."""
+    ready = data / "ready.json"
+    log = open(data.parent / "boathouse.log", "wb")  # noqa: SIM115 - lives as long as the process
+    process = subprocess.Popen(
+        [
+            str(BOATHOUSE), "up", "--port", "0", "--data", str(data), "--ready-file", str(ready),
+            "--registry-private-hosts", registry.host, "--registry-plain-http-hosts", registry.host,
+        ],
+        stdout=log, stderr=log,
+    )  # fmt: skip
+    try:
+        while not ready.exists():
+            if process.poll() is not None:
+                raise SystemExit((data.parent / "boathouse.log").read_text())
+            time.sleep(0.02)
+        yield json.loads(ready.read_text())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        log.close()
+        boathouse("down", "--data", str(data))
+
+
+def main() -> int:
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.service import compute
+
+    steps = Steps()
+    scratch = Path(tempfile.mkdtemp(prefix="boathouse-demo-"))
+    try:
+        return run(steps, scratch, WorkspaceClient, compute)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def run(steps: Steps, scratch: Path, workspace_client: type, compute: object) -> int:
+    password = secrets.token_urlsafe(16)
+    with contextlib.ExitStack() as stack:
+        with steps.step("1. A registry with a password"):
+            registry = stack.enter_context(Registry(scratch / "registry", "reader", password))
+            print(f"  {registry.host}, user reader")
+        image, broken = f"{registry.host}/river/stats:1.0", f"{registry.host}/river/broken:1.0"
+        with steps.step("2. An image of your own: a package and a file that exist nowhere else (demo/image)"):
+            credentials = {"BOATHOUSE_REGISTRY_USERNAME": "reader", "BOATHOUSE_REGISTRY_PASSWORD": password}
+            boathouse("image", "build", str(ROOT / "demo" / "image"), "-t", image, "--push", show=True, environ=credentials)
+            boathouse("image", "build", str(ROOT / "demo" / "broken"), "-t", broken, "--push", show=True, environ=credentials)
+        with steps.step("3. boathouse up"):
+            ready = stack.enter_context(server(scratch / "data", registry))
+            w = workspace_client(host=ready["host"], token=ready["token"])
+            print(f"  {ready['host']}: I am {w.current_user.me().user_name}")
+        with steps.step("4. Container services on (enableDcs); the registry's password in a secret scope"):
+            w.workspace_conf.set_status({"enableDcs": "true"})
+            w.secrets.create_scope("registry")
+            w.secrets.put_secret("registry", "password", string_value=password)
+        launch(steps, w, compute, image)
+        explain(steps, w, compute, broken)
+    print(f"\nAll of it took {time.monotonic() - steps.began:.1f} s, and nothing is left running.")
+    print("Next: .venv/bin/boathouse up     then, from any shell, the SDK or CLI with the host and token it prints.")
+    return 0
+
+
+def auth(compute, image: str):
+    return compute.DockerImage(
+        url=image, basic_auth=compute.DockerBasicAuth(username="reader", password="{{secrets/registry/password}}")
+    )
+
+
+def launch(steps: Steps, w, compute, image: str) -> None:
+    with steps.step("5. clusters.create with that image and 2 workers"):
+        cluster = w.clusters.create(
+            cluster_name="river", spark_version="17.3.x-scala2.13", node_type_id="m5.large", num_workers=2,
+            autotermination_minutes=60, docker_image=auth(compute, image),
+        ).result()  # fmt: skip
+        print(f"  {cluster.cluster_id} is {cluster.state.value}")
+        boathouse("why", cluster.cluster_id, show=True, environ={"DATABRICKS_HOST": w.config.host, "DATABRICKS_TOKEN": w.config.token})
+    with steps.step("6. Python in the image, Spark on both workers, SQL"):
+        python = w.command_execution.create_and_wait(cluster_id=cluster.cluster_id, language=compute.Language.PYTHON)
+
+        def ask(language, context: str, text: str):
+            done = w.command_execution.execute_and_wait(
+                cluster_id=cluster.cluster_id, context_id=context, language=language, command=text
+            )
+            if done.results.result_type == compute.ResultType.ERROR:
+                raise SystemExit(f"{done.results.summary}\n{done.results.cause}")
+            return done.results.data
+
+        print("  import riverstats:", ask(compute.Language.PYTHON, python.id, IMPORT).strip())
+        workers, rows, hosts, driver = ask(compute.Language.PYTHON, python.id, SPARK_JOB).split()
+        print(f"  {rows} rows counted in {workers} containers: {hosts} (the driver is {driver})")
+        if workers != "2" or rows != "4000" or driver in hosts.split(","):
+            raise SystemExit("the job's tasks did not run in both workers' containers")
+        sql = w.command_execution.create_and_wait(cluster_id=cluster.cluster_id, language=compute.Language.SQL)
+        print("  SQL:", ask(compute.Language.SQL, sql.id, SQL))
+
+
+def explain(steps: Steps, w, compute, broken: str) -> None:
+    from databricks.sdk.errors import OperationFailed
+
+    with steps.step("7. The same with a broken image (it has no bash)"):
+        wait = w.clusters.create(
+            cluster_name="broken", spark_version="17.3.x-scala2.13", node_type_id="m5.large", num_workers=1,
+            docker_image=auth(compute, broken),
+        )  # fmt: skip
+        try:
+            wait.result()
+        except OperationFailed as refused:
+            print(f"  refused: {refused}")
+        else:
+            raise SystemExit("the broken image started, and should not have")
+        boathouse("why", wait.cluster_id, show=True, environ={"DATABRICKS_HOST": w.config.host, "DATABRICKS_TOKEN": w.config.token})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
