@@ -1,6 +1,7 @@
 """`python -m boathouse.images build NAME...`: build the platform's own images into the cache, as set-up does.
 
-With `--load URL` they are also loaded into the engine at that URL (`unix:///path.sock`). The real command line is `boathouse image`.
+With `--load URL` they are also loaded into the engine at that URL (`unix:///path.sock`). The real command line is
+`boathouse image`.
 """
 
 import argparse

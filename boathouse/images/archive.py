@@ -1,7 +1,8 @@
 """Loadable images: layers and a configuration as one stream in the format of `docker save`.
 
-Composing an image is arithmetic on digests: the identifier of an image is the hash of its configuration, which names its
-layers by theirs. So `build.py` knows an image's identifier before any engine has seen it, and loads it only where it is missing.
+Composing an image is arithmetic on digests: the identifier of an image is the hash of its configuration, which names
+its layers by theirs. So `build.py` knows an image's identifier before any engine has seen it, and loads it only where
+it is missing.
 """
 
 import hashlib
@@ -53,8 +54,13 @@ class Image:
         return f"sha256:{hashlib.sha256(self.configuration).hexdigest()}"
 
 
-def compose(layers: tuple[Layer, ...], env: dict[str, str], command: tuple[str, ...], labels: dict[str, str],
-            references: tuple[str, ...]) -> Image:
+def compose(
+    layers: tuple[Layer, ...],
+    env: dict[str, str],
+    command: tuple[str, ...],
+    labels: dict[str, str],
+    references: tuple[str, ...],
+) -> Image:
     """An amd64 Linux image of these layers."""
     path = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     document = {
@@ -76,7 +82,13 @@ def stream(image: Image) -> Iterator[bytes]:
     """The image in the format of `docker save`, block by block, without a file in between."""
     config_name = image.identifier.removeprefix("sha256:") + ".json"
     names = {layer.digest: layer.digest.removeprefix("sha256:") + ".tar" for layer in image.layers}
-    manifest = [{"Config": config_name, "RepoTags": list(image.references), "Layers": [names[layer.digest] for layer in image.layers]}]
+    manifest = [
+        {
+            "Config": config_name,
+            "RepoTags": list(image.references),
+            "Layers": [names[layer.digest] for layer in image.layers],
+        }
+    ]
     yield from _entry(config_name, Layer.of_bytes(image.configuration))
     yield from _entry("manifest.json", Layer.of_bytes(json.dumps(manifest).encode()))
     for layer in {layer.digest: layer for layer in image.layers}.values():

@@ -1,8 +1,9 @@
 """Builds the platform's own images, once for each content, and loads them into an engine.
 
-Under `<cache>/images/` each recipe with packages has a directory `<name>-<key>` with `rootfs.tar` (complete), `layer.tar`
-(what it adds to its parent) and `layer.json`. Files of ours and removals are a small layer on top, composed when asked for:
-a changed daemon is a new image within milliseconds. Two processes that want the same build share it (file lock).
+Under `<cache>/images/` each recipe with packages has a directory `<name>-<key>` with `rootfs.tar` (complete),
+`layer.tar` (what it adds to its parent) and `layer.json`. Files of ours and removals are a small layer on top,
+composed when asked for: a changed daemon is a new image within milliseconds. Two processes that want the same build
+share it (file lock).
 """
 
 import fcntl
@@ -63,7 +64,9 @@ def reference(name: str) -> str:
 def cached(name: str, cache: Path) -> bool:
     """Whether `image` would run no build."""
     chain = recipe.lineage(name)
-    return all((_directory(chain[: n + 1], cache) / "layer.json").is_file() for n, step in enumerate(chain) if step.has_rootfs)
+    return all(
+        (_directory(chain[: n + 1], cache) / "layer.json").is_file() for n, step in enumerate(chain) if step.has_rootfs
+    )
 
 
 def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "") -> archive.Image:
@@ -75,7 +78,9 @@ def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "")
     for position, step in enumerate(chain):
         if step.has_rootfs:
             if len(stack) > sum(1 for before in chain[:position] if before.has_rootfs):
-                raise recipe.RecipeError(f"recipe {step.name}: packages cannot be added on top of copied or removed files")
+                raise recipe.RecipeError(
+                    f"recipe {step.name}: packages cannot be added on top of copied or removed files"
+                )
             parent = _rootfs(chain[: position + 1], parent, cache, progress, mirror)
             stack.append(parent.layer)
         if step.copy or step.remove:
@@ -87,8 +92,11 @@ def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "")
     return archive.compose(tuple(stack), env, top.command, labels, names)
 
 
-def load(client: docker.DockerClient, name: str, cache: Path | None = None, progress: Progress = silent, mirror: str = "") -> str:
-    """Have a recipe's image in the engine, building what is missing; returns its reference (`localhost/boathouse/<name>:<key>`).
+def load(
+    client: docker.DockerClient, name: str, cache: Path | None = None, progress: Progress = silent, mirror: str = ""
+) -> str:
+    """Have a recipe's image in the engine, building what is missing; returns its reference
+    (`localhost/boathouse/<name>:<key>`).
 
     Idempotent: an image that the engine has under the right identifier costs one request.
     """
@@ -121,7 +129,9 @@ def _directory(chain: list[Recipe], cache: Path) -> Path:
     return cache / "images" / f"{chain[-1].name}-{recipe.key(chain)}"
 
 
-def _rootfs(chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progress: Progress, mirror: str) -> BuiltRootfs:
+def _rootfs(
+    chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progress: Progress, mirror: str
+) -> BuiltRootfs:
     directory = _directory(chain, cache)
     if (built := _read(directory)) is not None:
         return built
@@ -141,8 +151,11 @@ def _rootfs(chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progre
                 progress(f"{chain[-1].name}: separating what it adds to {chain[-2].name}")
                 layers.difference(parent.rootfs, work / "rootfs.tar", work / "layer.tar")
             shutil.rmtree(work / "wheels", ignore_errors=True)
-            document = {"digest": layers.digest_of(work / "layer.tar"), "size": (work / "layer.tar").stat().st_size,
-                        "seconds": round(time.monotonic() - started, 1)}
+            document = {
+                "digest": layers.digest_of(work / "layer.tar"),
+                "size": (work / "layer.tar").stat().st_size,
+                "seconds": round(time.monotonic() - started, 1),
+            }
             (work / "layer.json").write_text(json.dumps(document))
             shutil.rmtree(directory, ignore_errors=True)
             work.rename(directory)

@@ -1,7 +1,7 @@
 """Layers of an image: what one root file system adds to another, and small layers of our own files.
 
-Works on tar archives and writes tar archives in the OCI layer format (a removed path `a/b` is the empty file `a/.wh.b`).
-Used by `build.py`; knows nothing of recipes, engines or registries.
+Works on tar archives and writes tar archives in the OCI layer format (a removed path `a/b` is the empty file
+`a/.wh.b`). Used by `build.py`; knows nothing of recipes, engines or registries.
 """
 
 import copy
@@ -27,9 +27,9 @@ def digest_of(path: Path) -> str:
 def difference(lower: Path, upper: Path, target: Path) -> None:
     """Write to `target` the layer that turns root file system `lower` into `upper` (both complete tar archives).
 
-    Files are compared by contents and attributes, not by times. A new hard link is written as a file of its own, because the
-    file that it shares its data with may lie in the lower layer. Parent directories of what changed are repeated, so that
-    their modes do not depend on the engine's defaults.
+    Files are compared by contents and attributes, not by times. A new hard link is written as a file of its own,
+    because the file that it shares its data with may lie in the lower layer. Parent directories of what changed are
+    repeated, so that their modes do not depend on the engine's defaults.
     """
     before = _snapshot(lower)
     with tarfile.open(upper) as archive, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as layer:
@@ -55,7 +55,8 @@ def difference(lower: Path, upper: Path, target: Path) -> None:
 
 
 def small_layer(files: Mapping[str, bytes], removed: Iterable[str] = ()) -> bytes:
-    """A layer of a few files (path -> contents, owned by root, 0644) that also removes paths: the same input, the same bytes.
+    """A layer of a few files (path -> contents, owned by root, 0644) that also removes paths: the same input, the
+    same bytes.
 
     The directories above them are written as root's, 0755.
     """
@@ -89,7 +90,12 @@ def _name(member: tarfile.TarInfo) -> str:
 def _identity(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tuple:
     common = (member.mode, member.uid, member.gid)
     if member.isreg() or member.islnk():
-        return ("file", *common, _contents_hash(archive, member), member.pax_headers.get("SCHILY.xattr.security.capability"))
+        return (
+            "file",
+            *common,
+            _contents_hash(archive, member),
+            member.pax_headers.get("SCHILY.xattr.security.capability"),
+        )
     return (member.type, *common, member.linkname, member.devmajor, member.devminor)
 
 

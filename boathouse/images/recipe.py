@@ -1,8 +1,9 @@
 """What the platform's own images are made of: recipes, read from the TOML files beside this module.
 
-A recipe is declarative: Debian packages, shell steps, wheels, files of ours, environment. Its key is a hash of everything that
-decides its bytes, its parents included, so a changed recipe is another image and an unchanged one is never built twice.
-This module reads and hashes; `rootfs.py` builds, `archive.py` makes loadable images, `build.py` ties them together.
+A recipe is declarative: Debian packages, shell steps, wheels, files of ours, environment. Its key is a hash of
+everything that decides its bytes, its parents included, so a changed recipe is another image and an unchanged one is
+never built twice. This module reads and hashes; `rootfs.py` builds, `archive.py` makes loadable images, `build.py`
+ties them together.
 """
 
 import hashlib
@@ -23,7 +24,9 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class Copy:
-    """Files of this package that go into an image: `files` are glob patterns under `boathouse/<source>`, `to` a directory in the image."""
+    """Files of this package that go into an image: `files` are glob patterns under `boathouse/<source>`, `to` a
+    directory in the image.
+    """
 
     source: str
     files: tuple[str, ...]
@@ -32,7 +35,9 @@ class Copy:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image. `suite` is a Debian suite for a recipe without `parent`; `remove` names paths of the parent that are taken away."""
+    """One image. `suite` is a Debian suite for a recipe without `parent`; `remove` names paths of the parent that are
+    taken away.
+    """
 
     name: str
     about: str
@@ -54,7 +59,13 @@ class Recipe:
         return bool(self.suite or self.packages or self.steps or self.wheels)
 
 
-_TEXTS = {"about": "about", "from": "parent", "suite": "suite", "wheels_python": "wheels_python", "wheels_into": "wheels_into"}
+_TEXTS = {
+    "about": "about",
+    "from": "parent",
+    "suite": "suite",
+    "wheels_python": "wheels_python",
+    "wheels_into": "wheels_into",
+}
 _LISTS = ("packages", "steps", "wheels", "remove", "command")
 
 
@@ -67,7 +78,9 @@ def read(name: str, directory: Path = RECIPES) -> Recipe:
     """The recipe called `name`; RecipeError where there is none or it is not well formed."""
     path = directory / f"{name}.toml"
     if not name.isalnum() or not path.is_file():
-        raise RecipeError(f"there is no recipe {name!r}; there are: {', '.join(sorted(p.stem for p in directory.glob('*.toml')))}")
+        raise RecipeError(
+            f"there is no recipe {name!r}; there are: {', '.join(sorted(p.stem for p in directory.glob('*.toml')))}"
+        )
     return parse(name, tomllib.loads(path.read_text("utf-8")))
 
 
@@ -91,7 +104,9 @@ def parse(name: str, document: dict[str, Any]) -> Recipe:
     if bool(recipe.parent) == bool(recipe.suite):
         raise RecipeError(f"recipe {name}: give either `from` (another recipe) or `suite` (a Debian suite)")
     if recipe.wheels and not (recipe.wheels_python and recipe.wheels_into):
-        raise RecipeError(f"recipe {name}: wheels need wheels_python (a version) and wheels_into (the interpreter's path)")
+        raise RecipeError(
+            f"recipe {name}: wheels need wheels_python (a version) and wheels_into (the interpreter's path)"
+        )
     return recipe
 
 
@@ -110,7 +125,11 @@ def _texts(name: str, key: str, value: object) -> tuple[str, ...]:
 def _copy(name: str, entry: object) -> Copy:
     if not isinstance(entry, dict) or set(entry) != {"from", "files", "to"}:
         raise RecipeError(f"recipe {name}: a copy has exactly the fields from, files, to, not {entry!r}")
-    return Copy(_text(name, "copy.from", entry["from"]), _texts(name, "copy.files", entry["files"]), _text(name, "copy.to", entry["to"]))
+    return Copy(
+        _text(name, "copy.from", entry["from"]),
+        _texts(name, "copy.files", entry["files"]),
+        _text(name, "copy.to", entry["to"]),
+    )
 
 
 def lineage(name: str, directory: Path = RECIPES) -> list[Recipe]:
@@ -138,10 +157,22 @@ def files_of(recipe: Recipe, package: Path = PACKAGE) -> dict[str, bytes]:
 
 
 def key(chain: list[Recipe], package: Path = PACKAGE) -> str:
-    """The content hash (16 hex digits) of a lineage: what decides the image's bytes, apart from Debian's point releases."""
+    """The content hash (16 hex digits) of a lineage: all that decides the image's bytes but Debian's point releases."""
     parts: list[object] = [BUILDER_VERSION]
     for recipe in chain:
         contents = {path: hashlib.sha256(data).hexdigest() for path, data in files_of(recipe, package).items()}
-        parts.append([recipe.suite, recipe.packages, recipe.steps, recipe.wheels, recipe.wheels_python, recipe.wheels_into,
-                      sorted(recipe.env.items()), sorted(contents.items()), recipe.remove, recipe.command])
+        parts.append(
+            [
+                recipe.suite,
+                recipe.packages,
+                recipe.steps,
+                recipe.wheels,
+                recipe.wheels_python,
+                recipe.wheels_into,
+                sorted(recipe.env.items()),
+                sorted(contents.items()),
+                recipe.remove,
+                recipe.command,
+            ]
+        )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

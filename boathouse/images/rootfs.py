@@ -1,8 +1,9 @@
 """Root file systems from Debian packages, by mmdebstrap.
 
-`build.py` calls this with a recipe; the outcome is one complete tar archive. As root, mmdebstrap works in a plain chroot,
-otherwise in a user namespace (it chooses). A recipe with a parent starts from the parent's archive, so only what it adds is
-fetched. Nothing of this machine lands in the result: the environment is closed, `resolv.conf` and host name are removed.
+`build.py` calls this with a recipe; the outcome is one complete tar archive. As root, mmdebstrap works in a plain
+chroot, otherwise in a user namespace (it chooses). A recipe with a parent starts from the parent's archive, so only
+what it adds is fetched. Nothing of this machine lands in the result: the environment is closed, `resolv.conf` and
+host name are removed.
 """
 
 import os
@@ -15,7 +16,9 @@ from pathlib import Path
 
 from boathouse.images.recipe import Recipe
 
-EPOCH = 1735689600  # 2025-01-01: later times of files are set to this one, so that the same packages give the same bytes
+EPOCH = (
+    1735689600  # 2025-01-01: later times of files are set to this one, so that the same packages give the same bytes
+)
 TIMEOUT_SECONDS = 1800
 _UNWANTED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy")
@@ -40,7 +43,9 @@ class BuildError(Exception):
 
 
 def build(recipe: Recipe, parent: Path | None, target: Path, progress: Progress, mirror: str = "") -> None:
-    """Make the recipe's complete root file system as the tar archive `target`; BuildError when a tool is missing or fails."""
+    """Make the recipe's complete root file system as the tar archive `target`; BuildError when a tool is missing or
+    fails.
+    """
     if shutil.which("mmdebstrap") is None:
         raise BuildError("mmdebstrap is not installed; on Debian or Ubuntu: apt-get install mmdebstrap")
     wheels = _download_wheels(recipe, target.parent / "wheels", progress) if recipe.wheels else None
@@ -59,9 +64,21 @@ def command(recipe: Recipe, parent: Path | None, target: Path, wheels: Path | No
     if recipe.packages:
         argv.append("--include=" + ",".join(recipe.packages))
     if wheels is not None:
-        argv.append(f"--customize-hook=mkdir -p \"$1/tmp/wheels\" && cp {shlex.quote(str(wheels))}/*.whl \"$1/tmp/wheels/\"")
-        install = [recipe.wheels_into, "-m", "pip", "install", "--no-index", "--no-compile", "--root-user-action=ignore",
-                   "--disable-pip-version-check", "--find-links=/tmp/wheels", *recipe.wheels]
+        argv.append(
+            f'--customize-hook=mkdir -p "$1/tmp/wheels" && cp {shlex.quote(str(wheels))}/*.whl "$1/tmp/wheels/"'
+        )
+        install = [
+            recipe.wheels_into,
+            "-m",
+            "pip",
+            "install",
+            "--no-index",
+            "--no-compile",
+            "--root-user-action=ignore",
+            "--disable-pip-version-check",
+            "--find-links=/tmp/wheels",
+            *recipe.wheels,
+        ]
         argv.append("--chrooted-customize-hook=" + shlex.join(install))
         argv.append('--customize-hook=rm -rf "$1/tmp/wheels" "$1/root/.cache"')
     argv += [f"--chrooted-customize-hook={step}" for step in recipe.steps]
@@ -76,11 +93,23 @@ _SUITE_OF_CHILDREN = "bookworm"
 
 
 def _download_wheels(recipe: Recipe, directory: Path, progress: Progress) -> Path:
-    """Fetch the recipe's wheels on this machine, with this machine's settings for PyPI, none of which reach the image."""
+    """Fetch the recipe's wheels with this machine's settings for PyPI, none of which reach the image."""
     progress(f"{recipe.name}: downloading wheels: {', '.join(recipe.wheels)}")
-    argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:",
-            f"--python-version={recipe.wheels_python}", "--implementation=cp", "--platform=manylinux2014_x86_64",
-            "--platform=manylinux_2_28_x86_64", f"--dest={directory}", *recipe.wheels]
+    argv = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--only-binary=:all:",
+        f"--python-version={recipe.wheels_python}",
+        "--implementation=cp",
+        "--platform=manylinux2014_x86_64",
+        "--platform=manylinux_2_28_x86_64",
+        f"--dest={directory}",
+        *recipe.wheels,
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     if done.returncode != 0:
         raise BuildError(f"recipe {recipe.name}: PyPI's wheels could not be fetched", _tail(done.stderr))
@@ -90,8 +119,15 @@ def _download_wheels(recipe: Recipe, directory: Path, progress: Progress) -> Pat
 def _run(argv: list[str], name: str, progress: Progress) -> None:
     environment = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
     environment |= {"SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-    with subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, text=True, errors="replace") as process:
+    with subprocess.Popen(
+        argv,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
         lines: list[str] = []
         assert process.stderr is not None
         for line in process.stderr:

@@ -1,0 +1,305 @@
+"""Our registry client: from a reference to the exact bytes it means now, and to what the image says of itself.
+
+Asks for the ping, a token, the manifest and the configuration, nothing else; layers are pulled by the engine, by the
+digest found here. Called by the launch beside the start of the nodes and by `boathouse image check`. Whatever a
+registry sends is hostile until its digest fits.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from boathouse.images import addresses, image_config, registry_auth
+from boathouse.images.failures import PullFailure, TooLarge, WrongPlatform, quoted
+from boathouse.images.image_config import ImageConfig
+from boathouse.images.references import Reference
+from boathouse.images.registry_auth import Login
+from boathouse.images.registry_http import (
+    CONFIG_LIMIT,
+    MANIFEST_LIMIT,
+    SMALL_LIMIT,
+    Clock,
+    Connection,
+    RegistrySettings,
+    Response,
+)
+
+OS, ARCHITECTURE = "linux", "amd64"
+MOST_LAYERS = 512
+_INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+_MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+_CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What a manifest says of one blob. `size` is in bytes, compressed as the registry keeps it."""
+
+    media_type: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ResolvedImage:
+    """An image as it was when it was asked for. `digest` is that of this machine's own manifest and decides all
+    bytes; `index_digest` that of the list of platforms, where there is one (`docker` shows that one). `pinned` is
+    what is pulled.
+    """
+
+    reference: Reference
+    digest: str
+    pinned: str
+    platform: str
+    config: ImageConfig
+    layers: tuple[Descriptor, ...]
+    size_bytes: int
+    index_digest: str | None = None
+
+
+def resolve(
+    reference: Reference,
+    login: Login | None = None,
+    settings: RegistrySettings | None = None,
+    max_bytes: int | None = None,
+    clock: Clock | None = None,
+    resolver: addresses.Resolver = addresses.system_resolver,
+) -> ResolvedImage:
+    """Ask the registry what a reference means now. Raises an ImageFailure: PullFailure, WrongPlatform or TooLarge.
+
+    `max_bytes` bounds the sum of the compressed layers. May wait as long as the registry asks (three times 60 s).
+    """
+    secrets = login.secrets if login else ()
+    with Connection(settings or RegistrySettings(), resolver, clock, secrets) as connection:
+        return _Session(connection, reference, login).resolve(max_bytes)
+
+
+def ping(host: str, settings: RegistrySettings, resolver: addresses.Resolver = addresses.system_resolver) -> str:
+    """Whether a registry's API is at `host`: `open` or `login`; PullFailure otherwise. For `doctor`."""
+    with Connection(settings, resolver) as connection:
+        response = connection.get(connection.base(host) + "/v2/", {}, SMALL_LIMIT)
+    _refuse_no_registry(host, response)
+    return "login" if response.status == 401 else "open"
+
+
+class _Session:
+    """One resolution: what it carries from one request to the next is the Authorization header."""
+
+    def __init__(self, connection: Connection, reference: Reference, login: Login | None) -> None:
+        self._connection, self._reference, self._login = connection, reference, login
+        self._base = f"{connection.base(reference.api_host)}/v2/"
+        self._headers: dict[str, str] = {}
+
+    def resolve(self, max_bytes: int | None) -> ResolvedImage:
+        self._log_in()
+        asked = self._reference.asked
+        digest, document = self._manifest(asked, asked if _DIGEST.fullmatch(asked) else None)
+        index_digest = None
+        if _media_type(document) in _INDEXES:
+            index_digest, chosen = digest, _choose(document, self._reference)
+            digest, document = self._manifest(chosen, chosen)
+        if _media_type(document) not in _MANIFESTS:
+            raise PullFailure(
+                f"{self._reference} is in a format that is not served: {quoted(_media_type(document), limit=100)}.",
+                "Push it again with a current Docker, Podman or Buildah.",
+            )
+        config, layers = _descriptors(document, self._reference)
+        size = sum(layer.size for layer in layers)
+        if max_bytes is not None and size > max_bytes:
+            raise TooLarge(
+                f"{self._reference} has {_gigabytes(size)} in {len(layers)} layers (compressed); "
+                f"a node has room for {_gigabytes(max_bytes)}.",
+                "Make it smaller, or choose a node type with more disk.",
+            )
+        described = self._config(config)
+        if (described.os, described.architecture) != (OS, ARCHITECTURE):
+            raise WrongPlatform(
+                f"{self._reference} is made for {quoted(described.platform, limit=60) or 'no platform'}; "
+                f"nodes are {OS}/{ARCHITECTURE}.",
+                f"Build it with --platform {OS}/{ARCHITECTURE}.",
+            )
+        return ResolvedImage(
+            self._reference,
+            digest,
+            self._reference.pinned(digest),
+            described.platform,
+            described,
+            layers,
+            size,
+            index_digest,
+        )
+
+    def _log_in(self) -> None:
+        response = self._connection.get(self._base, {}, SMALL_LIMIT)
+        _refuse_no_registry(self._reference.api_host, response)
+        if response.status == 401:
+            answers = response.all("www-authenticate")
+            header = registry_auth.authorization(self._connection, self._reference, answers, self._login)
+            self._headers = {"Authorization": header}
+
+    def _get(self, path: str, accept: str, limit: int, what: str) -> Response:
+        url = f"{self._base}{self._reference.repository}/{path}"
+        response = self._connection.get(url, {**self._headers, "Accept": accept}, limit, redirects=True)
+        if response.status == 401 and not self._headers:  # some registries let everybody ping and ask only here
+            answers = response.all("www-authenticate")
+            header = registry_auth.authorization(self._connection, self._reference, answers, self._login)
+            self._headers = {"Authorization": header}
+            response = self._connection.get(url, {**self._headers, "Accept": accept}, limit, redirects=True)
+        if response.status != 200:
+            raise self._refused(response, what)
+        return response
+
+    def _refused(self, response: Response, what: str) -> PullFailure:
+        said, status, host = self._words(response), response.status, self._reference.api_host
+        if status in (401, 403):
+            return registry_auth.rejected(self._reference, self._login, status, said)
+        if status == 404:
+            return PullFailure(
+                f"{self._reference} does not exist on its registry: no {what} (404).",
+                "Check repository and tag, and that the image was pushed.",
+                said,
+            )
+        if status == 429:
+            hint = (
+                "Docker Hub counts pulls in windows of six hours; docker_image.basic_auth raises the limit."
+                if self._reference.provider == "docker-hub"
+                else "Try again later."
+            )
+            after = quoted(response.header("retry-after"), limit=40)
+            return PullFailure(
+                f"{host} refuses because it was asked too often (429 Too Many Requests"
+                f"{', Retry-After: ' + after if after else ''}).",
+                hint,
+                said,
+            )
+        if status >= 500:
+            return PullFailure(
+                f"{host} is in trouble: it answers {status} for the {what}.",
+                "Try again later, or ask its operator.",
+                said,
+            )
+        return PullFailure(f"{host} answers {status} for the {what}.", "Ask the registry's operator.", said)
+
+    def _words(self, response: Response) -> str:
+        """What a registry says in its error: the messages of its JSON, else nothing. Bounded, without our secrets."""
+        try:
+            errors = json.loads(response.body)["errors"]
+            said = "; ".join(f"{error.get('code', '')} {error.get('message', '')}".strip() for error in errors[:5])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return ""
+        header = self._headers.get("Authorization", "").partition(" ")[2]
+        return quoted(said, ((self._login.secrets if self._login else ()) + (header,)))
+
+    def _manifest(self, asked: str, expected: str | None) -> tuple[str, dict[str, Any]]:
+        response = self._get(f"manifests/{asked}", ", ".join(_MANIFESTS + _INDEXES), MANIFEST_LIMIT, "manifest")
+        digest = f"sha256:{hashlib.sha256(response.body).hexdigest()}"
+        claimed = expected or response.header("docker-content-digest")
+        if claimed.startswith("sha256:") and claimed != digest:
+            raise PullFailure(
+                f"The registry's manifest of {self._reference} does not have the digest it must have.",
+                "Its bytes were changed on the way or in the registry: push the image again.",
+                f"wanted {quoted(claimed, limit=80)}, got {digest}",
+            )
+        try:
+            document = json.loads(response.body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise PullFailure(f"The registry's manifest of {self._reference} is no JSON object.")
+        document.setdefault("mediaType", response.header("content-type").partition(";")[0].strip())
+        return digest, document
+
+    def _config(self, descriptor: Descriptor) -> ImageConfig:
+        if descriptor.size > CONFIG_LIMIT:
+            raise PullFailure(
+                f"The configuration of {self._reference} has {descriptor.size} bytes; {CONFIG_LIMIT} are allowed."
+            )
+        response = self._get(f"blobs/{descriptor.digest}", "*/*", CONFIG_LIMIT, "configuration")
+        digest = f"sha256:{hashlib.sha256(response.body).hexdigest()}"
+        if digest != descriptor.digest:
+            raise PullFailure(
+                f"The configuration of {self._reference} does not have the digest it must have.",
+                "Its bytes were changed on the way or in the registry: push the image again.",
+                f"wanted {descriptor.digest}, got {digest}",
+            )
+        try:
+            return image_config.parse(response.body)
+        except image_config.MalformedConfig as error:
+            raise PullFailure(f"The configuration of {self._reference} cannot be read: {error}.") from error
+
+
+def _refuse_no_registry(host: str, response: Response) -> None:
+    if response.status in (200, 401):
+        return
+    if response.status == 429:
+        raise PullFailure(f"{host} refuses because it was asked too often (429 Too Many Requests).", "Try again later.")
+    if response.status >= 500:
+        raise PullFailure(
+            f"{host} is in trouble: it answers {response.status}.", "Try again later, or ask its operator."
+        )
+    raise PullFailure(
+        f"{host} is no registry: it answers {response.status} at /v2/.", "Check the host's name and port."
+    )
+
+
+def _media_type(document: dict[str, Any]) -> str:
+    value = document.get("mediaType")
+    if value in _INDEXES or value in _MANIFESTS:
+        return value
+    if "manifests" in document:  # OCI lets a document leave its type out
+        return _INDEXES[0]
+    if document.get("schemaVersion") == 2 and "config" in document and "layers" in document:
+        return _MANIFESTS[0]
+    return value if isinstance(value, str) else f"schemaVersion {document.get('schemaVersion')!r}"
+
+
+def _choose(index: dict[str, Any], reference: Reference) -> str:
+    """The digest of this machine's manifest in a list of platforms."""
+    entries = index.get("manifests")
+    platforms: list[str] = []
+    for entry in entries if isinstance(entries, list) else []:
+        platform = entry.get("platform") if isinstance(entry, dict) else None
+        if not isinstance(platform, dict):
+            continue
+        if (platform.get("os"), platform.get("architecture")) == (OS, ARCHITECTURE):
+            return _descriptor(entry, reference).digest
+        platforms.append(f"{platform.get('os')}/{platform.get('architecture')}")
+    shown = quoted(", ".join(platforms), limit=120) or "none"
+    raise WrongPlatform(
+        f"{reference} has no {OS}/{ARCHITECTURE} image; it has: {shown}.",
+        f"Build it with --platform {OS}/{ARCHITECTURE}.",
+    )
+
+
+def _descriptors(manifest: dict[str, Any], reference: Reference) -> tuple[Descriptor, tuple[Descriptor, ...]]:
+    layers = manifest.get("layers")
+    if not isinstance(layers, list) or len(layers) > MOST_LAYERS:
+        raise PullFailure(f"The registry's manifest of {reference} has no list of up to {MOST_LAYERS} layers.")
+    config = _descriptor(manifest.get("config"), reference)
+    if config.media_type not in _CONFIGS:
+        raise PullFailure(
+            f"{reference} is no container image: its kind is {quoted(config.media_type, limit=100)}.",
+            "Name an image; charts, signatures and other artifacts cannot be started.",
+        )
+    return config, tuple(_descriptor(layer, reference) for layer in layers)
+
+
+def _descriptor(document: object, reference: Reference) -> Descriptor:
+    if isinstance(document, dict):
+        media_type, digest, size = document.get("mediaType"), document.get("digest"), document.get("size")
+        if (
+            isinstance(media_type, str)
+            and isinstance(digest, str)
+            and _DIGEST.fullmatch(digest)
+            and type(size) is int
+            and size >= 0
+        ):
+            return Descriptor(media_type, digest, size)
+    raise PullFailure(f"The registry's manifest of {reference} is malformed.", "Push the image again.")
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"
