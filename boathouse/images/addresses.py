@@ -15,9 +15,7 @@ Resolver = Callable[[str, int], list[str]]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Metadata services outside the link-local ranges: AWS over IPv6, Azure's wire server, Alibaba, Oracle.
-_METADATA = {
-    ipaddress.ip_address(text) for text in ("fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192")
-}
+_METADATA = {ipaddress.ip_address(text) for text in ("fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192")}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -69,9 +67,7 @@ def permitted(host: str, port: int, resolver: Resolver, allowed_private: Iterabl
     try:
         found = [ipaddress.ip_address(text.partition("%")[0]) for text in resolver(bare, port)]
     except (OSError, UnicodeError) as error:
-        raise PullFailure(
-            f"The registry's name {bare} is unknown here.", "Check its spelling and this machine's DNS."
-        ) from error
+        raise PullFailure(f"The registry's name {bare} is unknown here.", "Check its spelling and this machine's DNS.") from error
     kinds = {address: kind(address) for address in found}
     private_allowed = named(host, port, allowed_private)
     for address, judged in kinds.items():

@@ -64,9 +64,7 @@ def reference(name: str) -> str:
 def cached(name: str, cache: Path) -> bool:
     """Whether `image` would run no build."""
     chain = recipe.lineage(name)
-    return all(
-        (_directory(chain[: n + 1], cache) / "layer.json").is_file() for n, step in enumerate(chain) if step.has_rootfs
-    )
+    return all((_directory(chain[: n + 1], cache) / "layer.json").is_file() for n, step in enumerate(chain) if step.has_rootfs)
 
 
 def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "") -> archive.Image:
@@ -78,9 +76,7 @@ def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "")
     for position, step in enumerate(chain):
         if step.has_rootfs:
             if len(stack) > sum(1 for before in chain[:position] if before.has_rootfs):
-                raise recipe.RecipeError(
-                    f"recipe {step.name}: packages cannot be added on top of copied or removed files"
-                )
+                raise recipe.RecipeError(f"recipe {step.name}: packages cannot be added on top of copied or removed files")
             parent = _rootfs(chain[: position + 1], parent, cache, progress, mirror)
             stack.append(parent.layer)
         if step.copy or step.remove:
@@ -92,9 +88,7 @@ def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "")
     return archive.compose(tuple(stack), env, top.command, labels, names)
 
 
-def load(
-    client: docker.DockerClient, name: str, cache: Path | None = None, progress: Progress = silent, mirror: str = ""
-) -> str:
+def load(client: docker.DockerClient, name: str, cache: Path | None = None, progress: Progress = silent, mirror: str = "") -> str:
     """Have a recipe's image in the engine, building what is missing; returns its reference
     (`localhost/boathouse/<name>:<key>`).
 
@@ -129,9 +123,7 @@ def _directory(chain: list[Recipe], cache: Path) -> Path:
     return cache / "images" / f"{chain[-1].name}-{recipe.key(chain)}"
 
 
-def _rootfs(
-    chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progress: Progress, mirror: str
-) -> BuiltRootfs:
+def _rootfs(chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progress: Progress, mirror: str) -> BuiltRootfs:
     directory = _directory(chain, cache)
     if (built := _read(directory)) is not None:
         return built

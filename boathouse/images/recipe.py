@@ -7,6 +7,7 @@ ties them together.
 """
 
 import hashlib
+import importlib
 import json
 import tomllib
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 RECIPES = Path(__file__).parent / "recipes"
-PACKAGE = Path(__file__).parent.parent
 BUILDER_VERSION = 1  # part of every key: raise it when the builder makes other bytes of the same recipe
 
 
@@ -24,12 +24,14 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class Copy:
-    """Files of this package that go into an image: `files` are glob patterns under `boathouse/<source>`, `to` a
-    directory in the image.
+    """Files of this package that go into an image.
+
+    `listed` names a tuple of file names in the package `boathouse.<source>`, so that who owns the files owns the list;
+    `to` is a directory of the image.
     """
 
     source: str
-    files: tuple[str, ...]
+    listed: str
     to: str
 
 
@@ -104,9 +106,7 @@ def parse(name: str, document: dict[str, Any]) -> Recipe:
     if bool(recipe.parent) == bool(recipe.suite):
         raise RecipeError(f"recipe {name}: give either `from` (another recipe) or `suite` (a Debian suite)")
     if recipe.wheels and not (recipe.wheels_python and recipe.wheels_into):
-        raise RecipeError(
-            f"recipe {name}: wheels need wheels_python (a version) and wheels_into (the interpreter's path)"
-        )
+        raise RecipeError(f"recipe {name}: wheels need wheels_python (a version) and wheels_into (the interpreter's path)")
     return recipe
 
 
@@ -123,13 +123,10 @@ def _texts(name: str, key: str, value: object) -> tuple[str, ...]:
 
 
 def _copy(name: str, entry: object) -> Copy:
-    if not isinstance(entry, dict) or set(entry) != {"from", "files", "to"}:
-        raise RecipeError(f"recipe {name}: a copy has exactly the fields from, files, to, not {entry!r}")
-    return Copy(
-        _text(name, "copy.from", entry["from"]),
-        _texts(name, "copy.files", entry["files"]),
-        _text(name, "copy.to", entry["to"]),
-    )
+    if not isinstance(entry, dict) or set(entry) != {"from", "listed", "to"}:
+        raise RecipeError(f"recipe {name}: a copy has exactly the fields from, listed, to, not {entry!r}")
+    texts = [_text(name, f"copy.{field}", entry[field]) for field in ("from", "listed", "to")]
+    return Copy(*texts)
 
 
 def lineage(name: str, directory: Path = RECIPES) -> list[Recipe]:
@@ -143,24 +140,22 @@ def lineage(name: str, directory: Path = RECIPES) -> list[Recipe]:
     return chain[::-1]
 
 
-def files_of(recipe: Recipe, package: Path = PACKAGE) -> dict[str, bytes]:
+def files_of(recipe: Recipe) -> dict[str, bytes]:
     """The files that the recipe copies, by their path in the image, with their contents as they are now."""
     found: dict[str, bytes] = {}
     for copy in recipe.copy:
-        for pattern in copy.files:
-            matches = sorted((package / copy.source).glob(pattern))
-            if not matches:
-                raise RecipeError(f"recipe {recipe.name}: no file {pattern} in {copy.source}")
-            for path in matches:
-                found[f"{copy.to.strip('/')}/{path.name}"] = path.read_bytes()
+        owner = importlib.import_module(f"boathouse.{copy.source}")
+        directory = Path(str(owner.__file__)).parent
+        for name in getattr(owner, copy.listed):
+            found[f"{copy.to.strip('/')}/{name}"] = (directory / name).read_bytes()
     return found
 
 
-def key(chain: list[Recipe], package: Path = PACKAGE) -> str:
+def key(chain: list[Recipe]) -> str:
     """The content hash (16 hex digits) of a lineage: all that decides the image's bytes but Debian's point releases."""
     parts: list[object] = [BUILDER_VERSION]
     for recipe in chain:
-        contents = {path: hashlib.sha256(data).hexdigest() for path, data in files_of(recipe, package).items()}
+        contents = {path: hashlib.sha256(data).hexdigest() for path, data in files_of(recipe).items()}
         parts.append(
             [
                 recipe.suite,

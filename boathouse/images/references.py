@@ -95,17 +95,13 @@ def parse(text: str, field: str = "docker_image.url") -> Reference:
     rest, tag = _split_tag(rest, refuse)
     host, repository = _split_host(rest)
     if len(repository) > LONGEST_NAME:
-        raise refuse(
-            f"its repository has {len(repository)} characters, {LONGEST_NAME} are allowed", "Use a shorter name."
-        )
+        raise refuse(f"its repository has {len(repository)} characters, {LONGEST_NAME} are allowed", "Use a shorter name.")
     host = _checked_host(host, refuse)
     for component in repository.split("/"):
         if _COMPONENT.fullmatch(component):
             continue
         if component == "":
-            raise refuse(
-                "a part of its name is empty", "Write it as host/repository:tag without double or trailing slashes."
-            )
+            raise refuse("a part of its name is empty", "Write it as host/repository:tag without double or trailing slashes.")
         if component != component.lower() and _COMPONENT.fullmatch(component.lower()):
             raise refuse(
                 f"{component!r} has capital letters",
@@ -146,9 +142,7 @@ def _split_digest(text: str, refuse) -> tuple[str, str | None]:
     if length is None:
         raise refuse(f"its digest {digest!r} names no known algorithm", "Write @sha256: and 64 hexadecimal digits.")
     if not re.fullmatch(rf"[0-9a-f]{{{length}}}", value):
-        raise refuse(
-            f"its {algorithm} digest is not {length} hexadecimal digits in lower case", "Copy the whole digest."
-        )
+        raise refuse(f"its {algorithm} digest is not {length} hexadecimal digits in lower case", "Copy the whole digest.")
     return rest, digest
 
 
@@ -182,9 +176,7 @@ def _checked_host(host: str, refuse) -> str:
         try:
             address = ipaddress.IPv6Address(bare)
         except ValueError:
-            raise refuse(
-                f"{host!r} is no IPv6 address in brackets", "Write it as [2001:db8::1]:5000/repository."
-            ) from None
+            raise refuse(f"{host!r} is no IPv6 address in brackets", "Write it as [2001:db8::1]:5000/repository.") from None
         if not bracket or (after and not after.startswith(":")) or "%" in bare:
             raise refuse(f"{host!r} is no host", "Write it as [2001:db8::1]:5000/repository.")
         shown = f"[{address.compressed}]"

@@ -214,9 +214,7 @@ class _Session:
 
     def _config(self, descriptor: Descriptor) -> ImageConfig:
         if descriptor.size > CONFIG_LIMIT:
-            raise PullFailure(
-                f"The configuration of {self._reference} has {descriptor.size} bytes; {CONFIG_LIMIT} are allowed."
-            )
+            raise PullFailure(f"The configuration of {self._reference} has {descriptor.size} bytes; {CONFIG_LIMIT} are allowed.")
         response = self._get(f"blobs/{descriptor.digest}", "*/*", CONFIG_LIMIT, "configuration")
         digest = f"sha256:{hashlib.sha256(response.body).hexdigest()}"
         if digest != descriptor.digest:
@@ -237,12 +235,8 @@ def _refuse_no_registry(host: str, response: Response) -> None:
     if response.status == 429:
         raise PullFailure(f"{host} refuses because it was asked too often (429 Too Many Requests).", "Try again later.")
     if response.status >= 500:
-        raise PullFailure(
-            f"{host} is in trouble: it answers {response.status}.", "Try again later, or ask its operator."
-        )
-    raise PullFailure(
-        f"{host} is no registry: it answers {response.status} at /v2/.", "Check the host's name and port."
-    )
+        raise PullFailure(f"{host} is in trouble: it answers {response.status}.", "Try again later, or ask its operator.")
+    raise PullFailure(f"{host} is no registry: it answers {response.status} at /v2/.", "Check the host's name and port.")
 
 
 def _media_type(document: dict[str, Any]) -> str:

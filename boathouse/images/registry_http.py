@@ -176,9 +176,7 @@ class Connection:
             except ValueError:
                 target, downgraded = "", False  # refused below, as any URL that cannot be used
             if downgraded:
-                raise PullFailure(
-                    f"The registry redirects from https to {quoted(target.partition('?')[0], limit=100)}."
-                )
+                raise PullFailure(f"The registry redirects from https to {quoted(target.partition('?')[0], limit=100)}.")
             bare = {name: value for name, value in headers.items() if name.lower() != "authorization"}
             response = self._once(target, bare, limit)
         return response

@@ -16,9 +16,7 @@ from pathlib import Path
 
 from boathouse.images.recipe import Recipe
 
-EPOCH = (
-    1735689600  # 2025-01-01: later times of files are set to this one, so that the same packages give the same bytes
-)
+EPOCH = 1735689600  # 2025-01-01: later times of files are set to this one, so that the same packages give the same bytes
 TIMEOUT_SECONDS = 1800
 _UNWANTED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy")
@@ -64,9 +62,7 @@ def command(recipe: Recipe, parent: Path | None, target: Path, wheels: Path | No
     if recipe.packages:
         argv.append("--include=" + ",".join(recipe.packages))
     if wheels is not None:
-        argv.append(
-            f'--customize-hook=mkdir -p "$1/tmp/wheels" && cp {shlex.quote(str(wheels))}/*.whl "$1/tmp/wheels/"'
-        )
+        argv.append(f'--customize-hook=mkdir -p "$1/tmp/wheels" && cp {shlex.quote(str(wheels))}/*.whl "$1/tmp/wheels/"')
         install = [
             recipe.wheels_into,
             "-m",
