@@ -79,7 +79,8 @@ class NodeFailure(Exception):
 
 
 class DriverUnavailable(Exception):
-    """The machine behind the driver does not answer now (engine restarting): try again later, nothing is known to have changed."""
+    """The machine behind the driver does not answer now (engine restarting): try again later, nothing is known to have
+    changed."""
 
 
 class Driver(Protocol):
@@ -179,8 +180,7 @@ class Link(Protocol):
         """Stop listening for a node that is no more. Idempotent."""
         ...
 
-    def connected(self, node_id: str) -> bool:
-        ...
+    def connected(self, node_id: str) -> bool: ...
 
     def call(self, node_id: str, method: str, params: Mapping[str, Any] | None = None, timeout: float = 10.0) -> Any:
         """Ask the daemon. Raises NodeGone when the tunnel is down, NodeError when the daemon refuses."""

@@ -1,0 +1,167 @@
+"""The connection to one container engine: a pooled, low-level client, and what its failures mean.
+
+The only module that knows the `docker` library's exceptions. The high-level client of that library asks the engine again
+after each create; the launch counts milliseconds, so only the low-level one is used. The library is imported at the first
+call, not at start-up (a quarter of a second).
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from boathouse.dataplane.contract import DriverUnavailable
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+API_VERSION = "1.41"
+TIMEOUT_SECONDS = 60.0
+LIBPOD = "/v4.0.0/libpod"
+
+
+class EngineRefused(Exception):
+    """The engine answered with an error. `status` is the HTTP status, `words` the engine's own explanation, bounded."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(f"{status}: {words}")
+        self.status, self.words = status, words
+
+    @property
+    def missing(self) -> bool:
+        return self.status == 404
+
+    @property
+    def conflict(self) -> bool:
+        """The thing exists already or is in use. Podman says some of these with 500."""
+        return self.status == 409 or "already exists" in self.words or "already in use" in self.words
+
+
+def bounded(words: str, limit: int = 300) -> str:
+    """An engine's words on one line, not longer than `limit` characters; the end of a chain of causes says most."""
+    flat = " ".join(words.split())
+    return flat if len(flat) <= limit else "..." + flat[-(limit - 3) :]
+
+
+class EngineClient:
+    """One engine, by its address (`unix:///...` or `tcp://127.0.0.1:...`). Safe to use from many threads."""
+
+    def __init__(self, address: str, timeout: float = TIMEOUT_SECONDS) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._api: APIClient | None = None
+        self._podman: bool | None = None
+
+    @property
+    def api(self) -> "APIClient":
+        with self._lock:
+            if self._api is None:
+                import docker
+
+                self._api = docker.APIClient(
+                    base_url=self.address,
+                    version=API_VERSION,
+                    timeout=int(self._timeout),
+                    num_pools=4,
+                    max_pool_size=32,
+                )
+            return self._api
+
+    @contextlib.contextmanager
+    def calls(self) -> Iterator["APIClient"]:
+        """Calls to the engine: its refusals become EngineRefused, its silence DriverUnavailable."""
+        import docker.errors
+        import requests.exceptions
+
+        try:
+            yield self.api
+        except docker.errors.APIError as error:
+            status = error.response.status_code if error.response is not None else 500
+            raise EngineRefused(status, bounded(str(error.explanation or error))) from error
+        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+            raise DriverUnavailable(f"the container engine at {self.address} does not answer: {bounded(str(error))}") from error
+
+    @property
+    def is_podman(self) -> bool:
+        """Podman speaks a dialect of its own beside Docker's, which can do more."""
+        if self._podman is None:
+            with self.calls() as api:
+                parts = api.version().get("Components") or []
+            self._podman = any("podman" in str(part.get("Name", "")).lower() for part in parts)
+        return self._podman
+
+    def libpod(self, method: str, path: str, **request: Any) -> Any:
+        """A call in Podman's own dialect; the decoded answer."""
+        with self.calls() as api:
+            answer = api.request(method, api.base_url + LIBPOD + path, timeout=self._timeout, **request)
+            if answer.status_code >= 400:
+                raise EngineRefused(answer.status_code, bounded(_cause(answer)))
+            return answer.json() if answer.content else None
+
+    def inspect(self, name: str) -> dict[str, Any] | None:
+        """A container as the engine sees it, or None when there is none."""
+        try:
+            with self.calls() as api:
+                return api.inspect_container(name)
+        except EngineRefused as refused:
+            if refused.missing:
+                return None
+            raise
+
+    def create(self, name: str, config: dict[str, Any]) -> bool:
+        """Create a container; False when there is one of that name already."""
+        try:
+            with self.calls() as api:
+                api.create_container_from_config(config, name=name)
+        except EngineRefused as refused:
+            if refused.conflict and "name" in refused.words:
+                return False
+            raise
+        return True
+
+    def start(self, name: str) -> None:
+        """Start a container; one that runs already is left as it is."""
+        with self.calls() as api:
+            api.start(name)
+
+    def remove(self, name: str) -> bool:
+        """Kill and remove a container with its anonymous volumes; True when it is gone."""
+        try:
+            with self.calls() as api:
+                api.remove_container(name, force=True, v=True)
+        except EngineRefused as refused:
+            return refused.missing
+        return True
+
+    def create_volume(self, name: str, options: dict[str, str], labels: dict[str, str]) -> None:
+        """Have a volume of the local driver. One of that name is taken as it is: names carry what is inside."""
+        try:
+            with self.calls() as api:
+                api.create_volume(name, driver="local", driver_opts=options, labels=labels)
+        except EngineRefused as refused:
+            if not refused.conflict:
+                raise
+
+    def remove_volume(self, name: str) -> bool:
+        """Remove a volume; False while a container still holds it."""
+        try:
+            with self.calls() as api:
+                api.remove_volume(name)
+        except EngineRefused as refused:
+            return refused.missing
+        return True
+
+    def close(self) -> None:
+        with self._lock:
+            if self._api is not None:
+                self._api.close()
+                self._api = None
+
+
+def _cause(answer: Any) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        return str(answer.text)
+    return str(body.get("message") or body.get("cause") or body) if isinstance(body, dict) else str(body)

@@ -1,0 +1,298 @@
+"""Nodes as pairs of containers: the engine's side of the data plane's contract.
+
+Called by the launch, from many threads at once. It owns existence only: what happens inside a node is between the control
+plane and the node's daemon. It remembers nothing that the engine does not know: networks it has seen, to save calls, and
+those are forgotten when the engine contradicts. Every name is derived from ids, so a second driver (after a crash, or beside
+this one) finds the same things.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from boathouse.dataplane.contract import (
+    Credentials,
+    DriverUnavailable,
+    Limits,
+    NodeFailure,
+    NodeSpec,
+    Presence,
+    Pull,
+    SeenNode,
+)
+from boathouse.dataplane.engine import addresses, containers, host, naming, sight
+from boathouse.dataplane.engine.client import EngineClient, EngineRefused
+from boathouse.dataplane.engine.firewall import Firewall, program
+from boathouse.dataplane.engine.images import EngineImages, RawView
+from boathouse.dataplane.engine.locate import Engine
+from boathouse.dataplane.engine.network import ClusterNetwork, Networks
+from boathouse.dataplane.engine.stacks import Stacks
+from boathouse.dataplane.engine.sweeping import sweep
+
+WORKERS = 16
+
+
+class EngineDriver:
+    """Implements `Driver` and `Images`. `close` leaves nodes running.
+
+    `instance` is the id of the data directory, `daemon_image` a local reference of our own image (or a function that gives
+    it when the first node needs it), `scratch` a directory of this instance for what OverlayFS needs, `cache` the machine's
+    shared one.
+    """
+
+    name = "engine"
+    simulated = False
+
+    def __init__(
+        self,
+        engine: Engine,
+        instance: str,
+        daemon_image: str | Callable[[], str],
+        scratch: Path,
+        cache: Path,
+        pool: IPv4Network = addresses.DEFAULT_POOL,
+    ) -> None:
+        self.engine, self.instance = engine, instance
+        self._daemon_image = daemon_image
+        self._cache, self._pool = cache, pool
+        self.client = EngineClient(engine.address)
+        self._stacks = Stacks(self.client, instance, scratch)
+        self.images = EngineImages(self.client, instance, engine.downloads)
+        self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="engine")
+        self._guard = threading.Lock()
+        self._busy: dict[str, threading.Lock] = {}
+        self._host: host.HostFacts | None = None
+        self._networks_made: Networks | None = None
+
+    # -- what is known of the machine
+
+    @property
+    def host(self) -> host.HostFacts:
+        """The engine and its machine, asked once."""
+        if self._host is None:
+            with self.client.calls() as api:
+                info = api.info()
+            self._host = host.facts(info, self.client.is_podman)
+        return self._host
+
+    @property
+    def egress(self) -> bool:
+        """Whether nodes reach the outside world. Without root on the engine's machine their networks are internal."""
+        return self._networks.fenced
+
+    def prepare(self) -> None:
+        """Do ahead what the first launch would wait for: the library, the connection, the facts. Optional."""
+        _ = self._networks
+
+    def capacity(self) -> Limits:
+        return host.capacity(self.host)
+
+    @property
+    def _networks(self) -> Networks:
+        facts = self.host
+        with self._guard:
+            if self._networks_made is None:
+                fenced = facts.root and program() is not None
+                firewall = Firewall(self._cache / "engine" / "network.lock")
+                self._networks_made = Networks(self.client, self.instance, self._pool, firewall, fenced)
+            return self._networks_made
+
+    # -- nodes
+
+    def ensure(self, node: NodeSpec) -> SeenNode:
+        """See `Driver.ensure`. The halves are made at the same time as far as they can be: while the daemon's container
+        starts, the customer's is created, and joins its network namespace as soon as that is there."""
+        with self._busy_with(node.node_id):
+            seen = self._look(node.node_id)
+            if seen.daemon is Presence.EXITED or (seen.daemon is Presence.GONE and seen.container is not Presence.GONE):
+                return seen
+            return self._complete(node, seen)
+
+    def inspect(self, cluster_id: str) -> Sequence[SeenNode]:
+        listed = self._listed(f"{naming.CLUSTER}={cluster_id}")
+        halves: dict[str, dict[str, dict[str, Any]]] = {}
+        for container in listed:
+            labels = container.get("Labels") or {}
+            halves.setdefault(labels.get(naming.NODE, ""), {})[labels.get(naming.ROLE, "")] = container
+        return [self._summary(node_id, found) for node_id, found in sorted(halves.items()) if node_id]
+
+    def delete(self, cluster_id: str, node_id: str) -> bool:
+        """See `Driver.delete`. The customer's container goes first: it lives in the daemon's network namespace."""
+        with self._busy_with(node_id):
+            if not self.client.remove(naming.container(self.instance, node_id)):
+                return False
+            if not self.client.remove(naming.daemon(self.instance, node_id)):
+                return False
+            if not self.client.remove_volume(naming.meeting_volume(self.instance, node_id)):
+                return False
+        with self._guard:
+            self._busy.pop(node_id, None)
+        return True
+
+    def release(self, cluster_id: str) -> bool:
+        """See `Driver.release`. Removes the network, its part of the firewall, and the runtime volumes."""
+        with self.client.calls() as api:
+            filters = {"label": [f"{naming.INSTANCE}={self.instance}", f"{naming.CLUSTER}={cluster_id}"]}
+            volumes = (api.volumes(filters=filters) or {}).get("Volumes") or []
+        gone = [self.client.remove_volume(volume["Name"]) for volume in volumes]
+        if not all(gone):
+            return False
+        self._stacks.forget(cluster_id)
+        return self._networks.release(cluster_id)
+
+    def sweep(self, known: Callable[[], frozenset[str]]) -> Sequence[str]:
+        return sweep(self.client, self.instance, self._networks, self._stacks, self.images.open_views, known)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.images.close()
+        self.client.close()
+
+    # -- images
+
+    def pull(
+        self,
+        pinned: str,
+        credentials: Credentials | None,
+        plain_http: bool = False,
+        hint: Callable[[], None] | None = None,
+    ) -> Pull:
+        return self.images.pull(pinned, credentials, plain_http, hint)
+
+    def local(self, reference: str) -> str | None:
+        return self.images.local(reference)
+
+    def image_config(self, image: str) -> dict[str, Any]:
+        return self.images.image_config(image)
+
+    def load(self, archive: Path) -> str:
+        return self.images.load(archive)
+
+    def view(self, image: str) -> RawView:
+        return self.images.view(image)
+
+    # -- how
+
+    def _complete(self, node: NodeSpec, seen: SeenNode) -> SeenNode:
+        """Add what is missing of a node of which nothing has exited."""
+        volumes = self._threads.submit(self._volumes, node, seen)
+        network = self._networks.ensure(node.cluster_id)
+        try:
+            address = str(addresses.place(network.subnet, node.index))
+        except addresses.PlaceMissing as missing:
+            volumes.result()
+            raise NodeFailure("CLOUD_PROVIDER_RESOURCE_STOCKOUT", f"The cluster is too large: {missing}.") from missing
+        volumes.result()
+        started: Future[str] | None = None
+        if seen.daemon is Presence.GONE:
+            self._create_daemon(node, network, address)
+        if seen.daemon is not Presence.RUNNING:
+            started = self._threads.submit(self._start_daemon, node)
+        try:
+            if node.image is not None and seen.container is Presence.GONE:
+                self._create_customer(node, node.image, address)
+        finally:
+            waiting = started.result() if started is not None else ""
+        if waiting:
+            made = Presence.GONE if node.image is None else Presence.STARTING
+            return SeenNode(node.node_id, Presence.STARTING, made, address, detail=waiting)
+        container = seen.container
+        if node.image is not None and container in (Presence.GONE, Presence.STARTING):
+            self._start_customer(node)
+            container = Presence.RUNNING
+        return SeenNode(node.node_id, Presence.RUNNING, container, address, seen.exit_code, seen.oom_killed, seen.detail)
+
+    def _volumes(self, node: NodeSpec, seen: SeenNode) -> None:
+        labels = naming.labels_of_cluster(self.instance, node.cluster_id)
+        if seen.daemon is Presence.GONE:
+            meeting = naming.meeting_volume(self.instance, node.node_id)
+            self.client.create_volume(meeting, containers.meeting_options(self.host.owner), {**labels, naming.NODE: node.node_id})
+        if node.image is not None and seen.container is Presence.GONE:
+            self._stacks.ensure(node.cluster_id, node.layers)
+
+    def _create_daemon(self, node: NodeSpec, network: ClusterNetwork, address: str) -> None:
+        image = self._daemon_image if isinstance(self._daemon_image, str) else self._daemon_image()
+        user = ":".join(str(part) for part in self.host.owner)
+        config = containers.daemon_config(
+            self.instance, node, image, network.name, address, user, self.host.podman, self.host.limits
+        )
+        try:
+            self.client.create(naming.daemon(self.instance, node.node_id), config)
+        except EngineRefused as refused:
+            if "network" in refused.words and refused.missing:
+                self._networks.forget(node.cluster_id)
+                raise DriverUnavailable(f"the cluster's network has gone: {refused.words}") from refused
+            raise NodeFailure(
+                "CONTAINER_LAUNCH_FAILURE", "The container engine refuses to create the node's daemon.", refused.words
+            ) from refused
+
+    def _start_daemon(self, node: NodeSpec) -> str:
+        """Start the daemon's container; empty, or why it is not time yet."""
+        try:
+            self.client.start(naming.daemon(self.instance, node.node_id))
+        except EngineRefused as refused:
+            if "already allocated" in refused.words or "Address already in use" in refused.words:
+                return f"the node's address is still held by its predecessor: {refused.words}"
+            raise NodeFailure(
+                "CONTAINER_LAUNCH_FAILURE", "The container engine cannot start the node's daemon.", refused.words
+            ) from refused
+        return ""
+
+    def _create_customer(self, node: NodeSpec, image: str, address: str) -> None:
+        config = containers.customer_config(
+            self.instance,
+            node,
+            image,
+            self._stacks.volume(node.cluster_id, node.layers),
+            address,
+            self.host.podman,
+            self.host.limits,
+        )
+        try:
+            self.client.create(naming.container(self.instance, node.node_id), config)
+        except EngineRefused as refused:
+            raise NodeFailure(
+                "DOCKER_CONTAINER_CREATION_EXCEPTION",
+                "The container engine refuses to create a container of the image.",
+                refused.words,
+            ) from refused
+
+    def _start_customer(self, node: NodeSpec) -> None:
+        try:
+            self.client.start(naming.container(self.instance, node.node_id))
+        except EngineRefused as refused:
+            raise NodeFailure(
+                "CONTAINER_LAUNCH_FAILURE",
+                "The container engine cannot start the container of the image.",
+                refused.words,
+            ) from refused
+
+    def _look(self, node_id: str) -> SeenNode:
+        """One node, by the names of its halves: two small calls, where a listing grows with the machine."""
+        daemon = self.client.inspect(naming.daemon(self.instance, node_id))
+        container = self.client.inspect(naming.container(self.instance, node_id))
+        return sight.node(node_id, daemon, container)
+
+    def _summary(self, node_id: str, found: dict[str, dict[str, Any]]) -> SeenNode:
+        """From a listing, which lacks exit codes: a half that runs needs no more, the others are looked at."""
+        if found and all(sight.presence(half.get("State")) is Presence.RUNNING for half in found.values()):
+            labels = next(iter(found.values())).get("Labels") or {}
+            there = dict.fromkeys(found, Presence.RUNNING)
+            return SeenNode(
+                node_id,
+                there.get(naming.DAEMON, Presence.GONE),
+                there.get(naming.CONTAINER, Presence.GONE),
+                labels.get(naming.ADDRESS),
+            )
+        return self._look(node_id)
+
+    def _listed(self, *labels: str) -> list[dict[str, Any]]:
+        with self.client.calls() as api:
+            return api.containers(all=True, filters={"label": [f"{naming.INSTANCE}={self.instance}", *labels]})
+
+    def _busy_with(self, node_id: str) -> threading.Lock:
+        with self._guard:
+            return self._busy.setdefault(node_id, threading.Lock())

@@ -1,0 +1,195 @@
+"""The network of one cluster: found or made, fenced in, removed.
+
+Called by `driver`, from many threads. Subnets are chosen under the machine-wide lock of the firewall, looking at the
+engine's networks, the host's routes and the firewall's own register, so that data directories and engines on one machine do
+not collide.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from boathouse.dataplane.contract import NodeFailure
+from boathouse.dataplane.engine import addresses, naming
+from boathouse.dataplane.engine.client import EngineClient, EngineRefused
+from boathouse.dataplane.engine.firewall import Fence, Firewall, FirewallFailed
+
+ATTEMPTS = 8
+ROUTES = Path("/proc/net/route")
+
+
+@dataclass(frozen=True)
+class ClusterNetwork:
+    """A cluster's network. `egress`: whether its nodes reach anything but each other."""
+
+    name: str
+    subnet: IPv4Network
+    bridge: str
+    egress: bool
+
+
+class Networks:
+    """The networks of one instance on one engine. `fenced` is false where we may not change the host's
+    firewall: then networks are internal, and `firewall` only lends its lock."""
+
+    def __init__(
+        self,
+        client: EngineClient,
+        instance: str,
+        pool: IPv4Network,
+        firewall: Firewall,
+        fenced: bool,
+        routes: Callable[[], str] = ROUTES.read_text,
+    ) -> None:
+        self._client, self._instance, self._pool = client, instance, pool
+        self._firewall, self.fenced, self._routes = firewall, fenced, routes
+        self._guard = threading.Lock()
+        self._known: dict[str, ClusterNetwork] = {}
+        self._busy: dict[str, threading.Lock] = {}
+
+    def ensure(self, cluster_id: str) -> ClusterNetwork:
+        """The cluster's network, made when missing, fenced before it is returned. Raises NodeFailure when there is no room."""
+        known = self._known.get(cluster_id)
+        if known is not None:
+            return known
+        with self._guard:
+            busy = self._busy.setdefault(cluster_id, threading.Lock())
+        with busy:
+            known = self._known.get(cluster_id)
+            if known is None:
+                known = self._make(cluster_id)
+                self._known[cluster_id] = known
+            return known
+
+    def forget(self, cluster_id: str) -> None:
+        """Do not trust what is remembered of this network: somebody removed it behind our back."""
+        self._known.pop(cluster_id, None)
+
+    def release(self, cluster_id: str) -> bool:
+        """Remove the network and its fence; True when gone. False while a container is in it."""
+        self.forget(cluster_id)
+        name = naming.network(self._instance, cluster_id)
+        with self._firewall.held():
+            if not self._remove(name):
+                return False
+            if self.fenced:
+                self._firewall.remove(self._instance, lambda other: other != cluster_id)
+        with self._guard:
+            self._busy.pop(cluster_id, None)
+        return True
+
+    def listed(self) -> dict[str, str]:
+        """Networks of this instance: name to cluster id."""
+        with self._client.calls() as api:
+            found = api.networks(filters={"label": f"{naming.INSTANCE}={self._instance}"})
+        return {network["Name"]: naming.cluster_of(network.get("Labels")) for network in found}
+
+    def sweep_fences(self, stays: Callable[[str], bool]) -> list[str]:
+        """Take out of the firewall what this instance has there for clusters that do not stay; the names."""
+        if not self.fenced:
+            return []
+        with self._firewall.held():
+            return self._firewall.remove(self._instance, stays)
+
+    def _make(self, cluster_id: str) -> ClusterNetwork:
+        name, bridge = naming.network(self._instance, cluster_id), naming.bridge(self._instance, cluster_id)
+        with self._firewall.held():
+            found = self._inspect(name)
+            subnet = _subnet(found) if found is not None else self._create(name, bridge, cluster_id)
+            if subnet is None:
+                raise NodeFailure("CONTAINER_LAUNCH_FAILURE", f"The network {name} of this cluster has no addresses.")
+            if self.fenced:
+                uplinks = addresses.default_interfaces(self._routes())
+                try:
+                    self._firewall.add(Fence(bridge, subnet, self._instance, cluster_id), uplinks)
+                except FirewallFailed as failed:
+                    raise NodeFailure(
+                        "CONTAINER_LAUNCH_FAILURE",
+                        "The firewall around the cluster's network cannot be set up.",
+                        str(failed),
+                    ) from failed
+        return ClusterNetwork(name, subnet, bridge, egress=self.fenced)
+
+    def _create(self, name: str, bridge: str, cluster_id: str) -> IPv4Network:
+        """Make the network at a free place; an engine that knows better (a race, a route we cannot see) makes us look further."""
+        taken = self._taken()
+        for _ in range(ATTEMPTS):
+            try:
+                subnet = addresses.choose(self._pool, name, taken)
+            except addresses.PoolExhausted as exhausted:
+                raise NodeFailure(
+                    "CLOUD_PROVIDER_RESOURCE_STOCKOUT", f"There is no room for another cluster: {exhausted}."
+                ) from None
+            try:
+                self._ask(name, bridge, subnet, cluster_id)
+                return subnet
+            except EngineRefused as refused:
+                if refused.status < 500 and not refused.conflict:
+                    raise NodeFailure(
+                        "CONTAINER_LAUNCH_FAILURE", "The container engine refuses the cluster's network.", refused.words
+                    ) from refused
+                taken.append(subnet)
+                last = refused.words
+        raise NodeFailure("CONTAINER_LAUNCH_FAILURE", "The container engine refuses the cluster's network.", last)
+
+    def _ask(self, name: str, bridge: str, subnet: IPv4Network, cluster_id: str) -> None:
+        gateway = str(addresses.gateway(subnet))
+        labels = naming.labels_of_cluster(self._instance, cluster_id)
+        if self._client.is_podman:
+            # Podman's own dialect, because Docker's cannot switch the name server off: it costs a process and a port on the bridge.
+            wish = {
+                "name": name,
+                "driver": "bridge",
+                "network_interface": bridge,
+                "internal": not self.fenced,
+                "dns_enabled": False,
+                "ipv6_enabled": False,
+                "subnets": [{"subnet": str(subnet), "gateway": gateway}],
+                "labels": labels,
+            }
+            self._client.libpod("POST", "/networks/create", json=wish)
+            return
+        from docker.types import IPAMConfig, IPAMPool
+
+        with self._client.calls() as api:
+            api.create_network(
+                name,
+                driver="bridge",
+                options={"com.docker.network.bridge.name": bridge, "com.docker.network.enable_ipv6": "false"},
+                ipam=IPAMConfig(driver="default", pool_configs=[IPAMPool(subnet=str(subnet), gateway=gateway)]),
+                check_duplicate=True,
+                internal=not self.fenced,
+                labels=labels,
+            )
+
+    def _taken(self) -> list[IPv4Network]:
+        with self._client.calls() as api:
+            ours = [_subnet(network) for network in api.networks()]
+        fenced = self._firewall.subnets() if self.fenced else []
+        return [subnet for subnet in ours if subnet is not None] + fenced + addresses.routes(self._routes())
+
+    def _inspect(self, name: str) -> dict | None:
+        try:
+            with self._client.calls() as api:
+                return api.inspect_network(name)
+        except EngineRefused as refused:
+            if refused.missing:
+                return None
+            raise
+
+    def _remove(self, name: str) -> bool:
+        try:
+            with self._client.calls() as api:
+                api.remove_network(name)
+        except EngineRefused as refused:
+            return refused.missing
+        return True
+
+
+def _subnet(network: dict) -> IPv4Network | None:
+    for config in (network.get("IPAM") or {}).get("Config") or []:
+        if config.get("Subnet") and ":" not in config["Subnet"]:
+            return IPv4Network(config["Subnet"], strict=False)
+    return None

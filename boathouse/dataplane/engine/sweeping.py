@@ -1,0 +1,47 @@
+"""Removal of what nobody explains: containers, networks, volumes and fences of this instance whose cluster is not known any more.
+
+Called by `driver.sweep`, at start-up, from time to time, and by `down` (which knows no cluster). Only what carries the
+instance's label is listed, so another data directory's things are never seen.
+"""
+
+from collections.abc import Callable
+
+from boathouse.dataplane.engine import naming
+from boathouse.dataplane.engine.client import EngineClient
+from boathouse.dataplane.engine.network import Networks
+from boathouse.dataplane.engine.stacks import Stacks
+
+
+def sweep(
+    client: EngineClient,
+    instance: str,
+    networks: Networks,
+    stacks: Stacks,
+    open_views: Callable[[], frozenset[str]],
+    known: Callable[[], frozenset[str]],
+) -> list[str]:
+    """Remove orphans; the names of what is gone. `known` and `open_views` are asked after the listing, so that what was made
+    in between is not taken for an orphan. What cannot be removed now is found again by the next sweep."""
+    label = {"label": [f"{naming.INSTANCE}={instance}"]}
+    with client.calls() as api:
+        containers = api.containers(all=True, filters=label)
+        volumes = (api.volumes(filters=label) or {}).get("Volumes") or []
+    made = networks.listed()
+    alive, viewed = known(), open_views()
+    removed: list[str] = []
+    # Customers' containers first: they live in the network namespaces of the daemons'.
+    for container in sorted(containers, key=lambda one: (one.get("Labels") or {}).get(naming.ROLE) == naming.DAEMON):
+        labels = container.get("Labels") or {}
+        name = (container.get("Names") or [container["Id"]])[0].lstrip("/")
+        wanted = name in viewed if labels.get(naming.ROLE) == naming.VIEW else naming.cluster_of(labels) in alive
+        if not wanted and client.remove(container["Id"]):
+            removed.append(name)
+    orphans = [volume["Name"] for volume in volumes if naming.cluster_of(volume.get("Labels")) not in alive]
+    removed.extend(name for name in orphans if client.remove_volume(name))
+    for name, cluster_id in made.items():
+        if cluster_id not in alive and networks.release(cluster_id):
+            removed.append(name)
+    clusters = alive | {cluster_id for name, cluster_id in made.items() if name not in removed}
+    removed.extend(stacks.sweep(lambda cluster_id: cluster_id in clusters))
+    removed.extend(networks.sweep_fences(lambda cluster_id: cluster_id in clusters))
+    return removed
