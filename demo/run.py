@@ -6,6 +6,7 @@ Python, Spark and SQL there; then the same with a broken image. Leaves nothing r
 
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import signal
@@ -54,13 +55,11 @@ class Steps:
 
 def boathouse(*arguments: str, show: bool = False, environ: dict[str, str] | None = None) -> str:
     """Run a boathouse command; its output is shown, or returned."""
-    import os
-
     done = subprocess.run(
         [str(BOATHOUSE), *arguments], check=False, text=True, stdout=None if show else subprocess.PIPE,
         env={**os.environ, **(environ or {})},
     )  # fmt: skip
-    if done.returncode not in (0,):
+    if done.returncode != 0:
         raise SystemExit(f"boathouse {arguments[0]} failed with {done.returncode}: {done.stdout or ''}")
     return done.stdout or ""
 
@@ -128,6 +127,11 @@ def run(steps: Steps, scratch: Path, workspace_client: type, compute: object) ->
     return 0
 
 
+def why(w, cluster_id: str) -> None:
+    """Print `boathouse why`; host and token are found as the SDK finds them."""
+    boathouse("why", cluster_id, show=True, environ={"DATABRICKS_HOST": w.config.host, "DATABRICKS_TOKEN": w.config.token})
+
+
 def auth(compute, image: str):
     return compute.DockerImage(
         url=image, basic_auth=compute.DockerBasicAuth(username="reader", password="{{secrets/registry/password}}")
@@ -141,7 +145,7 @@ def launch(steps: Steps, w, compute, image: str) -> None:
             autotermination_minutes=60, docker_image=auth(compute, image),
         ).result()  # fmt: skip
         print(f"  {cluster.cluster_id} is {cluster.state.value}")
-        boathouse("why", cluster.cluster_id, show=True, environ={"DATABRICKS_HOST": w.config.host, "DATABRICKS_TOKEN": w.config.token})
+        why(w, cluster.cluster_id)
     with steps.step("6. Python in the image, Spark on both workers, SQL"):
         python = w.command_execution.create_and_wait(cluster_id=cluster.cluster_id, language=compute.Language.PYTHON)
 
@@ -176,7 +180,7 @@ def explain(steps: Steps, w, compute, broken: str) -> None:
             print(f"  refused: {refused}")
         else:
             raise SystemExit("the broken image started, and should not have")
-        boathouse("why", wait.cluster_id, show=True, environ={"DATABRICKS_HOST": w.config.host, "DATABRICKS_TOKEN": w.config.token})
+        why(w, wait.cluster_id)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line. Each command is a module with `arguments(parser)` and `run(options) -> int`; it is imported when it is called.
+"""The command line. A command is a module with `arguments(parser)` and `run(options) -> int`, imported when it is called.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Every command takes `--output json`.
 """

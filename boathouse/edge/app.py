@@ -1,7 +1,7 @@
 """The ASGI application: one request from socket to answer.
 
-A plain `def` endpoint runs whole (authentication, decoding, call, encoding) in one hop to a thread of our own pool; an `async def`
-endpoint runs in the loop after the same steps. Nothing here knows a resource.
+A plain `def` endpoint runs whole (authentication, decoding, call, encoding) in one hop to a thread of our own pool; an
+`async def` endpoint runs in the loop after the same steps. Nothing here knows a resource.
 """
 
 import asyncio

@@ -70,8 +70,8 @@ def decode_body(arguments: Arguments, raw: bytes) -> Any:
 
 
 def decode_query(shape: Any, query: str) -> Any:
-    """Query parameters as `shape`: dots nest (`filter_by.cluster_states=RUNNING`), repeated keys make lists, unknown parameters are
-    ignored, as the platform does."""
+    """Query parameters as `shape`: dots nest (`filter_by.cluster_states=RUNNING`), repeated keys make lists, unknown
+    parameters are ignored, as the platform does."""
     known = _tree_of(shape)
     document: dict[str, Any] = {}
     for key, value in parse_qsl(query, keep_blank_values=True, max_num_fields=1000):

@@ -1,7 +1,7 @@
 """The data directory: one process at a time, one format, one instance id.
 
-Everything a Boathouse knows lies below it: `boathouse.db`, `keys/`, `nodes/<node_id>/`, `logs/`, `ready.json`. The instance id names what it
-launches on an engine that other data directories may share.
+Everything a Boathouse knows lies below it: `boathouse.db`, `keys/`, `nodes/<node_id>/`, `logs/`, `ready.json`. The instance
+id names what it launches on an engine that other data directories may share.
 """
 
 import fcntl
