@@ -1,6 +1,6 @@
 """Builds the platform's own images, once for each content, and loads them into an engine.
 
-Under `<cache>/images/` each recipe with packages has a directory `<name>-<key>` with `rootfs.tar` (complete),
+Under `<cache>/images/` each recipe with packages has a directory `<name>-<rootfs key>` with `rootfs.tar` (complete),
 `layer.tar` (what it adds to its parent) and `layer.json`. Files of ours and removals are a small layer on top,
 composed when asked for: a changed daemon is a new image within milliseconds. Two processes that want the same build
 share it (file lock).
@@ -120,7 +120,7 @@ def _bare(identifier: str) -> str:
 
 
 def _directory(chain: list[Recipe], cache: Path) -> Path:
-    return cache / "images" / f"{chain[-1].name}-{recipe.key(chain)}"
+    return cache / "images" / f"{chain[-1].name}-{recipe.rootfs_key(chain)}"
 
 
 def _rootfs(chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progress: Progress, mirror: str) -> BuiltRootfs:

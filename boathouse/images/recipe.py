@@ -37,14 +37,15 @@ class Copy:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image. `suite` is a Debian suite for a recipe without `parent`; `remove` names paths of the parent that are
-    taken away.
+    """One image. `suite` is a Debian suite for a recipe without `parent`, `variant` mmdebstrap's variant for it; `remove`
+    names paths of the parent that are taken away.
     """
 
     name: str
     about: str
     parent: str = ""
     suite: str = ""
+    variant: str = "minbase"
     packages: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ _TEXTS = {
     "about": "about",
     "from": "parent",
     "suite": "suite",
+    "variant": "variant",
     "wheels_python": "wheels_python",
     "wheels_into": "wheels_into",
 }
@@ -151,23 +153,20 @@ def files_of(recipe: Recipe) -> dict[str, bytes]:
     return found
 
 
+def rootfs_key(chain: list[Recipe]) -> str:
+    """The content hash (16 hex digits) of what Debian's tools build for a lineage: not of our own files on top of it."""
+    parts = [[r.suite, r.variant, r.packages, r.steps, r.wheels, r.wheels_python, r.wheels_into] for r in chain]
+    return _hash([BUILDER_VERSION, parts])
+
+
 def key(chain: list[Recipe]) -> str:
     """The content hash (16 hex digits) of a lineage: all that decides the image's bytes but Debian's point releases."""
-    parts: list[object] = [BUILDER_VERSION]
+    parts: list[object] = [rootfs_key(chain)]
     for recipe in chain:
         contents = {path: hashlib.sha256(data).hexdigest() for path, data in files_of(recipe).items()}
-        parts.append(
-            [
-                recipe.suite,
-                recipe.packages,
-                recipe.steps,
-                recipe.wheels,
-                recipe.wheels_python,
-                recipe.wheels_into,
-                sorted(recipe.env.items()),
-                sorted(contents.items()),
-                recipe.remove,
-                recipe.command,
-            ]
-        )
+        parts.append([sorted(recipe.env.items()), sorted(contents.items()), recipe.remove, recipe.command])
+    return _hash(parts)
+
+
+def _hash(parts: list) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -55,7 +55,7 @@ def command(recipe: Recipe, parent: Path | None, target: Path, wheels: Path | No
     argv = ["mmdebstrap", "--verbose", "--format=tar", "--aptopt=Acquire::Languages none", "--dpkgopt=force-unsafe-io"]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in _UNWANTED]
     if parent is None:
-        argv.append("--variant=minbase")
+        argv.append(f"--variant={recipe.variant}")
     else:
         argv.append("--variant=custom")
         argv.append(f"--setup-hook=tar -C \"$1\" --exclude='./dev/*' -xf {shlex.quote(str(parent))}")
@@ -78,7 +78,7 @@ def command(recipe: Recipe, parent: Path | None, target: Path, wheels: Path | No
         argv.append("--chrooted-customize-hook=" + shlex.join(install))
         argv.append('--customize-hook=rm -rf "$1/tmp/wheels" "$1/root/.cache"')
     argv += [f"--chrooted-customize-hook={step}" for step in recipe.steps]
-    argv.append('--customize-hook=rm -f "$1/etc/resolv.conf"; : > "$1/etc/hostname"')
+    argv.append('--customize-hook=rm -f "$1/etc/resolv.conf"; mkdir -p "$1/etc"; : > "$1/etc/hostname"')
     argv += [recipe.suite or _SUITE_OF_CHILDREN, str(target)]
     if mirror:
         argv.append(mirror)
