@@ -5,12 +5,13 @@ The launch (`compute`) decides which nodes should exist; a driver makes that tru
 states, no API, no database. One contract suite (`tests/contract`) runs against every driver.
 
 Verbs are idempotent, keyed by names derived from ids, and never wait: work that takes long goes on in the background of the
-driver, which answers "not yet" and calls the `hint` it was given when there is news.
+driver, which answers "not yet" and calls the `hint` it was given when there is news (from another thread, without data: look again).
 """
 
 import enum
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,9 +85,16 @@ class DriverUnavailable(Exception):
 
 
 class Driver(Protocol):
-    """Existence of nodes. `name` is shown in the timeline (`engine`, `simulated`, ...)."""
+    """Existence of nodes. `name` is shown in the timeline (`engine`, `simulated`, ...). `simulated`: there are no containers, and
+    callers refuse commands by name instead of asking a node that cannot answer them."""
 
     name: str
+    simulated: bool
+
+    @property
+    def egress(self) -> bool:
+        """Whether nodes reach the outside world; where not, fields that need it are refused by name."""
+        ...
 
     def ensure(self, node: NodeSpec) -> SeenNode:
         """Make `node` exist and run, as far as that goes without waiting, and say what is there now.
@@ -152,20 +160,46 @@ class Pull:
     cached: bool = False
 
 
+class ImageFiles(Protocol):
+    """What is in an image, without running anything of it. `images.views` gives it the shape that the check wants."""
+
+    config: Mapping[str, Any]
+
+    def get_archive(self, path: str) -> Iterator[bytes] | None:
+        """A file or a directory as a tar stream, links not followed; None when there is none."""
+        ...
+
+
 class Images(Protocol):
     """The images a driver holds on its machine. A driver of containers implements it; the simulated one does too."""
 
-    def pull(self, pinned: str, credentials: Credentials | None, plain_http: bool = False) -> Pull:
+    def pull(
+        self,
+        pinned: str,
+        credentials: Credentials | None,
+        plain_http: bool = False,
+        hint: Callable[[], None] | None = None,
+    ) -> Pull:
         """Have `host/repository@sha256:...` on the machine. Starts the work in the background at the first call, tells its
-        progress at the next ones; a FAILED answer is given once, the call after it starts anew."""
+        progress at the next ones; a FAILED answer is given once, the call after it starts anew. `hint` is called once, from
+        another thread, when the pull has ended either way."""
         ...
 
     def local(self, reference: str) -> str | None:
         """The local immutable reference of an image that set-up loaded (`localhost/boathouse/...`), or None."""
         ...
 
-    def view(self, image: str) -> Any:
-        """An `images.check.ImageView` over a created, never started container of `image`; a context manager."""
+    def load(self, archive: Path) -> str:
+        """Have the image of an archive (`docker save` or OCI) on the machine; its local immutable reference. Twice is once."""
+        ...
+
+    def image_config(self, image: str) -> Mapping[str, Any]:
+        """The image's own configuration (`Env`, `Labels`, ...), with `Id`, `Architecture`, `Os`, `Size` beside it. Raises NodeFailure
+        when the image is not there."""
+        ...
+
+    def view(self, image: str) -> AbstractContextManager["ImageFiles"]:
+        """The files of `image`, by a container that is created and never started, as long as the context lasts."""
         ...
 
 

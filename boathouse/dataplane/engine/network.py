@@ -138,7 +138,7 @@ class Networks:
         gateway = str(addresses.gateway(subnet))
         labels = naming.labels_of_cluster(self._instance, cluster_id)
         if self._client.is_podman:
-            # Podman's own dialect, because Docker's cannot switch the name server off: it costs a process and a port on the bridge.
+            # Podman's own dialect: Docker's cannot switch the name server off, which costs a process and a port on the bridge.
             wish = {
                 "name": name,
                 "driver": "bridge",
