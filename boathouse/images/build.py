@@ -63,8 +63,14 @@ def reference(name: str) -> str:
 
 def cached(name: str, cache: Path) -> bool:
     """Whether `image` would run no build."""
+    parent: BuiltRootfs | None = None
     chain = recipe.lineage(name)
-    return all((_directory(chain[: n + 1], cache) / "layer.json").is_file() for n, step in enumerate(chain) if step.has_rootfs)
+    for position, step in enumerate(chain):
+        if step.has_rootfs:
+            parent = _read(_directory(chain[: position + 1], cache), parent)
+            if parent is None:
+                return False
+    return True
 
 
 def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "") -> archive.Image:
@@ -125,11 +131,11 @@ def _directory(chain: list[Recipe], cache: Path) -> Path:
 
 def _rootfs(chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progress: Progress, mirror: str) -> BuiltRootfs:
     directory = _directory(chain, cache)
-    if (built := _read(directory)) is not None:
+    if (built := _read(directory, parent)) is not None:
         return built
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _locked(directory.with_suffix(".lock")):
-        if (built := _read(directory)) is not None:
+        if (built := _read(directory, parent)) is not None:
             return built
         started = time.monotonic()
         work = directory.with_suffix(".building")
@@ -144,6 +150,7 @@ def _rootfs(chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progre
                 layers.difference(parent.rootfs, work / "rootfs.tar", work / "layer.tar")
             shutil.rmtree(work / "wheels", ignore_errors=True)
             document = {
+                "parent": parent.digest if parent else "",
                 "digest": layers.digest_of(work / "layer.tar"),
                 "size": (work / "layer.tar").stat().st_size,
                 "seconds": round(time.monotonic() - started, 1),
@@ -154,16 +161,19 @@ def _rootfs(chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progre
         finally:
             shutil.rmtree(work, ignore_errors=True)
         progress(f"{chain[-1].name}: built in {document['seconds']} s")
-    found = _read(directory)
+    found = _read(directory, parent)
     if found is None:
         raise BuildError(f"{directory} vanished while it was built")
     return found
 
 
-def _read(directory: Path) -> BuiltRootfs | None:
+def _read(directory: Path, parent: BuiltRootfs | None) -> BuiltRootfs | None:
+    """What is built there, unless it was built on other bytes of its parent than those that are here now."""
     try:
         document = json.loads((directory / "layer.json").read_text())
     except FileNotFoundError:
+        return None
+    if document["parent"] != (parent.digest if parent else ""):
         return None
     return BuiltRootfs(directory, document["digest"], document["size"], document["seconds"])
 
