@@ -1,0 +1,135 @@
+"""From a request's headers to its caller: the `Authenticator` that `server.py` hands to the edge.
+
+On the path of every request, so what it finds is kept in memory until identities change: at once for changes made in
+this process, within `look_every` seconds for those of another (it then looks at the stored revision). Texts are those
+of reference api 0.2."""
+
+import base64
+import binascii
+import threading
+import time
+from collections.abc import Mapping
+
+from boathouse.auth import credentials
+from boathouse.auth.keys import Keys
+from boathouse.edge.caller import Caller
+from boathouse.edge.errors import ApiError, bad_token, no_credential, not_found
+from boathouse.identity import principals, revision, workspaces
+from boathouse.store import Reader, Store
+
+#: Callers kept in memory at most; beyond it all are forgotten and found again.
+KEPT = 10_000
+
+_FOREVER = 1 << 62
+
+
+class Authenticator:
+    """Callable as `boathouse.edge.caller.Authenticator`. Safe to use from many threads."""
+
+    def __init__(self, store: Store, keys: Keys, look_every: float = 1.0) -> None:
+        self._store, self._keys, self._look_every = store, keys, look_every
+        self._lock = threading.Lock()
+        self._callers: dict[tuple[str, str], tuple[Caller, int]] = {}
+        self._generation = 0
+        self._seen_here = revision.in_process(store)
+        self._seen_stored = -1
+        self._look_at = 0.0
+
+    def __call__(self, headers: Mapping[str, str], host: str) -> Caller:
+        """Raises ApiError: 401 without a usable credential, 403 for a token that does not hold, 404 for an unknown
+        workspace."""
+        token = bearer(headers.get("authorization", ""))
+        if token is None:
+            raise no_credential()
+        choice = headers.get("x-databricks-workspace-id") or headers.get("x-databricks-org-id") or deployment(host)
+        self._forget_if_changed()
+        key = (credentials.hash_of(self._keys, token), choice)
+        generation = self._generation
+        kept = self._callers.get(key)
+        if kept is None:
+            with self._store.read() as reader:
+                kept = self._find(reader, *key)
+            with self._lock:
+                if generation == self._generation and revision.in_process(self._store) == self._seen_here:
+                    if len(self._callers) >= KEPT:
+                        self._callers.clear()
+                    self._callers[key] = kept
+        caller, expires_at = kept
+        if self._store.clock() >= expires_at:
+            raise bad_token()
+        return caller
+
+    def _forget_if_changed(self) -> None:
+        here = revision.in_process(self._store)
+        now = time.monotonic()
+        if here == self._seen_here and now < self._look_at:
+            return
+        with self._store.read() as reader:
+            stored = revision.stored(reader)
+        with self._lock:
+            if here != self._seen_here or stored != self._seen_stored:
+                self._callers.clear()
+                self._generation += 1
+            self._seen_here, self._seen_stored, self._look_at = here, stored, now + self._look_every
+
+    def _find(self, reader: Reader, token_hash: str, choice: str) -> tuple[Caller, int]:
+        token = credentials.find(reader, token_hash)
+        if token is None or token.expired(self._store.clock()):
+            raise bad_token()
+        principal = principals.by_id(reader, token.principal_id)
+        if principal is None or not principal.active:
+            raise bad_token()
+        workspace = _chosen(reader, choice, token.workspace_id)
+        if workspace is None or workspace.account_id != principal.account_id:
+            raise not_found(f"Workspace {choice[:64]} does not exist.")
+        if token.workspace_id not in (0, workspace.workspace_id):
+            raise bad_token()
+        if token.kind == credentials.PAT and workspaces.conf(reader, workspace.workspace_id, "enableTokensConfig") == "false":
+            raise ApiError(403, "FEATURE_DISABLED", "Personal access tokens are disabled in this workspace.")
+        groups = principals.groups_of(reader, principal.principal_id, workspace.workspace_id)
+        system = {group.name for group in groups if group.workspace_id == workspace.workspace_id}
+        if not system & {principals.ADMINS, principals.USERS}:
+            raise ApiError(403, "PERMISSION_DENIED", f"Unauthorized access to Org: {workspace.workspace_id}")
+        caller = Caller(
+            principal_id=principal.principal_id, name=principal.name, kind=principal.kind, workspace_id=workspace.workspace_id,
+            admin=principals.ADMINS in system, account_admin=principals.is_account_admin(reader, principal.principal_id),
+            groups=frozenset(group.name for group in groups), token_id=token.token_id,
+        )  # fmt: skip
+        return caller, _FOREVER if token.expires_at == credentials.NEVER else token.expires_at
+
+
+def _chosen(reader: Reader, choice: str, of_token: int) -> workspaces.Workspace | None:
+    if not choice:
+        return workspaces.get(reader, of_token) if of_token else workspaces.first(reader)
+    if choice.isascii() and choice.isdigit():
+        number = int(choice[:20])
+        return workspaces.get(reader, number) if number < 1 << 63 else None
+    return workspaces.by_deployment(reader, choice.removesuffix(".localhost")) if choice.endswith(".localhost") else None
+
+
+def bearer(authorization: str) -> str | None:
+    """The token of an Authorization header: `Bearer <token>`, or `Basic` with the user `token`. None when there is
+    neither."""
+    scheme, _, value = authorization.strip().partition(" ")
+    value = value.strip()
+    if scheme.lower() == "bearer":
+        return value or None
+    if scheme.lower() == "basic":
+        user, password = basic(value) or ("", "")
+        return password or None if user == "token" else None
+    return None
+
+
+def basic(value: str) -> tuple[str, str] | None:
+    """User and password of HTTP Basic; None when it is not readable."""
+    try:
+        user, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return (user, password) if colon else None
+
+
+def deployment(host: str) -> str:
+    """`<deployment>.localhost` of a Host header (with or without port), or "" for hosts that choose no workspace."""
+    name = host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host
+    return name if name.endswith(".localhost") and name.count(".") == 1 else ""

@@ -1,0 +1,84 @@
+"""The first account, workspace and admin of an empty data directory. Called once a start; a second time it finds what
+is there."""
+
+import uuid
+from dataclasses import dataclass, field
+
+from sqlalchemy import insert, select
+
+from boathouse.identity import principals, registry, workspaces
+from boathouse.identity.tables import accounts
+from boathouse.identity.tables import principals as principals_table
+from boathouse.identity.tables import workspaces as workspaces_table
+from boathouse.store import Reader, Store
+
+
+@dataclass(frozen=True)
+class Founding:
+    """What to make when there is nothing yet. Later starts do not look at it."""
+
+    admin: str = "admin@boathouse.local"
+    workspace_name: str = "boathouse"
+    deployment_name: str = "boathouse"
+    cloud: str = "aws"
+    account_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    workspace_id: int = field(default_factory=registry.new_id)
+
+
+@dataclass(frozen=True)
+class Home:
+    """The first workspace and the admin who may do everything."""
+
+    account_id: str
+    workspace_id: int
+    admin_id: int
+    admin: str
+    cloud: str
+
+
+#: What every member of a new workspace may do, as on the platform.
+DEFAULT_ENTITLEMENTS = ["workspace-access", "databricks-sql-access"]
+ADMIN_ENTITLEMENTS = [*DEFAULT_ENTITLEMENTS, "allow-cluster-create", "allow-instance-pool-create"]
+
+
+def found(store: Store, founding: Founding) -> Home:
+    """Make account, workspace, system groups and admin in one transaction, or find those of an earlier start."""
+    with store.read() as reader:
+        home = _home(reader)
+    if home is not None:
+        return home
+    with store.transaction() as tx:
+        home = _home(tx)
+        if home is not None:  # another process was quicker
+            return home
+        now = store.clock()
+        tx.execute(insert(accounts).values(account_id=founding.account_id, created_at=now))
+        tx.execute(
+            insert(workspaces_table).values(
+                workspace_id=founding.workspace_id, account_id=founding.account_id, name=founding.workspace_name,
+                deployment_name=founding.deployment_name.lower(), cloud=founding.cloud, created_at=now,
+            )
+        )  # fmt: skip
+        groups = {
+            name: registry.create(tx, founding.account_id, principals.GROUP, name, workspace_id=founding.workspace_id)
+            for name in (principals.ADMINS, principals.USERS)
+        }
+        registry.grant_entitlements(tx, founding.workspace_id, groups[principals.ADMINS].principal_id, ADMIN_ENTITLEMENTS)
+        registry.grant_entitlements(tx, founding.workspace_id, groups[principals.USERS].principal_id, DEFAULT_ENTITLEMENTS)
+        admin = registry.create(tx, founding.account_id, principals.USER, founding.admin, bootstrap=True)
+        for group in groups.values():
+            registry.add_member(tx, group.principal_id, admin.principal_id)
+        registry.grant_account_role(tx, admin.principal_id, principals.ACCOUNT_ADMIN)
+        return Home(founding.account_id, founding.workspace_id, admin.principal_id, admin.name, founding.cloud)
+
+
+def _home(reader: Reader) -> Home | None:
+    workspace = workspaces.first(reader)
+    if workspace is None:
+        return None
+    admin = reader.execute(
+        select(principals_table.c.principal_id, principals_table.c.name).where(
+            principals_table.c.account_id == workspace.account_id, principals_table.c.bootstrap.is_(True)
+        )
+    ).one()
+    return Home(workspace.account_id, workspace.workspace_id, admin.principal_id, admin.name, workspace.cloud)

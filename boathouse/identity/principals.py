@@ -1,0 +1,155 @@
+"""Questions about principals that every room asks: who has this name, which groups are they in, are they an admin.
+
+Names compare without regard to case. A name is a user name, a service principal's application id, or a group's name.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Row, and_, literal, select
+
+from boathouse.identity import workspaces
+from boathouse.identity.tables import ACCOUNT_LEVEL, account_roles, entitlements, memberships, principals
+from boathouse.store import Reader
+
+USER, SERVICE_PRINCIPAL, GROUP = "user", "service_principal", "group"
+
+#: System groups: every workspace has both.
+ADMINS, USERS = "admins", "users"
+ACCOUNT_ADMIN = "account_admin"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A user, service principal or group. `workspace_id` is 0 for those of the account."""
+
+    principal_id: int
+    account_id: str
+    workspace_id: int
+    kind: str
+    name: str
+    display_name: str
+    active: bool
+    bootstrap: bool = False
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A group that a principal is in; `direct` when not only through another group."""
+
+    group_id: int
+    name: str
+    workspace_id: int
+    direct: bool
+
+
+_COLUMNS = (
+    principals.c.principal_id, principals.c.account_id, principals.c.workspace_id, principals.c.kind, principals.c.name,
+    principals.c.display_name, principals.c.active, principals.c.bootstrap,
+)  # fmt: skip
+
+
+def _principal(row: Row | None) -> Principal | None:
+    return Principal(*row) if row is not None else None
+
+
+def by_id(reader: Reader, principal_id: int) -> Principal | None:
+    """The principal with this id."""
+    return _principal(reader.execute(select(*_COLUMNS).where(principals.c.principal_id == principal_id)).first())
+
+
+def by_name(
+    reader: Reader,
+    account_id: str,
+    name: str,
+    kinds: Iterable[str] = (USER, SERVICE_PRINCIPAL),
+    workspace_id: int = ACCOUNT_LEVEL,
+) -> Principal | None:
+    """The principal of this name: users before service principals before groups, the workspace's own before the
+    account's."""
+    rows = reader.execute(
+        select(*_COLUMNS).where(
+            principals.c.account_id == account_id,
+            principals.c.name_key == name.casefold(),
+            principals.c.kind.in_(list(kinds)),
+            principals.c.workspace_id.in_((ACCOUNT_LEVEL, workspace_id)),
+        )
+    ).all()
+    order = (USER, SERVICE_PRINCIPAL, GROUP)
+    rows = sorted(rows, key=lambda row: (order.index(row.kind), -row.workspace_id))
+    return _principal(rows[0]) if rows else None
+
+
+def in_workspace(
+    reader: Reader, workspace_id: int, name: str, kinds: Iterable[str] = (USER, SERVICE_PRINCIPAL, GROUP)
+) -> Principal | None:
+    """The principal of this name as the workspace sees it: assigned to it, or one of its own groups. None otherwise."""
+    workspace = workspaces.get(reader, workspace_id)
+    if workspace is None:
+        return None
+    found = by_name(reader, workspace.account_id, name, kinds, workspace_id)
+    if found is None or (found.workspace_id != workspace_id and not assigned(reader, found.principal_id, workspace_id)):
+        return None
+    return found
+
+
+def groups_of(reader: Reader, principal_id: int, workspace_id: int) -> list[Membership]:
+    """All groups the principal is in as seen from a workspace, directly or through other groups, by name. Groups of
+    other workspaces neither appear nor lead anywhere."""
+    there = principals.c.workspace_id.in_((ACCOUNT_LEVEL, workspace_id))
+    reached = (
+        select(memberships.c.group_id.label("group_id"), literal(1).label("direct"))
+        .join(principals, principals.c.principal_id == memberships.c.group_id)
+        .where(memberships.c.member_id == principal_id, there)
+        .cte("reached", recursive=True)
+    )
+    reached = reached.union(
+        select(memberships.c.group_id, literal(0))
+        .join(reached, memberships.c.member_id == reached.c.group_id)
+        .join(principals, principals.c.principal_id == memberships.c.group_id)
+        .where(there)
+    )
+    rows = reader.execute(
+        select(principals.c.principal_id, principals.c.name, principals.c.workspace_id, reached.c.direct)
+        .join(reached, principals.c.principal_id == reached.c.group_id)
+        .order_by(principals.c.name)
+    ).all()
+    found: dict[int, Membership] = {}
+    for row in rows:
+        known = found.get(row.principal_id)
+        direct = bool(row.direct) or (known is not None and known.direct)
+        found[row.principal_id] = Membership(row.principal_id, row.name, row.workspace_id, direct)
+    return list(found.values())
+
+
+def _in_system_group(reader: Reader, principal_id: int, workspace_id: int, names: tuple[str, ...]) -> bool:
+    return any(
+        group.workspace_id == workspace_id and group.name in names for group in groups_of(reader, principal_id, workspace_id)
+    )
+
+
+def assigned(reader: Reader, principal_id: int, workspace_id: int) -> bool:
+    """Whether the principal may enter the workspace at all."""
+    return _in_system_group(reader, principal_id, workspace_id, (ADMINS, USERS))
+
+
+def is_admin(reader: Reader, principal_id: int, workspace_id: int) -> bool:
+    """Whether the principal is an admin of the workspace."""
+    return _in_system_group(reader, principal_id, workspace_id, (ADMINS,))
+
+
+def is_account_admin(reader: Reader, principal_id: int) -> bool:
+    """Whether the principal is an admin of the account."""
+    mine = and_(account_roles.c.principal_id == principal_id, account_roles.c.role == ACCOUNT_ADMIN)
+    return reader.execute(select(account_roles.c.role).where(mine)).first() is not None
+
+
+def entitlements_of(reader: Reader, principal_id: int, workspace_id: int) -> frozenset[str]:
+    """Entitlements in a workspace: the principal's own and those of all its groups."""
+    ids = [principal_id, *(group.group_id for group in groups_of(reader, principal_id, workspace_id))]
+    rows = reader.execute(
+        select(entitlements.c.entitlement).where(
+            entitlements.c.principal_id.in_(ids), entitlements.c.workspace_id == workspace_id
+        )
+    )
+    return frozenset(row.entitlement for row in rows)
