@@ -1,0 +1,179 @@
+"""Makes a release's class-data archive: a training run notes the classes, the JVM writes them ready to be mapped.
+
+One static archive serves drivers and executors, so their pages are shared. An archive holds for the path, size and
+time of every jar, so it is made where the layers are mounted at `/databricks/runtime`: in a private mount namespace,
+or in a container of an engine through the `Stage` that is handed in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from boathouse.releases import arguments, training
+from boathouse.releases.release import Release
+
+Stage = Callable[[Sequence[Path], Path, Sequence[str]], None]
+"""Runs a command with the layers (top first) mounted read-only at /databricks/runtime and a folder writable at its own
+path; `python3` as first word means a Python of the stage's choice. Raises StageFailed when the command fails."""
+
+ARCHIVE_FORMAT = 1
+"""Raised when training or JVM options change what an archive holds."""
+
+_HEAP_MB = 1024
+_TIMEOUT_SECONDS = 600
+
+
+class StageFailed(Exception):
+    """A command of the build failed where the runtime is mounted; the message ends with what it said."""
+
+
+def make_archive(release: Release, work: Path, stage: Stage) -> Path:
+    """Writes the archive for the release's stack of layers into the folder `work`; the path of the archive.
+
+    Takes 30 to 60 seconds.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    plan = _plan(release, work)
+    (work / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    shutil.copyfile(training.__file__, work / "training.py")
+    stage(release.layers, work, ["python3", str(work / "training.py"), str(work / "plan.json")])
+    lists = [work / f"{name}.classes" for name in ("local", "nodes", "executor")]
+    merged = merge_class_lists(path.read_text(encoding="utf-8").splitlines() for path in lists)
+    (work / "all.classes").write_text("\n".join(merged) + "\n", encoding="utf-8")
+    archive = work / "spark.jsa"
+    stage(release.layers, work, _dump_argv(release, work / "all.classes", archive))
+    return archive
+
+
+def _plan(release: Release, work: Path) -> dict:
+    secret_file = work / "spark.secret"
+    secret_file.write_text(secrets.token_hex(32), encoding="utf-8")
+    token = secrets.token_hex(16)
+    properties = {
+        mode: arguments.render_properties(
+            arguments.driver_properties(
+                cluster_id="training",
+                cluster_name="training",
+                app_id=f"app-{mode}",
+                token=token,
+                driver_host="127.0.0.1",
+                workers=workers,
+                driver_port=_PORT,
+                block_manager_port=0,
+                ui_port=0,
+                connect_port=0,
+                secret_file=str(secret_file),
+                warehouse=f"{work}/warehouse-{mode}",
+            )
+        )
+        for mode, workers in (("local", 0), ("nodes", 1))
+    }
+    executor = arguments.executor_argv(
+        release,
+        driver_host="127.0.0.1",
+        driver_port=_PORT,
+        executor_id=1,
+        hostname="127.0.0.1",
+        cores=2,
+        app_id="app-nodes",
+        heap_mb=_HEAP_MB,
+        secret_file=str(secret_file),
+    )
+    return {
+        "work": str(work),
+        "token": token,
+        "driver": arguments.driver_argv(release, heap_mb=_HEAP_MB, properties=str(work / "driver.properties")),
+        "executor": executor,
+        "env": {**arguments.jvm_env(str(work / "local")), **arguments.python_env(release)},
+        "properties": properties,
+    }
+
+
+_PORT = 36900
+
+
+def merge_class_lists(lists: Iterable[Sequence[str]]) -> list[str]:
+    """One class list out of several, each class and lambda form once, in the order of first use.
+
+    Classes of other loaders than the application's are left out: their numbers hold for one list only. Pure.
+    """
+    merged: dict[str, None] = {}
+    for lines in lists:
+        for line in lines:
+            if line.startswith("#") or " source: " in line or not line.strip():
+                continue
+            merged[re.sub(r" id: \d+$", "", line)] = None
+    return list(merged)
+
+
+def _dump_argv(release: Release, classes: Path, archive: Path) -> list[str]:
+    java = arguments.runtime_path("jre", "bin", "java")
+    options = arguments.jvm_options(release, _HEAP_MB, release.java_major, own_java=False)
+    return [
+        java,
+        *options,
+        "-Xshare:dump",
+        f"-XX:SharedClassListFile={classes}",
+        f"-XX:SharedArchiveFile={archive}",
+        "-Xlog:cds*=off",
+        "-cp",
+        arguments.class_path(release),
+    ]
+
+
+_NAMESPACE = r"""
+set -e
+root=$1 layers=$2; shift 2
+mount -t tmpfs -o mode=755 boathouse "$root"
+for entry in /*; do
+  name=${entry#/}
+  [ "$name" = databricks ] && continue
+  if [ -L "$entry" ]; then cp -P "$entry" "$root/$name"
+  elif [ -d "$entry" ]; then mkdir "$root/$name"; mount --rbind "$entry" "$root/$name"
+  fi
+done
+mkdir -p "$root/databricks/runtime"
+case $layers in
+  *:*) mount -t overlay overlay -o "ro,lowerdir=$layers" "$root/databricks/runtime" ;;
+  *) mount --bind "$layers" "$root/databricks/runtime" ;;
+esac
+exec chroot "$root" "$@"
+"""
+
+
+def namespace_stage(layers: Sequence[Path], writable: Path, argv: Sequence[str]) -> None:
+    """A Stage by a private mount namespace: the machine's own files, and the runtime at its place.
+
+    Needs root, or a kernel that gives users namespaces of their own. The machine's mounts stay as they are.
+    """
+    root = writable / "root"
+    root.mkdir(exist_ok=True)
+    command = [sys.executable if argv[0] == "python3" else argv[0], *argv[1:]]
+    users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    stack = ":".join(str(layer) for layer in layers)
+    done = subprocess.run(
+        ["unshare", *users, "--mount", "--propagation", "private", "sh", "-c", _NAMESPACE, "sh", str(root), stack, *command],
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StageFailed(f"{Path(command[0]).name} ended with {done.returncode}: {(done.stdout + done.stderr)[-4000:]}")
+
+
+def can_use_namespaces() -> bool:
+    """Whether `namespace_stage` works for this user on this machine."""
+    if shutil.which("unshare") is None:
+        return False
+    users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    tried = subprocess.run(["unshare", *users, "--mount", "true"], capture_output=True, check=False)
+    return tried.returncode == 0

@@ -1,0 +1,105 @@
+"""The table of runtimes: which Databricks runtime key stands for which Spark, Delta Lake, Scala, Java and Python.
+
+Pure data, read by the API (`clusters/spark-versions`), the image check and the builder. Knows nothing of files.
+Source of the versions: the release notes of Databricks Runtime 14.3, 15.4 and 17.3 LTS, and for each the newest
+published Apache Spark of that line that Delta Lake fits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One runtime that a cluster can ask for by `spark_version`."""
+
+    key: str
+    """Databricks' spelling, such as `17.3.x-scala2.13`."""
+    name: str
+    """What `clusters/spark-versions` calls it; SDKs look for `LTS` and `Apache Spark x.y` in it."""
+    spark: str
+    scala: str
+    delta: str
+    java_major: int
+    """The release's own JRE."""
+    image_java_majors: tuple[int, ...]
+    """Java versions of an image that its Spark runs on, where the image's Java is used."""
+    python_minor: str
+    """Python of the platform's own image, and of the Databricks runtime of that name."""
+    connect: bool
+    """Whether the driver offers Spark Connect."""
+
+    @property
+    def release_name(self) -> str:
+        """`17.3` of `17.3.x-scala2.13`."""
+        return self.key.split(".x-", 1)[0]
+
+
+_17_3 = Runtime(
+    key="17.3.x-scala2.13",
+    name="17.3 LTS (includes Apache Spark 4.0.0, Scala 2.13)",
+    spark="4.0.5",
+    scala="2.13",
+    delta="4.0.1",
+    java_major=17,
+    image_java_majors=(17, 21),
+    python_minor="3.12",
+    connect=True,
+)
+_15_4 = Runtime(
+    key="15.4.x-scala2.12",
+    name="15.4 LTS (includes Apache Spark 3.5.0, Scala 2.12)",
+    spark="3.5.7",
+    scala="2.12",
+    delta="3.3.2",
+    java_major=17,
+    image_java_majors=(8, 11, 17),
+    python_minor="3.11",
+    connect=True,
+)
+_14_3 = Runtime(
+    key="14.3.x-scala2.12",
+    name="14.3 LTS (includes Apache Spark 3.5.0, Scala 2.12)",
+    spark="3.5.7",
+    scala="2.12",
+    delta="3.2.1",
+    java_major=17,
+    image_java_majors=(8, 11, 17),
+    python_minor="3.10",
+    connect=True,
+)
+
+RUNTIMES: tuple[Runtime, ...] = (_17_3, _15_4, _14_3)
+"""Newest first, as `clusters/spark-versions` lists them."""
+
+_BY_KEY = {runtime.key: runtime for runtime in RUNTIMES}
+
+_ML_MARK = "-cpu-ml-"
+
+
+def runtime(spark_version: str) -> Runtime | None:
+    """The runtime of a `spark_version` key; None for keys that are not in the table.
+
+    A machine-learning key (`17.3.x-cpu-ml-scala2.13`) has the runtime of its plain key: it differs by its image only.
+    """
+    return _BY_KEY.get(plain_key(spark_version))
+
+
+def plain_key(spark_version: str) -> str:
+    """`17.3.x-scala2.13` for `17.3.x-cpu-ml-scala2.13`; other keys as they are."""
+    return spark_version.replace(_ML_MARK, "-", 1)
+
+
+def is_ml(spark_version: str) -> bool:
+    """Whether the key asks for a machine-learning image."""
+    return _ML_MARK in spark_version
+
+
+def spark_versions() -> list[tuple[str, str]]:
+    """All (key, name) pairs that can be asked for, plain and machine learning, newest first."""
+    pairs: list[tuple[str, str]] = []
+    for each in RUNTIMES:
+        pairs.append((each.key, each.name))
+        pairs.append((each.key.replace(".x-", f".x{_ML_MARK}", 1), each.name.replace(" LTS ", " LTS ML ", 1)))
+    return pairs

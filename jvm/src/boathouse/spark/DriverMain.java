@@ -1,0 +1,121 @@
+package boathouse.spark;
+
+import java.nio.file.Paths;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import org.apache.spark.SparkConf;
+import org.apache.spark.SparkContext;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.api.python.Py4JServer;
+import org.apache.spark.scheduler.boathouse.NodesClusterManager;
+import org.apache.spark.sql.SparkSession;
+import org.apache.spark.sql.connect.service.SparkConnectService;
+import org.apache.spark.sql.connect.service.SparkConnectService$;
+
+/**
+ * The driver process of a cluster: a Spark context and, on loopback, Spark Connect, a Py4J gateway for the Python
+ * contexts and the control interface. Says on the ready descriptor that it serves, and runs until it is signalled.
+ *
+ * <p>What does not need the Spark context is set up beside it on other threads: start-up is what users wait for.
+ */
+public final class DriverMain {
+    private static volatile Sessions sessions;
+
+    private DriverMain() {}
+
+    /** The session of a command context, for its Python process; made on first use. */
+    public static SparkSession session(String contextId) {
+        return sessions.get(contextId);
+    }
+
+    /** The driver's Spark context, as PySpark wants it. */
+    public static JavaSparkContext sparkContext() {
+        return new JavaSparkContext(sessions.spark());
+    }
+
+    public static void main(String[] args) {
+        if (args.length != 1) {
+            System.err.println("usage: DriverMain FILE.properties");
+            System.exit(2);
+        }
+        try {
+            start(args[0]);
+        } catch (Throwable failure) {
+            failure.printStackTrace();
+            System.err.flush();
+            System.exit(1);
+        }
+    }
+
+    private static void start(String file) throws Exception {
+        DriverProperties properties = DriverProperties.read(Paths.get(file));
+        SparkConf conf = properties.sparkConf();
+        boolean nodes = conf.get("spark.master").startsWith(NodesClusterManager.PREFIX);
+        CompletableFuture<ControlServer> control = beside("control", () -> {
+            ControlServer server = new ControlServer(
+                    properties.port("boathouse.http.port", 0), properties.require("boathouse.token"));
+            server.start();
+            return server;
+        });
+        CompletableFuture<Py4JServer> gateway = beside("gateway", () -> {
+            Py4JServer server = new Py4JServer(conf);
+            server.start();
+            return server;
+        });
+        CompletableFuture<Void> classes = beside("classes", () -> {
+            Warmup.loadClasses();
+            return null;
+        });
+
+        SparkContext context = new SparkContext(conf);
+        CompletableFuture<Integer> connect = beside("connect", () -> {
+            if (!properties.flag("boathouse.connect", true)) {
+                return 0;
+            }
+            SparkConnectService.start(context);
+            return SparkConnectService$.MODULE$.localPort();
+        });
+        SparkSession root = SparkSession.builder().getOrCreate();
+        sessions = new Sessions(root);
+        ControlServer server = control.get();
+        server.serve(new ControlServer.Running(sessions, nodes));
+        ReadyLine.write(ready(context, server, gateway.get(), connect.get()));
+        classes.get();
+        if (properties.flag("boathouse.warmup", true)) {
+            Warmup.firstQuery(root);
+        }
+        new CountDownLatch(1).await(); // until a signal: Spark's own shutdown hook stops the context
+    }
+
+    private static String ready(SparkContext context, ControlServer server, Py4JServer gateway, int connectPort) {
+        int ui = context.ui().isDefined() ? context.ui().get().boundPort() : 0;
+        return "{\"http_port\":" + server.port()
+                + ",\"gateway_port\":" + gateway.getListeningPort()
+                + ",\"gateway_secret\":" + Json.quote(gateway.secret())
+                + ",\"connect_port\":" + connectPort
+                + ",\"ui_port\":" + ui
+                + ",\"app_id\":" + Json.quote(context.applicationId())
+                + ",\"spark_version\":" + Json.quote(context.version())
+                + "}";
+    }
+
+    private interface Work<T> {
+        T call() throws Exception;
+    }
+
+    private static <T> CompletableFuture<T> beside(String name, Work<T> work) {
+        CompletableFuture<T> result = new CompletableFuture<>();
+        Thread thread = new Thread(
+                () -> {
+                    try {
+                        result.complete(work.call());
+                    } catch (Throwable failure) {
+                        result.completeExceptionally(failure);
+                    }
+                },
+                "boathouse-" + name);
+        thread.setDaemon(true);
+        thread.start();
+        return result;
+    }
+}
