@@ -1,0 +1,59 @@
+"""How a command finds the server: DATABRICKS_HOST and DATABRICKS_TOKEN as the SDK does, then DIR/ready.json."""
+
+import argparse
+import json
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from boathouse.cli import Failed
+from boathouse.settings import load
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that talks to a server."""
+    parser.add_argument("--host", help="the server; default: DATABRICKS_HOST, then the data directory's ready.json")
+    parser.add_argument("--token", help="the token; default: DATABRICKS_TOKEN, then the data directory's ready.json")
+    parser.add_argument("--data", help="the data directory")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server and the right to talk to it."""
+
+    host: str
+    token: str
+
+    def get(self, path: str) -> Any:
+        """GET a JSON document. Raises Failed with the server's own message."""
+        request = urllib.request.Request(self.host + path, headers={"Authorization": f"Bearer {self.token}"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise Failed(_message(error)) from None
+        except OSError as error:
+            raise Failed(f"{self.host} does not answer ({error}); is `boathouse up` running?") from None
+
+
+def connect(options: argparse.Namespace) -> Connection:
+    """The connection that the options, the environment or a ready file give. Raises Failed when there is none."""
+    host = options.host or os.environ.get("DATABRICKS_HOST")
+    token = options.token or os.environ.get("DATABRICKS_TOKEN")
+    if not host or not token:
+        file = load({"data": options.data}).data / "ready.json"
+        try:
+            ready = json.loads(file.read_text())
+        except (OSError, ValueError):
+            raise Failed(f"no server: set DATABRICKS_HOST and DATABRICKS_TOKEN, or start `boathouse up` ({file} is not there)") from None
+        host, token = host or ready["host"], token or ready["token"]
+    return Connection(host.rstrip("/"), token)
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        return json.load(error)["message"]
+    except (ValueError, KeyError, TypeError):
+        return f"{error.code} {error.reason}"

@@ -1,0 +1,55 @@
+"""The rules of the house that a machine can check."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = {".py", ".java", ".c", ".sh"}
+LONGEST = 500
+FORBIDDEN_NAMES = re.compile(r"(^|/)(utils?|helpers?|common|misc|manager)(\.py|/)")
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    return [name for name in listed if name and (ROOT / name).is_file()]
+
+
+def test_no_source_file_is_longer_than_500_lines():
+    lengths = {
+        name: len((ROOT / name).read_text(errors="replace").splitlines()) for name in tracked() if Path(name).suffix in SOURCE
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_no_room_is_named_after_nothing():
+    assert [name for name in tracked() if FORBIDDEN_NAMES.search(name)] == []
+
+
+def test_every_module_says_where_it_stands():
+    silent = [
+        name
+        for name in tracked()
+        if name.startswith("boathouse/") and name.endswith(".py") and "/versions/" not in name
+        and (text := (ROOT / name).read_text()).strip() and not text.lstrip().startswith(('"""', "#!"))
+    ]  # fmt: skip
+    assert silent == []
+
+
+def test_every_setting_is_documented():
+    from boathouse.settings import FIELDS
+
+    text = (ROOT / "docs" / "settings.md").read_text()
+    assert [name for name in FIELDS if f"`{name}`" not in text] == []
+
+
+def test_links_in_the_documents_lead_somewhere():
+    broken = []
+    for name in tracked():
+        if name.endswith(".md"):
+            for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / name).read_text()):
+                if "://" not in target and not ((ROOT / name).parent / target).exists():
+                    broken.append(f"{name}: {target}")
+    assert broken == []
