@@ -4,6 +4,8 @@ Called by the launch (through `driver`) and by set-up. Registries are spoken to 
 created and never started: the engine hands out its files, and nothing of the image runs.
 """
 
+import base64
+import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -40,6 +42,18 @@ class RawView:
                 return None
             raise
         return self._bytes(stream)
+
+    def stat(self, path: str) -> dict[str, Any] | None:
+        """What is at a path, without its contents: `name`, `size`, `mode` (Go's FileMode bits), `linkTarget` (absolute, for a
+        link). Much cheaper than the archive. None when there is nothing, also for links that lead nowhere."""
+        with self._client.calls() as api:
+            url = api._url("/containers/{0}/archive", self.name)
+            answer = api.head(url, params={"path": path}, timeout=api.timeout)
+        if answer.status_code == 404:
+            return None
+        if answer.status_code >= 400:
+            raise EngineRefused(answer.status_code, f"no look at {path!r} in an image")
+        return json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
 
     def _bytes(self, stream: Iterator[bytes]) -> Iterator[bytes]:
         with self._client.calls():
