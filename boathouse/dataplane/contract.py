@@ -5,7 +5,8 @@ The launch (`compute`) decides which nodes should exist; a driver makes that tru
 states, no API, no database. One contract suite (`tests/contract`) runs against every driver.
 
 Verbs are idempotent, keyed by names derived from ids, and never wait: work that takes long goes on in the background of the
-driver, which answers "not yet" and calls the `hint` it was given when there is news (from another thread, without data: look again).
+driver, which answers "not yet" and calls the `hint` it was given when there is news (from another thread, without data: look
+again).
 """
 
 import enum
@@ -169,6 +170,11 @@ class ImageFiles(Protocol):
         """A file or a directory as a tar stream, links not followed; None when there is none."""
         ...
 
+    def stat(self, path: str) -> Mapping[str, Any] | None:
+        """What is at a path without its contents: `name`, `size`, `mode` (Go's FileMode bits), `linkTarget`; None when there is
+        nothing."""
+        ...
+
 
 class Images(Protocol):
     """The images a driver holds on its machine. A driver of containers implements it; the simulated one does too."""
@@ -194,8 +200,8 @@ class Images(Protocol):
         ...
 
     def image_config(self, image: str) -> Mapping[str, Any]:
-        """The image's own configuration (`Env`, `Labels`, ...), with `Id`, `Architecture`, `Os`, `Size` beside it. Raises NodeFailure
-        when the image is not there."""
+        """The image's own configuration (`Env`, `Labels`, ...), with `Id`, `Architecture`, `Os`, `Size` beside it. Raises
+        NodeFailure when the image is not there."""
         ...
 
     def view(self, image: str) -> AbstractContextManager["ImageFiles"]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from boathouse.dataplane.contract import Credentials, NodeFailure, Pull
 from boathouse.dataplane.engine import containers, naming
-from boathouse.dataplane.engine.client import EngineClient, EngineRefused
+from boathouse.dataplane.engine.client import API_VERSION, EngineClient, EngineRefused
 from boathouse.dataplane.engine.pull import Pulls
 
 
@@ -47,7 +47,7 @@ class RawView:
         """What is at a path, without its contents: `name`, `size`, `mode` (Go's FileMode bits), `linkTarget` (absolute, for a
         link). Much cheaper than the archive. None when there is nothing, also for links that lead nowhere."""
         with self._client.calls() as api:
-            url = api._url("/containers/{0}/archive", self.name)
+            url = f"{api.base_url}/v{API_VERSION}/containers/{self.name}/archive"
             answer = api.head(url, params={"path": path}, timeout=api.timeout)
         if answer.status_code == 404:
             return None

@@ -1,0 +1,41 @@
+"""The control port of a simulated driver: GET /health and nothing else."""
+
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+LONGEST_REQUEST = 64 * 1024
+
+
+def serve(connection: socket.socket, health: Callable[[], dict[str, Any]]) -> None:
+    """Answer requests on one connection until the other side goes."""
+    with connection:
+        waiting = b""
+        while len(waiting) < LONGEST_REQUEST:
+            try:
+                more = connection.recv(16384)
+            except OSError:
+                return
+            if not more:
+                return
+            waiting += more
+            while b"\r\n\r\n" in waiting:
+                head, _, waiting = waiting.partition(b"\r\n\r\n")
+                try:
+                    connection.sendall(answer(head, health))
+                except OSError:
+                    return
+
+
+def answer(head: bytes, health: Callable[[], dict[str, Any]]) -> bytes:
+    """The response to one request without a body."""
+    method, _, rest = head.partition(b" ")
+    if (method, rest.partition(b" ")[0]) == (b"GET", b"/health"):
+        return _response(b"200 OK", health())
+    return _response(b"501 Not Implemented", {"error": "simulated nodes run no commands"})
+
+
+def _response(status: bytes, document: dict[str, Any]) -> bytes:
+    body = json.dumps(document).encode()
+    return b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
