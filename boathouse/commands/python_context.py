@@ -1,0 +1,245 @@
+"""Python contexts: one REPL process of the image's own Python in the driver's container, spoken to over its channel.
+
+The words of that conversation (JSON lines) are here and in `node/repl.py`, nowhere else. The REPL keeps what it ran by our
+command ids, so that after a restart of ours a new session attaches and asks `status`. The stream may break and be made again at
+any time; a line that fell between is asked for again.
+"""
+
+import base64
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from boathouse.commands import results
+from boathouse.commands.session import READY, RUNNING, STARTING, UNKNOWN, Answer, Phase, Standing
+from boathouse.dataplane.contract import Link, NodeError, NodeGone
+
+log = logging.getLogger("boathouse.commands")
+
+#: A result has at most 20 MB; a longer line is no result.
+LONGEST_LINE = 64 << 20
+
+#: How long a REPL that is to end gets to cancel its Spark jobs.
+GOODBYE_S = 3.0
+
+#: Exit by signal 9 is nearly always the kernel, for want of memory.
+_SIGKILL = 9
+
+
+@dataclass(frozen=True)
+class Start:
+    """How the process of a context is started. `file` goes to tmpfs at `path`, readable by root of the container alone."""
+
+    argv: list[str]
+    env: Mapping[str, str]
+    cwd: str
+    path: str
+    file: Mapping[str, Any]
+
+
+class PythonSession:
+    """See `session.Session`. `make_start` is asked once, when the process is really to be started."""
+
+    def __init__(
+        self,
+        context_id: str,
+        node_id: str,
+        link: Link,
+        started_before: bool,
+        make_start: Callable[[], Start],
+        on_news: Callable[[], None],
+    ) -> None:
+        """`started_before`: the process has been ready once, so that its absence is its end and not its beginning."""
+        self.name = f"repl-{context_id}"
+        self._node_id, self._link, self._make_start, self._on_news = node_id, link, make_start, on_news
+        self._started_before = started_before
+        self._lock = threading.Lock()
+        self._stream: socket.socket | None = None
+        self._ready = False
+        self._failed = ""
+        self._answers: dict[str, Answer] = {}
+        self._asked: set[str] = set()
+        self._ending_since: float | None = None
+
+    def prepare(self) -> Standing:
+        if self._failed:
+            return Standing(Phase.ENDED, self._failed)
+        if self._stream is not None and self._ready:
+            return READY
+        process = self._process()
+        if process is None and self._started_before:
+            return Standing(Phase.ENDED, "The Python process of this context is no longer there.")
+        if process is not None and process["state"] == "exited":
+            return Standing(Phase.ENDED, _how_it_ended(process))
+        if process is None:
+            self._start()
+        if self._stream is None:
+            self._attach()
+        return READY if self._ready else STARTING
+
+    def ask(self, command_id: str) -> Answer | None:
+        known = self._answers.get(command_id)
+        if known is None and command_id not in self._asked:
+            self._asked.add(command_id)
+            self._send({"op": "status", "id": command_id})
+        return known
+
+    def run(self, command_id: str, text: str) -> None:
+        self._answers[command_id] = RUNNING
+        self._send({"op": "execute", "id": command_id, "code": text})
+
+    def cancel(self, command_id: str) -> None:
+        self._send({"op": "cancel", "id": command_id})
+
+    def forget(self, command_id: str) -> None:
+        self._answers.pop(command_id, None)
+        self._asked.discard(command_id)
+        self._send({"op": "forget", "id": command_id})
+
+    def end(self, running: str | None) -> bool:
+        """Interrupts what runs, so that its Spark jobs end with it; then kills the process and whatever it started."""
+        if running is not None and not self._has_ended(running):
+            if self._ending_since is None:
+                self._ending_since = time.monotonic()
+                self._interrupt(running)
+            if time.monotonic() - self._ending_since < GOODBYE_S and self._stream is not None:
+                return False
+        self._link.call(self._node_id, "signal", {"name": self.name, "signal": "KILL"})
+        self.close()
+        return True
+
+    def close(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            _shut(stream)
+
+    # -- inside
+
+    def _has_ended(self, command_id: str) -> bool:
+        answer = self._answers.get(command_id)
+        return answer is not None and (answer.ended or answer == UNKNOWN)
+
+    def _interrupt(self, command_id: str) -> None:
+        try:
+            if self._stream is None:
+                self._attach()
+            self.cancel(command_id)
+            self._asked.discard(command_id)
+            self.ask(command_id)
+        except NodeError as error:
+            log.info("%s cannot be asked to stop first: %s", self.name, error)
+
+    def _process(self) -> dict[str, Any] | None:
+        for process in self._link.call(self._node_id, "processes", {}):
+            if process["name"] == self.name:
+                return process
+        return None
+
+    def _start(self) -> None:
+        start = self._make_start()
+        data = base64.b64encode(json.dumps(dict(start.file)).encode()).decode()
+        self._link.call(self._node_id, "put_files", {"files": [{"path": start.path, "mode": 0o600, "data": data}]})
+        log_file = f"{self.name}.log"
+        try:
+            self._link.call(
+                self._node_id,
+                "start",
+                {
+                    "name": self.name, "argv": start.argv, "env": dict(start.env), "cwd": start.cwd,
+                    "stdout": log_file, "stderr": log_file, "channel": True,
+                },
+            )  # fmt: skip
+        except NodeError as error:
+            if "launcher_not_up" in str(error):
+                raise NodeGone(f"the driver's container is not there: {error}") from None
+            self._failed = f"Python could not be started: {error}"
+
+    def _attach(self) -> None:
+        if self._failed:
+            return
+        stream = self._link.open(self._node_id, f"channel:{self.name}")
+        self._asked.clear()
+        self._answers = {command_id: answer for command_id, answer in self._answers.items() if answer.ended}
+        self._stream = stream
+        threading.Thread(target=self._read, args=(stream,), name=self.name, daemon=True).start()
+        self._send({"op": "ping"})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        stream = self._stream
+        if stream is None:
+            raise NodeGone(f"{self.name} is not attached")
+        try:
+            with self._lock:
+                stream.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        except OSError as error:
+            raise NodeGone(f"{self.name}: the stream broke: {error}") from None
+
+    def _read(self, stream: socket.socket) -> None:
+        """Takes lines until the stream ends, however it ends."""
+        try:
+            with stream.makefile("rb") as lines:
+                while line := lines.readline(LONGEST_LINE):
+                    if not line.endswith(b"\n") and len(line) >= LONGEST_LINE:
+                        raise ValueError(f"a line of more than {LONGEST_LINE} bytes")
+                    if line.strip():
+                        self._hear(json.loads(line))
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+            log.warning("%s does not keep to the protocol: %r", self.name, error)
+            self._failed = "The Python process of this context sent what no REPL sends; it is of no more use."
+        except OSError as error:
+            log.info("%s: the stream broke: %s", self.name, error)
+        if self._stream is stream:
+            self._stream = None
+            self._ready = False
+            _shut(stream)
+            self._on_news()
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        event = message["event"]
+        if event == "ready" or (event == "pong" and message.get("ready")):
+            news = not self._ready
+            self._ready = self._started_before = True
+        elif event == "failed":
+            self._failed = f"Python could not be started: {str(message.get('message'))[:2000]}"
+            news = True
+        elif event in ("result", "status"):
+            self._answers[message["id"]] = _answer(message)
+            news = True
+        else:
+            news = False
+        if news:
+            self._on_news()
+
+
+def _answer(message: dict[str, Any]) -> Answer:
+    state = message.get("state", "finished")
+    if state == "running":
+        return RUNNING
+    if state == "unknown":
+        return UNKNOWN
+    return Answer("cancelled" if state == "cancelled" else "finished", results.from_repl(message.get("result")))
+
+
+def _how_it_ended(process: Mapping[str, Any]) -> str:
+    """In words that help: a process that vanished was usually too large."""
+    signal = process.get("signal")
+    if signal == _SIGKILL:
+        return (
+            "The Python process of this context was killed (signal 9): it most likely needed more memory than the node has. "
+            "Its variables are lost; create a new context."
+        )
+    how = f"by signal {signal}" if signal else f"with exit code {process.get('exit_code')}"
+    return f"The Python process of this context ended {how}. Its variables are lost; create a new context."
+
+
+def _shut(stream: socket.socket) -> None:
+    try:
+        stream.shutdown(socket.SHUT_RDWR)
+    except OSError as error:
+        log.debug("a stream was closed already: %s", error)
+    stream.close()

@@ -1,0 +1,105 @@
+"""The live sessions of this process, and how each kind is made. Only a cache of connections: losing it loses nothing."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from boathouse.commands.capabilities import Capabilities
+from boathouse.commands.driver_http import DriverHttp
+from boathouse.commands.ground import Ground
+from boathouse.commands.python_context import PythonSession, Start
+from boathouse.commands.session import Session
+from boathouse.commands.sql_context import SqlSession
+from boathouse.commands.target import Target
+from boathouse.dataplane.contract import NodeGone
+from boathouse.releases.arguments import RUNTIME
+
+#: Where the runtime's REPL program is in the driver's container, and where a context's own file is put (tmpfs).
+REPL = f"{RUNTIME}/node/repl.py"
+CONTEXT_FILE = "/run/boathouse/contexts/{}.json"
+WORKING_DIRECTORY = "/databricks/driver"
+
+
+class Sessions:
+    def __init__(self, ground: Ground, capabilities: Capabilities, on_news: Callable[[str], None]) -> None:
+        """`on_news(context_id)`: a round should look at this context."""
+        self._ground, self._capabilities, self._on_news = ground, capabilities, on_news
+        self._lock = threading.Lock()
+        self._by_context: dict[str, dict[str, Session]] = {}
+
+    def of(self, context: Any, target: Target, language: str) -> Session:
+        """The session of this context for this language, made when there is none yet: a context may run both."""
+        with self._lock:
+            mine = self._by_context.setdefault(context.context_id, {})
+            session = mine.get(language)
+            if session is None:
+                make = self._python if language == "python" else self._sql
+                session = mine[language] = make(context, target)
+            return session
+
+    def all_of(self, context_id: str) -> dict[str, Session]:
+        with self._lock:
+            return dict(self._by_context.get(context_id, {}))
+
+    def drop(self, context_id: str) -> None:
+        with self._lock:
+            gone = self._by_context.pop(context_id, {})
+        for session in gone.values():
+            session.close()
+
+    def close(self) -> None:
+        """Let go of everything; the contexts live on in their nodes."""
+        for context_id in list(self._by_context):
+            self.drop(context_id)
+
+    def _news(self, context_id: str) -> Callable[[], None]:
+        return lambda: self._on_news(context_id)
+
+    def _sql(self, context: Any, target: Target) -> Session:
+        def http() -> DriverHttp:
+            port = target.spark.get("http_port")
+            if not port:
+                raise NodeGone("the driver has not said where its control interface is")
+            token = self._ground.launches.driver(target.cluster_id).token
+            return DriverHttp(self._ground.link, target.node_id, int(port), token)
+
+        return SqlSession(context.context_id, http, self._news(context.context_id))
+
+    def _python(self, context: Any, target: Target) -> Session:
+        def start() -> Start:
+            context_id, path = context.context_id, CONTEXT_FILE.format(context.context_id)
+            port = target.spark.get("gateway_port")
+            if not port:
+                raise NodeGone("the driver has not said where its Py4J gateway is")
+            driver = self._ground.launches.driver(target.cluster_id)
+            given = self._ground.launches.environment(target.cluster_id)
+            return Start(
+                argv=[target.python, "-u", REPL],
+                env={**given, **_python_path(given), "BOATHOUSE_CONTEXT_FILE": path},
+                cwd=WORKING_DIRECTORY,
+                path=path,
+                file={
+                    "context": context_id,
+                    "capability": self._capabilities.mint(context_id),
+                    "gateway_port": int(port),
+                    "gateway_secret": driver.gateway_secret,
+                    "socket": "/run/boathouse/node.sock",
+                },
+            )
+
+        return PythonSession(
+            context.context_id,
+            target.node_id,
+            self._ground.link,
+            started_before=context.language == "python" and context.status == "Running",
+            make_start=start,
+            on_news=self._news(context.context_id),
+        )
+
+
+def _python_path(given: Mapping[str, str]) -> dict[str, str]:
+    """The runtime's PySpark comes first; what the customer set stays behind it."""
+    theirs = [given["PYTHONPATH"]] if given.get("PYTHONPATH") else []
+    if theirs and theirs[0].split(":")[0] == f"{RUNTIME}/python":
+        theirs = theirs[0].split(":")[1:]
+    return {"PYTHONPATH": ":".join([f"{RUNTIME}/python", *theirs]), "SPARK_HOME": RUNTIME}
