@@ -38,12 +38,18 @@ clusters = Table(
     Column("last_activity_time", BigInteger, nullable=True),
     Column("termination_reason", JSON, nullable=True),
     Column("pinned_at", BigInteger, nullable=True),
+    # An unpinned cluster stays in the list as long as one that ended then.
+    Column("unpinned_at", BigInteger, nullable=True),
+    # SHA-256 of the caller and the token: a token belongs to who sent it. Cleared when the cluster has ended and the token comes again.
     Column("idempotency_token", String(64), nullable=True),
     # Set by the launch: {spark_context_id, driver, executors, image: {reference, digest, python, ...}, release, limits, spark: {ports}}
     Column("facts", JSON, nullable=False, default=dict),
     # Compare-and-set: every write of the row adds one.
     Column("version", Integer, nullable=False, default=0),
     Index("clusters_by_workspace", "workspace_id", "state", "start_time"),
+    Index("clusters_by_start", "workspace_id", "start_time", "cluster_id"),
+    Index("clusters_by_name", "workspace_id", "name", "cluster_id"),
+    Index("clusters_by_creator", "workspace_id", "creator_id", "start_time", "cluster_id"),
     Index("clusters_by_token", "workspace_id", "idempotency_token", unique=True),
 )
 

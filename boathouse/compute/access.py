@@ -1,0 +1,102 @@
+"""Who may do what with a cluster, asked in the one place where its row is looked up.
+
+Every room that touches a cluster on somebody's behalf begins with `find`. Until permissions can be granted, the creator and
+workspace admins may do everything and nobody else anything; a dedicated cluster admits only its single user to attach.
+"""
+
+from typing import Any, Literal
+
+from sqlalchemy import Row, Text, and_, bindparam, cast, or_, select
+from sqlalchemy.sql import ColumnElement
+
+from boathouse.compute import cluster_spec, states
+from boathouse.compute.tables import clusters
+from boathouse.edge.caller import Caller
+from boathouse.edge.errors import ApiError, denied, invalid, invalid_state
+from boathouse.store import Reader
+
+Need = Literal["see", "attach", "restart", "manage"]
+
+#: What the platform calls each level in its refusals.
+_WORDS = {"see": "Attach", "attach": "Attach", "restart": "Restart", "manage": "Manage"}
+
+DAY_MS = 86_400_000
+#: How long after its end a cluster can be acted on and listed, and how long it can be looked at (reference api A).
+KEPT_MS, SEEN_MS = 30 * DAY_MS, 60 * DAY_MS
+
+#: JSON columns as text: answers are computed from it without building Python objects first. NULL and JSON null both occur.
+SPEC_TEXT = cast(clusters.c.spec, Text).label("spec")
+COLUMNS = [
+    cast(column, Text).label(column.name) if column.name in ("spec", "facts", "termination_reason", "wish_reason") else column
+    for column in clusters.c
+    if column.name != "idempotency_token"
+]
+
+_BY_ID = select(*COLUMNS).where(
+    and_(
+        clusters.c.cluster_id == bindparam("cluster_id"),
+        clusters.c.workspace_id == bindparam("workspace_id"),
+        clusters.c.wish != states.WISH_DELETED,
+    )
+)
+_BY_ID_LOCKED = _BY_ID.with_for_update()
+
+
+def find(reader: Reader, caller: Caller, cluster_id: str, need: Need, *, now: int = 0, lock: bool = False) -> Row[Any]:
+    """The row of a cluster that `caller` may use as `need` says; `spec`, `facts` and the reasons are JSON text.
+
+    `now` (epoch ms) also asks whether the cluster is not gone too long; `lock` holds the row until the transaction ends.
+    Raises ApiError: 400 when there is no such cluster in the caller's workspace, 403 when it is somebody else's.
+    """
+    found = reader.execute(
+        _BY_ID_LOCKED if lock else _BY_ID, {"cluster_id": cluster_id, "workspace_id": caller.workspace_id}
+    ).first()
+    if found is None:
+        raise no_such_cluster(cluster_id)
+    if not may_manage(caller, found):
+        raise denied(
+            f"{caller.name} does not have {_WORDS[need]} permissions on {cluster_id}. "
+            "Please contact the owner or an administrator for access."
+        )
+    if need == "attach":
+        _admit(caller, cluster_id, found.spec, found.creator)
+    if now and found.state == states.TERMINATED and found.pinned_at is None:
+        ended = max(found.terminated_time or found.start_time, found.unpinned_at or 0)
+        if now - ended > (SEEN_MS if need == "see" else KEPT_MS):
+            raise invalid_state(f"Cannot access cluster {cluster_id} that was terminated or unpinned more than 30 days ago.")
+    return found
+
+
+def no_such_cluster(cluster_id: str) -> ApiError:
+    """The platform's answer: 400, which the SDK turns into ResourceDoesNotExist."""
+    return invalid(f"Cluster {cluster_id} does not exist")
+
+
+def may_manage(caller: Caller, row: Any) -> bool:
+    """Whether `caller` is an admin or the creator; `row` needs `creator_id`."""
+    return caller.admin or row.creator_id == caller.principal_id
+
+
+def visible(caller: Caller) -> ColumnElement[bool]:
+    """The clusters that a list shows to `caller`, as a condition on the table."""
+    mine = and_(clusters.c.workspace_id == caller.workspace_id, clusters.c.wish != states.WISH_DELETED)
+    return mine if caller.admin else and_(mine, clusters.c.creator_id == caller.principal_id)
+
+
+def not_gone(now: int) -> ColumnElement[bool]:
+    """The clusters that a list still shows: pinned, not ended, or ended less than 30 days ago."""
+    return or_(
+        clusters.c.state != states.TERMINATED,
+        clusters.c.pinned_at.is_not(None),
+        clusters.c.terminated_time >= now - KEPT_MS,
+        clusters.c.unpinned_at >= now - KEPT_MS,
+    )
+
+
+def _admit(caller: Caller, cluster_id: str, spec: str, creator: str) -> None:
+    single = cluster_spec.single_user(cluster_spec.load(spec), creator)
+    if single is not None and single != caller.name:
+        raise denied(
+            f"Single-user check failed: user '{caller.name}' attempted to run a command on single-user cluster {cluster_id}, "
+            f"but the single user of this cluster is '{single}'"
+        )

@@ -1,0 +1,118 @@
+"""The stored wish of a cluster: reading it, and what it means once the server's defaults are filled in.
+
+The store holds the accepted request verbatim. `effective` is what a launch must make of it; `cluster_view` shows it. Pure.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from boathouse.wire.compute import (
+    AwsAttributes,
+    AzureAttributes,
+    ClusterAttributes,
+    ClusterSpec,
+    GcpAttributes,
+)
+
+_SPEC = msgspec.json.Decoder(ClusterSpec)
+
+#: The modes in which one principal alone may attach (reference api A; AUTO chooses, and we choose the one we can keep).
+DEDICATED = frozenset(
+    {
+        "SINGLE_USER",
+        "DATA_SECURITY_MODE_DEDICATED",
+        "DATA_SECURITY_MODE_AUTO",
+        "LEGACY_SINGLE_USER",
+        "LEGACY_SINGLE_USER_STANDARD",
+    }
+)
+
+SINGLE_NODE_CONF = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*, 4]"}
+SINGLE_NODE_TAGS = {"ResourceClass": "SingleNode"}
+
+#: A secret reference is a whole value; scope and key as the platform's own clients match them.
+REFERENCE = re.compile(r"\{\{secrets/([^/{}]+)/([^{}]+)\}\}")
+
+#: Shown in place of a plain-text registry password; sent back with an edit it means "the one you have".
+REDACTED = "[REDACTED]"
+
+
+def load(stored: str | bytes | dict[str, Any]) -> ClusterSpec:
+    """The wish from the store's JSON, text or already decoded."""
+    return msgspec.convert(stored, ClusterSpec) if isinstance(stored, dict) else _SPEC.decode(stored)
+
+
+def document(spec: ClusterSpec) -> dict[str, Any]:
+    """The wish as the store's JSON: the fields of `ClusterSpec` that were sent, and nothing else."""
+    return {name: value for name, value in msgspec.to_builtins(spec).items() if name in _FIELDS}
+
+
+_FIELDS = frozenset(f.encode_name for f in msgspec.structs.fields(ClusterSpec))
+
+
+def is_reference(value: str) -> bool:
+    """Whether a value is a secret reference, whole."""
+    return REFERENCE.fullmatch(value) is not None
+
+
+def single_user(spec: ClusterAttributes, creator: str) -> str | None:
+    """The one principal who may attach, by user name or application id; None where all who may attach share the cluster."""
+    if spec.data_security_mode not in DEDICATED:
+        return None
+    return spec.single_user_name or creator
+
+
+def default_aws(zone: str) -> AwsAttributes:
+    """What is shown, and taken, when a cluster on AWS names no attributes of the cloud."""
+    return AwsAttributes(availability="SPOT_WITH_FALLBACK", zone_id=zone)
+
+
+def default_azure() -> AzureAttributes:
+    return AzureAttributes(availability="ON_DEMAND_AZURE", first_on_demand=1, spot_bid_max_price=-1.0)
+
+
+def default_gcp(zone: str) -> GcpAttributes:
+    return GcpAttributes(availability="ON_DEMAND_GCP", use_preemptible_executors=False, zone_id=zone)
+
+
+def fill(spec: Any, creator: str, cloud: str, zone: str) -> None:
+    """Fill the server's defaults into a `ClusterSpec` or `ClusterDetails`, in place; what was sent is never changed.
+
+    The one exception is the platform's: `is_single_node` sets the workers, and adds its own conf and tag entries.
+    """
+    if spec.driver_node_type_id is None:
+        spec.driver_node_type_id = spec.node_type_id
+    if spec.enable_elastic_disk is None:
+        spec.enable_elastic_disk = False
+    if not spec.single_user_name and spec.data_security_mode in DEDICATED:
+        spec.single_user_name = creator
+    if spec.is_single_node:
+        spec.num_workers = 0
+        spec.spark_conf = {**SINGLE_NODE_CONF, **(spec.spark_conf or {})}
+        spec.custom_tags = {**SINGLE_NODE_TAGS, **(spec.custom_tags or {})}
+    if cloud == "aws":
+        if spec.aws_attributes is None:
+            spec.aws_attributes = default_aws(zone)
+    elif cloud == "azure":
+        if spec.azure_attributes is None:
+            spec.azure_attributes = default_azure()
+    elif spec.gcp_attributes is None:
+        spec.gcp_attributes = default_gcp(zone)
+
+
+def effective(stored: str | bytes | dict[str, Any], creator: str, cloud: str = "aws", zone: str = "") -> ClusterSpec:
+    """What a launch makes of the stored wish: the wish with the server's defaults."""
+    spec = load(stored)
+    fill(spec, creator, cloud, zone)
+    return spec
+
+
+def redact(spec: ClusterAttributes) -> bool:
+    """Replace a registry password that is no reference, in place; whether there was one. `effective` at launch keeps it."""
+    auth = spec.docker_image.basic_auth if spec.docker_image else None
+    if auth is None or auth.password is None or is_reference(auth.password):
+        return False
+    auth.password = REDACTED
+    return True

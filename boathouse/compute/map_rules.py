@@ -1,0 +1,91 @@
+"""Rules for the maps of strings in a cluster's wish: custom_tags, spark_conf, spark_env_vars. Pure."""
+
+import re
+from collections.abc import Iterator
+
+from boathouse.compute.cluster_spec import is_reference
+from boathouse.wire.compute import ClusterSpec
+
+MOST_TAGS, LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 45, 127, 255
+
+#: Tags that the platform sets itself on every cluster.
+DEFAULT_TAGS = frozenset({"Vendor", "Creator", "ClusterName", "ClusterId"})
+
+#: Spark's keys that the launch must set itself: how driver, executors and daemon find each other. A trailing dot: and all below.
+OWNED_CONF = (
+    "spark.app.id", "spark.authenticate", "spark.authenticate.", "spark.blockManager.port", "spark.connect.grpc.binding.",
+    "spark.driver.bindAddress", "spark.driver.blockManager.port", "spark.driver.host", "spark.driver.port",
+    "spark.submit.deployMode", "spark.ui.port",
+)  # fmt: skip
+
+#: Names of the environment that the platform sets in every container (reference api A.2) and that cannot be overridden.
+OWNED_ENV = frozenset(
+    {
+        "DB_CLUSTER_ID", "DB_CLUSTER_NAME", "DB_CONTAINER_IP", "DB_DRIVER_IP", "DB_INSTANCE_TYPE", "DB_IS_DRIVER",
+        "DB_IS_JOB_CLUSTER",
+    }
+)  # fmt: skip
+
+_CONF_KEY = re.compile(r"[^\s=#\x00-\x1f][^\s=\x00-\x1f]*")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LOCAL_MASTER = re.compile(r"local(\[(\*|\d+)(\s*,\s*\d+)?\])?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def violations(spec: ClusterSpec) -> Iterator[str]:
+    """What is wrong with the maps."""
+    yield from _tags(spec.custom_tags or {})
+    yield from _conf(spec.spark_conf or {}, workers=0 if spec.is_single_node else spec.num_workers or 0)
+    yield from _environment(spec.spark_env_vars or {})
+
+
+def _tags(tags: dict[str, str]) -> Iterator[str]:
+    if len(tags) > MOST_TAGS:
+        yield f"custom_tags: {len(tags)} tags are too many; at most {MOST_TAGS} are allowed"
+    for key, value in tags.items():
+        if not 1 <= len(key) <= LONGEST_TAG_KEY or _CONTROL.search(key):
+            yield f"custom_tags: the key {_short(key)} is not allowed; keys have 1 to {LONGEST_TAG_KEY} printable characters"
+        elif key in DEFAULT_TAGS:
+            yield f"custom_tags: the key {_short(key)} is set by the platform on every cluster; choose another name"
+        if len(value) > LONGEST_TAG_VALUE or _CONTROL.search(value):
+            yield (
+                f"custom_tags.{_short(key)}: the value {_short(value)} is not allowed; "
+                f"values have at most {LONGEST_TAG_VALUE} printable characters"
+            )
+
+
+def _conf(conf: dict[str, str], workers: int) -> Iterator[str]:
+    for key, value in conf.items():
+        if not _CONF_KEY.fullmatch(key):
+            yield f"spark_conf: the key {_short(key)} is not allowed; keys have no spaces, '=' or control characters"
+        elif key.startswith(tuple(name for name in OWNED_CONF if name.endswith("."))) or key in OWNED_CONF:
+            yield f"spark_conf.{key}: is set by the platform for every cluster and cannot be changed; leave it out"
+        elif key == "spark.master" and not (workers == 0 and _LOCAL_MASTER.fullmatch(value)):
+            yield (
+                f"spark_conf.spark.master: {_short(value)} is not allowed with {workers} workers; "
+                "leave it out, or give local[*] with num_workers 0"
+            )
+        yield from _value(f"spark_conf.{key}", value)
+
+
+def _environment(variables: dict[str, str]) -> Iterator[str]:
+    for name, value in variables.items():
+        if not _ENV_NAME.fullmatch(name):
+            yield f"spark_env_vars: the name {_short(name)} is not allowed; names have letters, digits and _, no digit first"
+        elif name in OWNED_ENV or name.startswith("BOATHOUSE_"):
+            yield f"spark_env_vars.{name}: is set by the platform in every container and cannot be changed; leave it out"
+        yield from _value(f"spark_env_vars.{_short(name)}", value)
+
+
+def _value(field: str, value: str) -> Iterator[str]:
+    if "\x00" in value:
+        yield f"{field}: a value cannot hold a NUL character"
+    if "{{secrets/" in value and not is_reference(value):
+        yield (
+            f"{field}: {_short(value)} is not allowed; a reference to a secret is the whole value, "
+            "{{secrets/<scope>/<key>}}, with nothing before or after it"
+        )
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")

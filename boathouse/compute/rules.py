@@ -1,0 +1,151 @@
+"""What a wish for a cluster must satisfy: one sentence a violation, naming field, value, and what is allowed. Pure.
+
+`clusters.py` refuses with the first one; the console shows them all. A field is served, a label without effect (`LABELS`), or
+refused by name, never dropped. The rules of container services stand in `container_rules`, of maps of strings in `map_rules`.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from boathouse.compute import cluster_spec, container_rules, map_rules, node_types
+from boathouse.wire.compute import ClusterSpec
+
+#: Fields of the platform that are accepted, kept and shown, and change nothing on one machine.
+LABELS = frozenset(
+    {
+        "aws_attributes", "azure_attributes", "gcp_attributes", "enable_elastic_disk", "enable_local_disk_encryption",
+        "remote_disk_throughput", "total_initial_remote_disk_size", "kind", "custom_tags", "cluster_name",
+        "apply_policy_default_values",
+    }
+)  # fmt: skip
+
+#: Refused by name until they are served, with what to do instead.
+NOT_SERVED = {
+    "autoscale": "give num_workers",
+    "instance_pool_id": "give node_type_id",
+    "driver_instance_pool_id": "give driver_node_type_id, or leave it out",
+    "init_scripts": "put what they do into the image",
+    "cluster_log_conf": "logs stay readable with `boathouse why` and the log API",
+    "clone_from": "send the whole wish",
+    "ssh_public_keys": "use command execution",
+    "driver_node_type_flexibility": "leave it out",
+    "worker_node_type_flexibility": "leave it out",
+}
+
+LONGEST_NAME = 4096
+IDLE_MINUTES = (10, 10_000)
+
+
+@dataclass(frozen=True)
+class World:
+    """What the rules need to know of the workspace: its cloud, the keys of its runtimes, whether `enableDcs` is on, the most
+    workers of a cluster, and whether a principal's name is known (asked for one name only)."""
+
+    cloud: str
+    spark_versions: Collection[str]
+    dcs_enabled: bool
+    max_workers: int
+    single_user_known: bool = True
+
+
+def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
+    """Every reason why this wish cannot be accepted, the weightiest first."""
+    yield from _refused_by_name(spec)
+    yield from container_rules.violations(spec, world.dcs_enabled)
+    yield from _runtime(spec, world)
+    yield from _nodes(spec, world)
+    yield from _size(spec, world)
+    yield from _access_mode(spec, world)
+    minutes, (least, most) = spec.autotermination_minutes, IDLE_MINUTES
+    if minutes is not None and minutes != 0 and not least <= minutes <= most:
+        yield f"autotermination_minutes: {minutes} is not allowed; give 0 (never) or {least} to {most} minutes"
+    if spec.cluster_name is not None and len(spec.cluster_name) > LONGEST_NAME:
+        yield f"cluster_name: {len(spec.cluster_name)} characters are too many; at most {LONGEST_NAME} are allowed"
+    yield from map_rules.violations(spec)
+
+
+def _refused_by_name(spec: ClusterSpec) -> Iterator[str]:
+    for name, instead in NOT_SERVED.items():
+        if getattr(spec, name, None) not in (None, "", []):
+            yield not_served(name, instead=instead)
+    if spec.runtime_engine == "PHOTON":
+        yield not_served("runtime_engine", "PHOTON", "give STANDARD, or leave it out")
+    if spec.use_ml_runtime:
+        yield not_served("use_ml_runtime", "true", "name an ML runtime in spark_version")
+    if spec.dependency_mode == "DEPENDENCY_MODE_ENVIRONMENTS":
+        yield not_served("dependency_mode", spec.dependency_mode, "give DEPENDENCY_MODE_CLUSTER_LIBRARIES, or leave it out")
+    if spec.workload_type is not None:
+        for name in ("jobs", "notebooks"):
+            if getattr(spec.workload_type.clients, name) is False:
+                yield not_served(f"workload_type.clients.{name}", "false", "give true, or leave it out")
+    if spec.azure_attributes is not None and spec.azure_attributes.log_analytics_info is not None:
+        yield not_served("azure_attributes.log_analytics_info", instead="leave it out")
+
+
+def not_served(name: str, value: str = "", instead: str = "") -> str:
+    """The refusal of a field, or of one of its values, that Boathouse does not serve yet."""
+    what = f"{name}: {value}" if value else name
+    return f"{what} is not served by Boathouse yet; {instead}"
+
+
+def _runtime(spec: ClusterSpec, world: World) -> Iterator[str]:
+    if spec.spark_version not in world.spark_versions:
+        listed = ", ".join(sorted(world.spark_versions))
+        yield f"spark_version: Invalid spark version {_said(spec.spark_version)}. Allowed: {listed}"
+
+
+def _nodes(spec: ClusterSpec, world: World) -> Iterator[str]:
+    if not spec.node_type_id:
+        yield "Missing required field 'node_type_id'. See clusters/list-node-types for the allowed values."
+    for name in ("node_type_id", "driver_node_type_id"):
+        value = getattr(spec, name)
+        if not value:
+            continue
+        size = node_types.find(world.cloud, value)
+        if size is None:
+            elsewhere = node_types.size(value)
+            why = f" It is a node type of {elsewhere.cloud}; this workspace is on {world.cloud}." if elsewhere else ""
+            yield (
+                f"{name}: Node type {_said(value)} is not supported.{why} "
+                f"Supported node types: {', '.join(node_types.SIZES[world.cloud])}"
+            )
+        elif size.gpus:
+            yield not_served(name, f"{value} (a node type with GPUs)", "give one without")
+
+
+def _size(spec: ClusterSpec, world: World) -> Iterator[str]:
+    workers = spec.num_workers
+    if spec.is_single_node:
+        if spec.kind != "CLASSIC_PREVIEW":
+            yield "is_single_node: true is allowed only with kind CLASSIC_PREVIEW; add it, or give num_workers 0"
+        if workers:
+            yield f"num_workers: {workers} does not go with is_single_node; leave num_workers out"
+    elif workers is None and spec.autoscale is None:
+        yield f"Missing required field 'num_workers'. Allowed: 0 to {world.max_workers}."
+    if workers is not None and not 0 <= workers <= world.max_workers:
+        yield f"num_workers: {workers} is not allowed; give 0 to {world.max_workers}"
+
+
+def _access_mode(spec: ClusterSpec, world: World) -> Iterator[str]:
+    mode = spec.data_security_mode
+    if mode not in (None, "NONE") and mode not in cluster_spec.DEDICATED:
+        yield not_served("data_security_mode", mode, "give SINGLE_USER or NONE")
+    if not spec.single_user_name:
+        return
+    if mode not in cluster_spec.DEDICATED:
+        yield (
+            f"single_user_name: {_said(spec.single_user_name)} does not go with data_security_mode "
+            f"{mode or 'NONE'}; give data_security_mode SINGLE_USER, or leave single_user_name out"
+        )
+    elif not world.single_user_known:
+        yield (
+            f"single_user_name: {_said(spec.single_user_name)} is no user and no service principal of this workspace; "
+            "give a user name or an application id"
+        )
+
+
+def _said(value: Any) -> str:
+    """A value as a refusal repeats it: short, and on one line."""
+    text = str(value)
+    return repr(text if len(text) <= 100 else text[:97] + "...")

@@ -1,0 +1,52 @@
+"""What compute's rules need to know of the workspace around a cluster. `server.py` puts one `Surroundings` into the services."""
+
+from functools import cache
+
+from boathouse import releases
+from boathouse.identity import principals, workspaces
+from boathouse.store import Reader
+from boathouse.wire.compute import SparkVersion
+
+#: The zones that each cloud's default region has; the first is where clusters go.
+ZONES: dict[str, tuple[str, ...]] = {
+    "aws": ("us-west-2a", "us-west-2b", "us-west-2c", "us-west-2d"),
+    "azure": ("1", "2", "3"),
+    "gcp": ("us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"),
+}
+
+DEFAULT_CLOUD = "aws"
+
+
+@cache
+def spark_versions() -> dict[str, SparkVersion]:
+    """What a cluster may ask for, by key, newest first."""
+    return {key: SparkVersion(key, name) for key, name in releases.spark_versions()}
+
+
+def dcs_enabled(reader: Reader, workspace_id: int) -> bool:
+    """Whether an admin has switched container services on."""
+    return workspaces.conf(reader, workspace_id, "enableDcs") == "true"
+
+
+def is_principal(reader: Reader, workspace_id: int, name: str) -> bool:
+    """Whether `name` is a user, or the application id of a service principal, of the workspace."""
+    kinds = (principals.USER, principals.SERVICE_PRINCIPAL)
+    return principals.in_workspace(reader, workspace_id, name, kinds) is not None
+
+
+class Surroundings:
+    """`max_workers`: the most that one cluster of this data plane can have."""
+
+    def __init__(self, max_workers: int = 1000) -> None:
+        self.max_workers = max_workers
+        self._clouds: dict[int, str] = {}
+
+    def cloud(self, reader: Reader, workspace_id: int) -> str:
+        """The workspace's cloud, which never changes."""
+        cloud = self._clouds.get(workspace_id)
+        if cloud is None:
+            workspace = workspaces.get(reader, workspace_id)
+            cloud = DEFAULT_CLOUD if workspace is None else workspace.cloud
+            if workspace is not None:
+                self._clouds[workspace_id] = cloud
+        return cloud

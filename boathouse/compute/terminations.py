@@ -1,0 +1,166 @@
+"""Every reason for which a cluster of ours can end: code, type, what it means, why it happens, what to do.
+
+The codes and types are the platform's own (reference api A.4; clients hang on others). The launch gives one, `boathouse why` and
+`boathouse explain CODE` say it in words. Pure.
+"""
+
+from dataclasses import dataclass
+
+from boathouse.wire.compute import TerminationType
+
+
+@dataclass(frozen=True)
+class Termination:
+    """`parameters`: the keys that we fill, of the platform's list. `causes` begin with the likeliest."""
+
+    code: str
+    type: TerminationType
+    meaning: str
+    causes: tuple[str, ...]
+    fix: str
+    parameters: tuple[str, ...] = ("databricks_error_message",)
+
+
+def _t(
+    code: str,
+    kind: TerminationType,
+    meaning: str,
+    causes: tuple[str, ...],
+    fix: str,
+    parameters: tuple[str, ...] = ("databricks_error_message",),
+) -> Termination:
+    return Termination(code, kind, meaning, causes, fix, parameters)
+
+
+_ALL = (
+    _t("USER_REQUEST", "SUCCESS", "Somebody ended the cluster.",
+       ("clusters/delete or permanent-delete was called, in a program or in the console",),
+       "Nothing to mend: start it again with clusters/start.", ("username",)),
+    _t("INACTIVITY", "SUCCESS", "Nothing ran on the cluster for as long as autotermination_minutes says.",
+       ("no command, job or statement ran in that time",),
+       "Start it again; a longer autotermination_minutes, or 0, keeps it up.", ("inactivity_duration_min",)),
+    _t("JOB_FINISHED", "SUCCESS", "The job run for which the cluster was made has ended.", ("the run is over",),
+       "Nothing to mend.", ()),
+    _t("DOCKER_IMAGE_PULL_FAILURE", "CLIENT_ERROR", "The container image could not be fetched from its registry.",
+       ("the user name or password is wrong, or may not read this repository (401, 403)",
+        "the repository, tag or digest does not exist (404)",
+        "the registry limits how often it may be asked (429), does not answer, or stopped sending",
+        "what arrived does not have the digest that was asked for"),
+       "Check docker_image.url and docker_image.basic_auth: `boathouse image check URL` asks the registry in the same way."),
+    _t("DOCKER_IMAGE_TOO_LARGE_FOR_INSTANCE_EXCEPTION", "CLIENT_ERROR", "The image does not fit on the machine.",
+       ("the image, unpacked, needs more disk than is free",),
+       "Make the image smaller, free disk space, or use a larger machine; `boathouse doctor` shows what is free."),
+    _t("DOCKER_INVALID_OS_EXCEPTION", "CLIENT_ERROR", "The image is built for another operating system or processor.",
+       ("it was built for arm64, or for Windows, and the machine is linux/amd64",),
+       "Build for the machine: `docker build --platform linux/amd64 ...`."),
+    _t("DOCKER_CONTAINER_CREATION_EXCEPTION", "CLIENT_ERROR", "The image was fetched but no usable container can be made of it.",
+       ("bash or coreutils is missing in the image", "its Python or Java is of a version that the runtime cannot use",
+        "it has a file or folder where the runtime is mounted (/databricks/runtime)"),
+       "`boathouse image check IMAGE` names what is missing; build from one of the base images of `boathouse image build`."),
+    _t("CONTAINER_LAUNCH_FAILURE", "SERVICE_FAULT", "The container engine could not start the containers of a node.",
+       ("the engine ran out of disk, memory or processes", "a mount of the runtime failed", "the engine was stopped meanwhile"),
+       "Run `boathouse doctor`, then start the cluster again.", ("instance_id", "databricks_error_message")),
+    _t("SPARK_IMAGE_NOT_FOUND", "CLIENT_ERROR", "The platform's own image for this spark_version is not on the machine.",
+       ("an ML runtime was asked for and its image was never built", "the image was removed"),
+       "Build it with the command that the message names, or choose a spark_version from clusters/spark-versions.",
+       ("databricks_error_message", "invalid_spark_image_prefix")),
+    _t("INVALID_SPARK_IMAGE", "CLIENT_ERROR", "The runtime release for this spark_version is damaged or not complete.",
+       ("files of the release were changed or removed", "building it was interrupted"),
+       "Build the release anew; `boathouse doctor` names it.", ("databricks_error_message", "invalid_spark_image_prefix")),
+    _t("SPARK_IMAGE_DOWNLOAD_FAILURE", "SERVICE_FAULT", "The parts of the runtime release could not be fetched.",
+       ("the package registries are not reached",), "Check the connection, then start again."),
+    _t("DBR_IMAGE_RESOLUTION_FAILURE", "SERVICE_FAULT", "No runtime release could be chosen for this spark_version.",
+       ("the table of releases and the releases on disk differ",), "Run `boathouse doctor`; build the release anew."),
+    _t("INVALID_ARGUMENT", "CLIENT_ERROR", "The configuration of the cluster cannot be used as it is.",
+       ("a {{secrets/...}} reference names a scope or key that does not exist", "spark_conf holds a value that Spark refuses"),
+       "The message names the field: put it right with clusters/edit."),
+    _t("SECRET_PERMISSION_DENIED", "CLIENT_ERROR", "A secret that the cluster refers to may not be read.",
+       ("whoever created or last edited the cluster has no READ on the scope",),
+       "Have the scope's owner grant READ, or let somebody who has it edit the cluster."),
+    _t("SECRET_RESOLUTION_ERROR", "SERVICE_FAULT", "A secret could not be opened.",
+       ("the key-encryption key of the data directory is missing or another one",),
+       "Restore DIR/keys from its backup; `boathouse doctor` says which key is asked for."),
+    _t("DYNAMIC_SPARK_CONF_SIZE_EXCEEDED", "CLIENT_ERROR", "The Spark configuration is too large once references are filled in.",
+       ("spark_conf holds very long values",), "Shorten spark_conf; keep large things in files."),
+    _t("INIT_SCRIPT_FAILURE", "CLIENT_ERROR", "An init script of the cluster failed.",
+       ("the script could not be fetched", "it ended with a non-zero status"),
+       "Read the script's stderr in the event log, mend it, start again.", ("instance_id", "databricks_error_message")),
+    _t("GLOBAL_INIT_SCRIPT_FAILURE", "CLIENT_ERROR", "A global init script failed.", ("it ended with a non-zero status",),
+       "An admin mends or disables the script.", ("instance_id", "databricks_error_message")),
+    _t("BOOTSTRAP_TIMEOUT", "SERVICE_FAULT", "The daemon of a node did not report in time.",
+       ("the machine is overloaded", "the node's container died while it started"),
+       "Start again with less load; `boathouse why CLUSTER` shows how far each node came.",
+       ("instance_id", "databricks_error_message")),
+    _t("NPIP_TUNNEL_SETUP_FAILURE", "SERVICE_FAULT", "A node runs but its tunnel to the control plane did not come up.",
+       ("the relay does not listen", "the node's directory is not mounted"),
+       "Run `boathouse doctor`; start again.", ("instance_id", "databricks_error_message")),
+    _t("NPIP_TUNNEL_TOKEN_FAILURE", "SERVICE_FAULT", "A node showed a tunnel token that is not the one it was given.",
+       ("two control planes use the same node directory",), "Stop the other control plane; start the cluster again."),
+    _t("SPARK_STARTUP_FAILURE", "SERVICE_FAULT", "The container runs but Spark did not start in it.",
+       ("libraries in the image do not go with Spark", "spark_conf has a value that Spark refuses",
+        "the driver ran out of memory while it started"),
+       "`boathouse why CLUSTER` shows the lines of the driver's log; mend the image or spark_conf.",
+       ("instance_id", "databricks_error_message")),
+    _t("SPARK_ERROR", "SERVICE_FAULT", "Spark's driver ended by itself after it had started.",
+       ("it ran out of memory", "code on the cluster ended the process (System.exit, os._exit of the JVM)"),
+       "Read the driver's log; use a larger node type when it is memory.", ("instance_id", "databricks_error_message")),
+    _t("DRIVER_LAUNCH_TIMEOUT", "SERVICE_FAULT", "Spark's driver was started and did not become ready in time.",
+       ("the machine is overloaded", "code that runs at start-up waits for something"),
+       "Start again with less load; look at what the image and spark_conf do at start-up.",
+       ("instance_id", "databricks_error_message")),
+    _t("DRIVER_UNREACHABLE", "SERVICE_FAULT", "The driver does not answer any more.",
+       ("the driver's container was killed", "its tunnel is down"), "Start the cluster again.", ("databricks_error_message",)),
+    _t("DRIVER_NODE_UNREACHABLE", "SERVICE_FAULT", "The node of the driver is gone.",
+       ("its containers were removed from outside", "the engine was restarted and did not keep them"),
+       "Start the cluster again.", ("instance_id", "databricks_error_message")),
+    _t("DRIVER_UNRESPONSIVE", "SERVICE_FAULT", "The driver runs but does not answer its health checks.",
+       ("garbage collection takes all its time", "the driver collects more data than it can hold"),
+       "Collect less, or use a larger driver_node_type_id."),
+    _t("DRIVER_UNHEALTHY", "SERVICE_FAULT", "The driver answers and reports that it cannot work.",
+       ("Spark's context was stopped by code on the cluster",), "Do not call spark.stop(); start the cluster again."),
+    _t("DRIVER_OUT_OF_MEMORY", "SERVICE_FAULT", "The driver's container used more memory than it has and was killed.",
+       ("data was collected to the driver", "the image runs other programs beside Spark"),
+       "Use a larger driver_node_type_id, or collect less.", ("instance_id", "databricks_error_message")),
+    _t("DRIVER_OUT_OF_DISK", "CLIENT_ERROR", "The driver's node ran out of disk.",
+       ("shuffles, spills or downloads filled it",), "Write less to the local disk, or free space on the machine."),
+    _t("DRIVER_UNEXPECTED_FAILURE", "SERVICE_FAULT", "The driver ended and nothing says why.", ("it was killed from outside",),
+       "Read the driver's log; start again."),
+    _t("COMMUNICATION_LOST", "SERVICE_FAULT", "All nodes of the cluster were lost at once.",
+       ("the machine or its container engine was restarted",), "Start the cluster again."),
+    _t("INSTANCE_UNREACHABLE", "CLOUD_FAILURE", "A node was made and cannot be reached.",
+       ("a firewall of the machine drops the cluster's network",), "Run `boathouse doctor`.",
+       ("instance_id", "databricks_error_message")),
+    _t("CLOUD_PROVIDER_RESOURCE_STOCKOUT", "CLOUD_FAILURE", "The machine has no room for the nodes.",
+       ("other clusters use its memory", "more workers were asked for than it can hold"),
+       "End other clusters, ask for fewer workers, or use a larger machine."),
+    _t("CLOUD_PROVIDER_LAUNCH_FAILURE", "CLOUD_FAILURE", "The container engine refused to make a node.",
+       ("the engine does not run", "it lacks a right or a kernel feature"),
+       "Run `boathouse doctor`: it names each lack and its fix."),
+    _t("CLOUD_PROVIDER_SHUTDOWN", "CLOUD_FAILURE", "The machine ended the nodes.", ("it was shut down",),
+       "Start the cluster again."),
+    _t("NETWORK_CONFIGURATION_FAILURE", "CLIENT_ERROR", "The cluster's network could not be made.",
+       ("its address range is already used by another network of the machine", "the firewall refuses our rules"),
+       "Choose another pool of addresses in the settings; `boathouse doctor` names the conflict."),
+    _t("SUBNET_EXHAUSTED_FAILURE", "CLIENT_ERROR", "No free network is left in the pool of addresses.",
+       ("as many clusters run as the pool has networks",), "End clusters, or enlarge the pool in the settings."),
+    _t("DNS_RESOLUTION_ERROR", "CLIENT_ERROR", "The registry's name does not resolve.",
+       ("a typing error in docker_image.url", "no name server is reached"), "Check docker_image.url and the machine's resolver."),
+    _t("REQUEST_REJECTED", "SERVICE_FAULT", "The control plane stopped before the launch could begin.",
+       ("`boathouse down` was called",), "Start Boathouse and the cluster again."),
+    _t("WORKSPACE_CONFIGURATION_ERROR", "CLIENT_ERROR", "The workspace's settings do not allow this cluster any more.",
+       ("container services were switched off (enableDcs) after it was made",),
+       "An admin switches them on: PATCH /api/2.0/workspace-conf {\"enableDcs\": \"true\"}."),
+    _t("UNEXPECTED_LAUNCH_FAILURE", "SERVICE_FAULT", "The launch failed in a way that has no name yet.",
+       ("a fault of Boathouse",),
+       "Start again; report it with the output of `boathouse why CLUSTER`."),
+    _t("INTERNAL_ERROR", "SERVICE_FAULT", "A fault of Boathouse itself.", ("a fault of Boathouse",),
+       "Report it with the output of `boathouse why CLUSTER`."),
+)  # fmt: skip
+
+#: By code.
+CATALOGUE: dict[str, Termination] = {termination.code: termination for termination in _ALL}
+
+
+def type_of(code: str) -> TerminationType:
+    """The type that goes with a code. Raises KeyError for a code that we do not give."""
+    return CATALOGUE[code].type
