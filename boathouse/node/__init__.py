@@ -18,3 +18,13 @@ DAEMON_FILES = (
     "stats.py",
     "tunnel.py",
 )
+
+#: What a release carries for the customer's container, side by side; entry: `python -u repl.py`.
+REPL_FILES = (
+    "repl.py",
+    "repl_cell.py",
+    "repl_dbutils.py",
+    "repl_display.py",
+    "repl_output.py",
+    "repl_spark.py",
+)

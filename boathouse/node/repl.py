@@ -1,0 +1,280 @@
+"""The Python REPL of a command context; run by the customer image's own Python (3.8 or later) in the driver's container.
+
+It speaks JSON lines on the descriptor named in BOATHOUSE_CHANNEL_FD. From the control plane: `{"op": "execute", "id",
+"code"}` (an id that is known already is not run again), `cancel`, `status`, `forget` (each with `id`), `ping`. To it:
+`{"event": "ready"}` when Spark is there, `{"event": "failed", "message"}` before it ends because Spark cannot be reached,
+`{"event": "result", "id", "state", "result"}` when a command ended, `{"event": "status", "id", "state", "result"?}` and
+`{"event": "pong", "ready"}` as answers. States: running, finished (also when the code raised: that is a result), cancelled,
+unknown. Results are kept until `forget`, so that a control plane that was away can ask: nothing depends on an event.
+
+BOATHOUSE_CONTEXT_FILE names a file on tmpfs: `{"context", "capability", "socket", "gateway_port", "gateway_secret"}`; without
+a `gateway_port` there is no Spark. Commands run one after the other in the main thread, where a signal can interrupt them;
+the channel is read by another thread, which never runs the user's code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+
+from repl_cell import Namespace, describe
+from repl_dbutils import DBUtils, NodeSocket
+from repl_display import Displays
+from repl_output import Output, Redaction
+from repl_spark import Spark, connect
+
+MAX_LINE = 16 << 20
+#: Results that are kept when nobody forgets them.
+KEPT = 256
+#: Lines that wait for a control plane that does not read; pushed results beyond them are dropped (it can ask for them).
+WAITING_LINES = 256
+#: A command inside a call to the JVM gets so long to be ended by Spark's own cancellation before it is interrupted.
+SPARK_CANCELS_S = 5.0
+CANCELLED = {"resultType": "error", "summary": "Cancelled", "cause": "The command was cancelled."}
+
+
+class Command:
+    def __init__(self, id: str, code: str) -> None:
+        self.id, self.code = id, code
+        self.state = "running"
+        self.result: dict | None = None
+        self.cancelling = False
+        self.ended = threading.Event()
+
+    @property
+    def group(self) -> str:
+        return "boathouse-command-" + self.id
+
+
+class Repl:
+    def __init__(self, channel: socket.socket, settings: dict) -> None:
+        self._channel, self._settings = channel, settings
+        self._commands: dict = {}
+        self._queue: queue.Queue = queue.Queue()
+        self._lines: queue.Queue = queue.Queue(WAITING_LINES)
+        self._lock = threading.Lock()
+        self._main = threading.get_ident()
+        self._interruptible: Command | None = None
+        self._spark: Spark | None = None
+        self._failure = ""
+        self._connected = threading.Event()
+        redaction = Redaction()
+        self._redaction, self._output, self._displays = redaction, Output(redaction), Displays()
+        self._namespace = Namespace()
+        node = NodeSocket(settings.get("socket", "/run/boathouse/node.sock"), settings.get("capability", ""))
+        self._namespace.names.update(
+            dbutils=DBUtils(node, redaction.learn),
+            display=self._displays.display,
+            displayHTML=self._displays.display_html,
+        )
+
+    def run(self) -> None:
+        """Serve until the channel ends. Called by the main thread."""
+        for work in (self._read, self._write, self._connect):
+            threading.Thread(target=work, name=f"boathouse{work.__name__}", daemon=True).start()
+        while True:
+            command = self._queue.get()
+            self._run(command)
+
+    # -- the channel's threads
+
+    def _read(self) -> None:
+        try:
+            stream = self._channel.makefile("rb")
+            while True:
+                line = stream.readline(MAX_LINE)
+                if not line:
+                    os._exit(0)  # the daemon is gone, and the node with it
+                if line.strip():
+                    self._receive(line)
+        except OSError:
+            os._exit(0)
+
+    def _receive(self, line: bytes) -> None:
+        try:
+            message = json.loads(line.decode("utf-8"))
+            op, id = message.get("op"), message.get("id", "")
+        except (ValueError, AttributeError):
+            return  # half a line of a control plane that died: it will ask again
+        if op == "ping":
+            self._send({"event": "pong", "ready": self._connected.is_set()})
+        elif op == "execute":
+            self._execute(str(id), str(message.get("code", "")))
+        elif op == "cancel":
+            self._cancel(str(id))
+        elif op == "forget":
+            with self._lock:
+                if id in self._commands and self._commands[id].ended.is_set():
+                    del self._commands[id]
+        elif op == "status":
+            self._send(self._status(str(id)))
+
+    def _write(self) -> None:
+        while True:
+            try:
+                self._channel.sendall(self._lines.get())
+            except OSError:
+                os._exit(0)
+
+    def _send(self, message: dict) -> None:
+        line = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            return  # nobody reads; whoever comes asks for the status
+
+    def _status(self, id: str) -> dict:
+        with self._lock:
+            command = self._commands.get(id)
+            if command is None:
+                return {"event": "status", "id": id, "state": "unknown"}
+            told = {"event": "status", "id": id, "state": command.state}
+            if command.result is not None:
+                told["result"] = command.result
+            return told
+
+    def _execute(self, id: str, code: str) -> None:
+        with self._lock:
+            if id in self._commands:
+                return
+            command = self._commands[id] = Command(id, code)
+            ended = [c.id for c in self._commands.values() if c.ended.is_set()]
+            for old in ended[: max(0, len(ended) - KEPT)]:
+                del self._commands[old]
+        self._queue.put(command)
+
+    def _cancel(self, id: str) -> None:
+        with self._lock:
+            command = self._commands.get(id)
+            if command is None or command.ended.is_set() or command.cancelling:
+                return
+            command.cancelling = True
+        threading.Thread(target=self._keep_cancelling, args=(command,), name="boathouse-cancel", daemon=True).start()
+
+    def _keep_cancelling(self, command: Command) -> None:
+        """Until it has ended: the user's code may catch what it is interrupted with, or start the next job."""
+        began = time.monotonic()
+        while not command.ended.is_set():
+            if self._interruptible is command:
+                if self._spark is not None:
+                    try:
+                        self._spark.cancel(command.group)
+                    except Exception as error:
+                        print(f"cancelling its jobs failed: {error!r}", file=sys.stderr)
+                    command.ended.wait(0.1)
+                if not self._waits_for_jvm() or time.monotonic() - began > SPARK_CANCELS_S:
+                    signal.pthread_kill(self._main, signal.SIGINT)
+            command.ended.wait(0.3)
+
+    def _waits_for_jvm(self) -> bool:
+        frame, depth = sys._current_frames().get(self._main), 0
+        while frame is not None and depth < 30:
+            if f"{os.sep}py4j{os.sep}" in frame.f_code.co_filename:
+                return True
+            frame, depth = frame.f_back, depth + 1
+        return False
+
+    def _connect(self) -> None:
+        if "gateway_port" not in self._settings:
+            self._connected.set()
+            self._send({"event": "ready"})
+            return
+        try:
+            context, secret = self._settings["context"], self._settings["gateway_secret"]
+            self._spark = connect(context, int(self._settings["gateway_port"]), secret)
+        except BaseException as error:
+            self._failure = f"The cluster's Spark cannot be reached: {type(error).__name__}: {error}"
+            self._send({"event": "failed", "message": self._failure[:4000]})
+            print(describe(error)["cause"], file=sys.stderr)
+        else:
+            spark = self._spark.session
+            self._namespace.names.update(spark=spark, sc=self._spark.sc, sql=spark.sql, table=spark.table, udf=spark.udf.register)
+            self._send({"event": "ready"})
+        self._connected.set()
+
+    # -- the main thread
+
+    def _interrupted(self, number: int, frame) -> None:
+        """The handler of SIGINT: only a running command that somebody cancelled feels it."""
+        if self._interruptible is not None and self._interruptible.cancelling:
+            raise KeyboardInterrupt
+
+    def _run(self, command: Command) -> None:
+        signal.signal(signal.SIGINT, self._interrupted)  # PySpark, or an earlier command, may have set its own
+        self._displays.clear()
+        self._output.begin()
+        error: BaseException | None = None
+        result: dict = {}
+        try:
+            self._interruptible = command
+            self._execute_in_main(command)
+            self._interruptible = None
+        except BaseException as raised:
+            self._interruptible = None
+            error = raised
+        text, truncated = self._output.end()
+        if command.cancelling:
+            result = dict(CANCELLED)
+        elif error is None:
+            try:
+                result = self._displays.outcome(text, truncated)
+            except Exception as raised:  # a figure that cannot be drawn
+                error = raised
+        if error is not None and not command.cancelling:
+            result = describe(error)
+        if error is not None and text:
+            result["data"] = text  # what it printed before
+        if error is not None and self._spark is not None and isinstance(error, KeyboardInterrupt):
+            self._spark.drop_connection()
+        del error
+        self._finish(command, result)
+
+    def _execute_in_main(self, command: Command) -> None:
+        if command.cancelling:
+            raise KeyboardInterrupt
+        self._connected.wait()
+        if self._failure:
+            raise RuntimeError(self._failure)
+        if self._spark is not None:
+            self._spark.enter(command.group, command.code[:200])
+        self._namespace.run(command.code, self._show)
+
+    def _show(self, value) -> None:
+        print(repr(value))
+
+    def _finish(self, command: Command, result: dict) -> None:
+        result = fitting(self._redaction.document(result))
+        with self._lock:
+            command.state = "cancelled" if command.cancelling else "finished"
+            command.result = result
+            command.ended.set()
+        self._send({"event": "result", "id": command.id, "state": command.state, "result": result})
+
+
+def fitting(result: dict, limit: int = MAX_LINE - 4096) -> dict:
+    """The result, cut so that it fits a line of the channel (JSON may be six times as long as its text)."""
+    while len(json.dumps(result, ensure_ascii=False).encode("utf-8", "replace")) > limit:
+        longest = max((name for name in result if isinstance(result[name], (str, list))), key=lambda name: len(result[name]))
+        result = {**result, longest: result[longest][: len(result[longest]) // 2], "truncated": True}
+    return result
+
+
+def main() -> None:
+    channel = socket.socket(fileno=int(os.environ.pop("BOATHOUSE_CHANNEL_FD")))
+    channel.set_inheritable(False)
+    with open(os.environ.pop("BOATHOUSE_CONTEXT_FILE"), encoding="utf-8") as file:
+        settings = json.load(file)
+    sys.path[0] = ""  # the user's code imports from its working directory, not from here
+    os.environ.setdefault("MPLBACKEND", "agg")
+    sys.argv = [""]
+    Repl(channel, settings).run()
+
+
+if __name__ == "__main__":
+    main()

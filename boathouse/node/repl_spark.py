@@ -1,0 +1,82 @@
+"""The REPL's way to the cluster's Spark: a `SparkContext` and `SparkSession` over the driver JVM that runs already.
+
+Written for PySpark 3.5 and 4; nothing of it is imported before `connect`, because it takes half a second.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+class Spark:
+    """`sc` and `session`, and what a command needs of them."""
+
+    def __init__(self, sc, session) -> None:
+        self.sc, self.session = sc, session
+
+    def enter(self, group: str, description: str) -> None:
+        """For the calling thread: jobs belong to `group`, and JVM code that asks for the active session finds ours.
+
+        Per command: an interrupted call costs the thread its connection, and the JVM's thread with it.
+        """
+        self._session_class().setActiveSession(self.session._jsparkSession)
+        self.sc.setJobGroup(group, description, True)
+
+    def cancel(self, group: str) -> None:
+        """Cancel the jobs of a command."""
+        self.sc.cancelJobGroup(group)
+
+    def drop_connection(self) -> None:
+        """Forget the calling thread's connection: an interrupted call left an unread answer in it."""
+        client = self.sc._gateway._gateway_client
+        connections = getattr(client, "thread_connection", None)  # not there with PYSPARK_PIN_THREAD=false, nor needed
+        if connections is not None:
+            connections.connection = None
+
+    def _session_class(self):
+        return session_class(self.sc._jvm)
+
+
+def session_class(jvm):
+    """Spark 4 has its classic session in a package of its own."""
+    import pyspark  # pyright: ignore[reportMissingImports]
+
+    four = not pyspark.__version__.startswith("3.")
+    return getattr(jvm, "org.apache.spark.sql.classic.SparkSession" if four else "org.apache.spark.sql.SparkSession")
+
+
+def connect(context: str, port: int, secret: str) -> Spark:
+    """Connect to the driver; the session is the command context's own (`boathouse.spark.DriverMain.session`)."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"] = str(port), secret
+    try:
+        from pyspark import SparkConf, SparkContext  # pyright: ignore[reportMissingImports]
+        from pyspark.java_gateway import launch_gateway  # pyright: ignore[reportMissingImports]
+        from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
+
+        gateway = launch_gateway()
+    finally:
+        del os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"]
+    driver = gateway.jvm.boathouse.spark.DriverMain
+    jsc = driver.sparkContext()
+    path = list(sys.path)
+    sc = SparkContext(gateway=gateway, jsc=jsc, conf=SparkConf(_jvm=gateway.jvm, _jconf=jsc.getConf()))
+    sys.path[:] = path + [entry for entry in sys.path if entry not in path]  # PySpark puts its folder second
+    jsession = driver.session(context)
+    # A constructed first session would make itself the default of the whole JVM, which other contexts share.
+    SparkSession._instantiatedSession = _Placeholder(sc)
+    session = SparkSession(sc, jsession)
+    SparkSession._instantiatedSession = SparkSession._activeSession = session
+    sc.stop = session.stop = _stop
+    return Spark(sc, session)
+
+
+class _Placeholder:
+    def __init__(self, sc) -> None:
+        self._sc = sc
+
+
+def _stop() -> None:
+    """Spark belongs to the cluster, not to one command context: it is not stopped from here."""
+    print("stop() has no effect: Spark runs as long as the cluster does", file=sys.stderr)
