@@ -84,6 +84,10 @@ class Authenticator:
             raise not_found(f"Workspace {choice[:64]} does not exist.")
         if token.workspace_id not in (0, workspace.workspace_id):
             raise bad_token()
+        if token.kind == credentials.PAT and token.created_at <= principals.left_at(
+            reader, principal.principal_id, workspace.workspace_id
+        ):
+            raise bad_token()
         if token.kind == credentials.PAT and workspaces.conf(reader, workspace.workspace_id, "enableTokensConfig") == "false":
             raise ApiError(403, "FEATURE_DISABLED", "Personal access tokens are disabled in this workspace.")
         groups = principals.groups_of(reader, principal.principal_id, workspace.workspace_id)

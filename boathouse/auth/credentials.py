@@ -7,11 +7,11 @@ that HMAC."""
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, func, insert, select
+from sqlalchemy import and_, delete, insert, select
 
 from boathouse.auth.keys import Keys
 from boathouse.auth.tables import tokens
-from boathouse.identity import revision
+from boathouse.identity import principals, revision
 from boathouse.store import Reader, Tx
 
 PAT, BOOTSTRAP, OAUTH = "pat", "bootstrap", "oauth"
@@ -85,33 +85,21 @@ def find(reader: Reader, token_hash: str) -> Token | None:
 
 
 def owned(reader: Reader, principal_id: int, workspace_id: int, now: int) -> list[Token]:
-    """Tokens that a principal made for itself in a workspace, oldest first; expired ones are not shown."""
+    """Tokens that a principal made for itself in a workspace and that still hold, oldest first."""
     mine = and_(
         tokens.c.principal_id == principal_id,
         tokens.c.workspace_id.in_((0, workspace_id)),
         tokens.c.kind.in_((PAT, BOOTSTRAP)),
         (tokens.c.expires_at == NEVER) | (tokens.c.expires_at > now),
+        (tokens.c.kind == BOOTSTRAP) | (tokens.c.created_at > principals.left_at(reader, principal_id, workspace_id)),
     )
     rows = reader.execute(select(*_COLUMNS).where(mine).order_by(tokens.c.created_at, tokens.c.token_id))
     return [Token(*row) for row in rows]
 
 
-def count(reader: Reader, principal_id: int, workspace_id: int) -> int:
-    """How many personal access tokens a principal has in a workspace."""
-    mine = and_(tokens.c.principal_id == principal_id, tokens.c.workspace_id == workspace_id, tokens.c.kind == PAT)
-    return reader.execute(select(func.count()).select_from(tokens).where(mine)).scalar_one()
-
-
 def end(tx: Tx, token_id: str) -> None:
     """Delete a token: it is refused at the next call."""
     tx.execute(delete(tokens).where(tokens.c.token_id == token_id))
-    revision.changed(tx)
-
-
-def end_all_of(tx: Tx, principal_id: int, workspace_id: int) -> None:
-    """Delete the personal access tokens of a principal in a workspace, when it leaves that workspace."""
-    mine = and_(tokens.c.principal_id == principal_id, tokens.c.workspace_id == workspace_id, tokens.c.kind == PAT)
-    tx.execute(delete(tokens).where(mine))
     revision.changed(tx)
 
 

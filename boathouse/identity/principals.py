@@ -6,10 +6,10 @@ Names compare without regard to case. A name is a user name, a service principal
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Row, and_, literal, select
+from sqlalchemy import CTE, Row, and_, literal, select
 
 from boathouse.identity import workspaces
-from boathouse.identity.tables import ACCOUNT_LEVEL, account_roles, entitlements, memberships, principals
+from boathouse.identity.tables import ACCOUNT_LEVEL, account_roles, departures, entitlements, memberships, principals
 from boathouse.store import Reader
 
 USER, SERVICE_PRINCIPAL, GROUP = "user", "service_principal", "group"
@@ -153,3 +153,21 @@ def entitlements_of(reader: Reader, principal_id: int, workspace_id: int) -> fro
         )
     )
     return frozenset(row.entitlement for row in rows)
+
+
+def left_at(reader: Reader, principal_id: int, workspace_id: int) -> int:
+    """When the principal was last taken out of the workspace, in epoch milliseconds; 0: never."""
+    mine = and_(departures.c.principal_id == principal_id, departures.c.workspace_id == workspace_id)
+    return reader.execute(select(departures.c.at).where(mine)).scalar_one_or_none() or 0
+
+
+def assigned_ids(workspace_id: int) -> CTE:
+    """A query for the ids (`member_id`) of all that are in a workspace, directly or through groups."""
+    system = and_(principals.c.workspace_id == workspace_id, principals.c.kind == GROUP, principals.c.name.in_((ADMINS, USERS)))
+    reached = (
+        select(memberships.c.member_id)
+        .join(principals, principals.c.principal_id == memberships.c.group_id)
+        .where(system)
+        .cte("assigned", recursive=True)
+    )
+    return reached.union(select(memberships.c.member_id).join(reached, memberships.c.group_id == reached.c.member_id))

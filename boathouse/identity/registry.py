@@ -12,7 +12,7 @@ from sqlalchemy import and_, delete, insert, select, update
 
 from boathouse.identity import revision
 from boathouse.identity.principals import GROUP, SERVICE_PRINCIPAL, Principal
-from boathouse.identity.tables import ACCOUNT_LEVEL, account_roles, entitlements, memberships, principals
+from boathouse.identity.tables import ACCOUNT_LEVEL, account_roles, departures, entitlements, memberships, principals
 from boathouse.store import Reader, Tx
 
 
@@ -148,8 +148,9 @@ def leave_workspace(tx: Tx, workspace_id: int, principal_id: int) -> None:
     it."""
     own = select(principals.c.principal_id).where(principals.c.workspace_id == workspace_id, principals.c.kind == GROUP)
     tx.execute(delete(memberships).where(memberships.c.member_id == principal_id, memberships.c.group_id.in_(own)))
-    mine = and_(entitlements.c.workspace_id == workspace_id, entitlements.c.principal_id == principal_id)
-    tx.execute(delete(entitlements).where(mine))
+    for table in (entitlements, departures):
+        tx.execute(delete(table).where(table.c.workspace_id == workspace_id, table.c.principal_id == principal_id))
+    tx.execute(insert(departures).values(workspace_id=workspace_id, principal_id=principal_id, at=tx.store.clock()))
     revision.changed(tx)
 
 

@@ -1,6 +1,7 @@
 """Principals as SCIM documents (reference api F), and SCIM's own shape of refusals. Used by the SCIM endpoints only."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -42,37 +43,65 @@ def error_shape(error: ApiError) -> dict[str, Any]:
     return body
 
 
-def document(reader: Reader, workspace_id: int, principal: principals.Principal) -> dict[str, Any]:
-    """Everything about a principal, as its workspace sees it."""
+@dataclass(frozen=True)
+class Wanted:
+    """Which attributes somebody asks for and may see. `id` and `schemas` always; names compare without regard to case,
+    and `name.givenName` means all of `name`."""
+
+    only: frozenset[str] = frozenset()
+    never: frozenset[str] = frozenset()
+
+    def __call__(self, attribute: str) -> bool:
+        name = attribute.lower()
+        return name in ("id", "schemas") or ((not self.only or name in self.only) and name not in self.never)
+
+
+ALL = Wanted()
+
+
+def wanted(attributes: str, excluded: str, admin: bool) -> Wanted:
+    """From the parameters `attributes` and `excludedAttributes`. Who is no admin sees of others what is public."""
+    only = _names(attributes)
+    if not admin:
+        public = frozenset(name.lower() for name in PUBLIC)
+        only = (only & public or frozenset({"id"})) if only else public
+    return Wanted(only, _names(excluded))
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip().split(".")[0].lower() for name in text.split(",") if name.strip())
+
+
+def document(reader: Reader, workspace_id: int, principal: principals.Principal, wanted: Wanted = ALL) -> dict[str, Any]:
+    """A principal as its workspace sees it. Only what is wanted is asked for."""
     row = reader.execute(
         select(table.c.attributes, table.c.external_id).where(table.c.principal_id == principal.principal_id)
     ).one()
-    own = _entitlements(reader, workspace_id, principal.principal_id)
-    roles = reader.execute(select(account_roles.c.role).where(account_roles.c.principal_id == principal.principal_id))
-    body: dict[str, Any] = {
-        "id": str(principal.principal_id),
-        "displayName": principal.display_name,
-        "groups": [
+    body: dict[str, Any] = {"id": str(principal.principal_id), "displayName": principal.display_name}
+    if wanted("groups"):
+        body["groups"] = [
             _entry(group.group_id, group.name, GROUP, type="direct" if group.direct else "indirect")
             for group in principals.groups_of(reader, principal.principal_id, workspace_id)
-        ],
-        "entitlements": [{"value": name} for name in own],
-        "roles": [{"value": role.role} for role in roles],
-    }
+        ]
+    if wanted("entitlements"):
+        body["entitlements"] = [{"value": name} for name in _entitlements(reader, workspace_id, principal.principal_id)]
+    if wanted("roles"):
+        mine = account_roles.c.principal_id == principal.principal_id
+        body["roles"] = [{"value": row.role} for row in reader.execute(select(account_roles.c.role).where(mine))]
     if row.external_id is not None:
         body["externalId"] = row.external_id
     if principal.kind == GROUP:
-        resource = "Group" if principal.workspace_id == ACCOUNT_LEVEL else "WorkspaceGroup"
-        members = registry.members_of(reader, principal.principal_id)
-        return body | {
-            "schemas": [CORE + "Group"],
-            "members": [_entry(m.principal_id, m.display_name, m.kind) for m in members],
-            "meta": {"resourceType": resource},
-        }
-    body["active"] = principal.active
-    if principal.kind == USER:
-        return body | {"schemas": [CORE + "User", EXTENSION + "User"], "userName": principal.name} | row.attributes
-    return body | {"schemas": [CORE + "ServicePrincipal"], "applicationId": principal.name}
+        body["schemas"] = [CORE + "Group"]
+        body["meta"] = {"resourceType": "Group" if principal.workspace_id == ACCOUNT_LEVEL else "WorkspaceGroup"}
+        if wanted("members"):
+            members = registry.members_of(reader, principal.principal_id)
+            body["members"] = [_entry(m.principal_id, m.display_name, m.kind) for m in members]
+    elif principal.kind == USER:
+        body |= {"schemas": [CORE + "User", EXTENSION + "User"], "userName": principal.name, "active": principal.active}
+        body |= row.attributes
+    else:
+        body |= {"schemas": [CORE + "ServicePrincipal"], "applicationId": principal.name, "active": principal.active}
+    return {key: value for key, value in body.items() if wanted(key)}
 
 
 def _entitlements(reader: Reader, workspace_id: int, principal_id: int) -> list[str]:
@@ -87,22 +116,6 @@ def _entitlements(reader: Reader, workspace_id: int, principal_id: int) -> list[
 def _entry(principal_id: int, display: str, kind: str, **more: str) -> dict[str, str]:
     resource = {GROUP: "Groups", USER: "Users"}.get(kind, "ServicePrincipals")
     return {"value": str(principal_id), "display": display, "$ref": f"{resource}/{principal_id}", **more}
-
-
-def project(body: dict[str, Any], attributes: str, excluded: str) -> dict[str, Any]:
-    """A document with only the named attributes, or without the excluded ones; `id` and `schemas` always stay. Names
-    compare without regard to case; `name.givenName` means all of `name`."""
-    wanted, unwanted = _names(attributes), _names(excluded)
-    always = ("id", "schemas")
-    return {
-        key: value
-        for key, value in body.items()
-        if key in always or ((not wanted or key.lower() in wanted) and key.lower() not in unwanted)
-    }
-
-
-def _names(text: str) -> set[str]:
-    return {name.strip().split(".")[0].lower() for name in text.split(",") if name.strip()}
 
 
 def listing(found: Iterable[dict[str, Any]], total: int, start: int) -> dict[str, Any]:

@@ -79,6 +79,15 @@ account_roles = Table(
     Column("role", String(64), primary_key=True),
 )
 
+#: When a principal was last taken out of a workspace: tokens that it made there before that do not come back with it.
+departures = Table(
+    "departures",
+    metadata,
+    Column("workspace_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("principal_id", BigInteger, ForeignKey("principals.principal_id"), primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 #: Switches of a workspace (`workspace-conf`). They live with the workspace because rooms at every height ask for them.
 workspace_conf = Table(
     "workspace_conf",
