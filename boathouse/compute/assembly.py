@@ -1,0 +1,108 @@
+"""Putting the launch together: from the things that `server.py` owns to reconcilers, services and call-backs.
+
+The relay needs `verify_token` and `on_node_event` before there is a link, and the launch needs the link: so a
+`Launcher` is made in two moves, `Gate` first. Tests make all of it with a simulated driver, a fake clock and
+everything in one thread.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boathouse.compute import reconciler, sweep
+from boathouse.compute.endpoint import Endpoints
+from boathouse.compute.images_step import ImageService, ImageSteps
+from boathouse.compute.launch import Effects
+from boathouse.compute.launch_inputs import InputsCache, Sources
+from boathouse.compute.logs import LogReader
+from boathouse.compute.look import Looking, Parallel, clusters_with_work
+from boathouse.compute.nodes import NodeDirectories, TokenCheck, cluster_of
+from boathouse.compute.reconciler import Reconciler
+from boathouse.compute.sweep import Sweep
+from boathouse.dataplane.contract import Driver, Images, Link
+from boathouse.reconcile import Reconcile, wake
+from boathouse.store import Store
+
+#: Threads for effects on nodes and for looks at them; all clusters share them.
+THREADS = 24
+
+
+class Gate:
+    """What the relay asks and tells, before and after the launch exists."""
+
+    def __init__(self, store: Store, directories: NodeDirectories) -> None:
+        self._store = store
+        self.verify_token = TokenCheck(store, directories)
+
+    def on_node_event(self, node_id: str, event: str, payload: dict[str, Any]) -> None:
+        """A daemon has news (or dialled in, or fell silent): its cluster is looked at."""
+        with self._store.transaction() as tx:
+            wake(tx, reconciler.KIND, cluster_of(node_id))
+
+
+@dataclass
+class Launcher:
+    """The launch, assembled. `reconcilers` go to the workers; `services` to the edge."""
+
+    reconcilers: dict[str, Reconcile]
+    endpoints: Endpoints
+    logs: LogReader
+    store: Store
+    pool: Executor | None
+
+    def services(self) -> tuple[Any, ...]:
+        """What endpoints of this room and of rooms above ask for by type."""
+        return self.endpoints, self.logs
+
+    def resume(self) -> None:
+        """Have everything that is not at its end looked at, and the sweep run: at every start of a control plane."""
+        with self.store.transaction() as tx:
+            for cluster_id in clusters_with_work(tx):
+                wake(tx, reconciler.KIND, cluster_id)
+            wake(tx, sweep.KIND, sweep.KEY)
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def make_launcher(
+    store: Store,
+    driver: Driver,
+    images: Images,
+    link: Link,
+    directories: NodeDirectories,
+    sources: Sources,
+    image_service: ImageService,
+    threads: int = THREADS,
+) -> Launcher:
+    """The launch over these parts. `threads` 0: everything in the caller's thread, in order (tests)."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="launch") if threads else None
+    inputs = InputsCache(sources, driver.capacity)
+    steps = ImageSteps(store, images, image_service, pool.submit if pool else lambda task: task())
+    logs = LogReader(link, directories)
+    parallel = _parallel(pool)
+    looking = Looking(store, driver, link, directories, steps, inputs, parallel)
+    effects = Effects(driver, link, directories, steps)
+    reconcilers: dict[str, Reconcile] = {
+        reconciler.KIND: Reconciler(store, looking, effects, steps, inputs, directories, logs, parallel),
+        sweep.KIND: Sweep(store, driver, link, directories),
+    }
+    return Launcher(reconcilers, Endpoints(store, link, inputs), logs, store, pool)
+
+
+def make_directories(data: Path, keyed: Callable[[str, str], str]) -> NodeDirectories:
+    """The directories of nodes under the data directory `data`; `keyed` as in `Sources`."""
+    return NodeDirectories(data, keyed)
+
+
+def _parallel(pool: Executor | None) -> Parallel:
+    def run(function: Callable[[Any], Any], things: Iterable[Any]) -> list[Any]:
+        listed = list(things)
+        if pool is None or len(listed) < 2:
+            return [function(thing) for thing in listed]
+        return list(pool.map(function, listed))
+
+    return run

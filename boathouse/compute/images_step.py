@@ -1,0 +1,317 @@
+"""The image of a launch: resolved to a digest once, pulled by that digest, checked before Spark; beside the start of
+the nodes.
+
+Called by the reconciler every round: `look` says where the image stands, `want` takes the next piece of work, never
+waiting for a registry (that is done on another thread, which gives the `hint`). The digest is written to the
+cluster's facts before the pull begins, so that a crash in between cannot give two nodes different bytes. What is only
+in memory here is done again after a crash. Checks are remembered per (digest, release, strictness): the same bytes
+are not read twice.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, String, Table, and_, delete, insert, select
+
+from boathouse.compute.launch_inputs import Inputs
+from boathouse.compute.world import Failure, ImageStep, Stage
+from boathouse.dataplane.contract import Credentials, DriverUnavailable, Images, NodeFailure, PullState
+from boathouse.images.failures import ImageFailure
+from boathouse.store import Store, metadata
+
+log = logging.getLogger("boathouse.compute.images")
+
+image_checks = Table(
+    "image_checks",
+    metadata,
+    Column("digest", String(80), primary_key=True),
+    Column("release", String(80), primary_key=True),
+    Column("strict", Boolean, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    # {"python": {..} or null, "python_reason", "java": {..} or null, "warnings": [..], "failure": null or {"code", ..}}
+    Column("verdict", JSON, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a reference means now. `pinned` is what the engine pulls."""
+
+    digest: str
+    pinned: str
+    size_bytes: int = 0
+    plain_http: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the check found. `python`: {"path", "version"} or None with `python_reason`; `java`: {"path", "major"}
+    when the image's own Java is to be used, else None. `failure`: the image cannot be used."""
+
+    python: Mapping[str, Any] | None = None
+    python_reason: str = ""
+    java: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    failure: Failure | None = None
+
+
+class ImageService(Protocol):
+    """What the launch asks of `images`; `image_service.py` is the real one."""
+
+    def resolve(self, reference: str, credentials: Credentials | None) -> Resolved:
+        """Ask the registry; may take as long as it lets us wait. Raises ImageFailure."""
+        ...
+
+    def check(self, view: Any, inputs: Inputs) -> Verdict:
+        """Judge an image by the view of a container that never ran. Pure but for reading the view."""
+        ...
+
+    def platform(self, spark_version: str) -> tuple[str, str]:
+        """The reference of the platform's own image for this key, and the command that builds it."""
+        ...
+
+
+@dataclass
+class _Work:
+    """What is known of one launch's image in this process."""
+
+    stages: dict[str, Stage] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict)
+    busy: bool = False
+    failure: Failure | None = None
+    present: str = ""
+    checked: bool = False
+
+
+class ImageSteps:
+    """The image steps of all launches. `submit` runs a function on another thread (or at once, in tests)."""
+
+    def __init__(
+        self, store: Store, images: Images, service: ImageService, submit: Callable[[Callable[[], None]], object]
+    ) -> None:
+        self._store, self._images, self._service, self._submit = store, images, service, submit
+        self._guard = threading.Lock()
+        self._works: dict[str, tuple[int, _Work]] = {}
+
+    def look(self, cluster_id: str, launch: int, known: Mapping[str, Any]) -> ImageStep:
+        """Where the image of this launch stands; `known` is `facts.image`, which outlives this process."""
+        with self._guard:
+            work = self._work(cluster_id, launch)
+            local = known.get("local") or (work.present if work.checked else None)
+            found = {**work.found, "local": local} if local else dict(work.found)
+            return ImageStep(tuple(work.stages.values()), {**known, **found}, local, work.failure)
+
+    def forget(self, cluster_id: str) -> None:
+        with self._guard:
+            self._works.pop(cluster_id, None)
+
+    def want(self, inputs: Inputs, known: Mapping[str, Any], hint: Callable[[], None]) -> None:
+        """Take the next piece of work that is not under way. Idempotent; `known` as it is durable, for the digest's
+        sake."""
+        with self._guard:
+            work = self._work(inputs.cluster_id, inputs.launch)
+            if work.busy or work.failure is not None or work.checked or known.get("local"):
+                return
+            work.busy = True
+        done = True
+        try:
+            done = self._advance(inputs, known, work, hint)
+        except NodeFailure as failure:
+            self._fail(work, "image.pull", Failure(failure.code, failure.message, failure.evidence, "image.pull"))
+        finally:
+            if done:
+                with self._guard:
+                    work.busy = False
+
+    def _work(self, cluster_id: str, launch: int) -> _Work:
+        held = self._works.get(cluster_id)
+        if held is None or held[0] != launch:
+            held = self._works[cluster_id] = (launch, _Work())
+        return held[1]
+
+    def _advance(self, inputs: Inputs, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> bool:
+        """One piece of work; False when another thread goes on with it (and frees `busy` itself)."""
+        docker = inputs.spec.docker_image
+        if docker is None or not docker.url:
+            return self._platform(inputs, work) or self._check(inputs, known, work, hint)
+        if not known.get("digest"):
+            if not work.found.get("digest"):
+                self._begin(work, "image.resolve", reference=docker.url)
+                self._in_background(work, "image.resolve", hint, lambda: self._resolve(inputs, docker.url or "", work))
+                return False
+            return True  # resolved, not yet written: the pull waits until the digest is durable
+        if not work.present:
+            self._pull(inputs, known, work, hint)
+            if not work.present:
+                return True
+        return self._check(inputs, known, work, hint)
+
+    def _platform(self, inputs: Inputs, work: _Work) -> bool:
+        """Have `present` for the platform's own image. True when that is a failure: nothing more to do."""
+        if work.present:
+            return False
+        reference, command = self._service.platform(inputs.spec.spark_version)
+        self._begin(work, "image.resolve", reference=reference, platform=True)
+        local = self._images.local(reference)
+        if local is None:
+            self._fail(
+                work,
+                "image.resolve",
+                Failure(
+                    "SPARK_IMAGE_NOT_FOUND",
+                    f"The image of {inputs.spec.spark_version} ({reference}) is not on this machine. Build it with: {command}",
+                    step="image.resolve",
+                ),
+            )
+            return True
+        work.found |= {"reference": reference, "digest": local}
+        work.present = local
+        self._end(work, "image.resolve", digest=local)
+        return False
+
+    def _resolve(self, inputs: Inputs, reference: str, work: _Work) -> None:
+        resolved = self._service.resolve(reference, self._credentials(inputs))
+        found = {"reference": reference, "digest": resolved.digest, "pinned": resolved.pinned, "plain_http": resolved.plain_http}
+        self._end(work, "image.resolve", digest=resolved.digest, size_bytes=resolved.size_bytes, **resolved.details)
+        with self._guard:
+            work.found |= found
+
+    def _pull(self, inputs: Inputs, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> None:
+        self._begin(work, "image.pull", pinned=known["pinned"])
+        pull = self._images.pull(known["pinned"], self._credentials(inputs), bool(known.get("plain_http")), hint=hint)
+        if pull.state is PullState.FAILED:
+            self._fail(
+                work,
+                "image.pull",
+                Failure(
+                    "DOCKER_IMAGE_PULL_FAILURE",
+                    f"The container engine could not pull {known['pinned']}: {pull.error}",
+                    step="image.pull",
+                ),
+            )
+        elif pull.state is PullState.PRESENT:
+            work.present = pull.image
+            self._end(work, "image.pull", cached=pull.cached, bytes=pull.bytes_total)
+
+    def _check(self, inputs: Inputs, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> bool:
+        self._begin(work, "image.check")
+        digest = str(known.get("digest") or work.found.get("digest") or work.present)
+        key = (digest, inputs.release.digest, inputs.strict)
+        verdict = self._remembered(key)
+        if verdict is not None:
+            self._apply(work, verdict, cached=True)
+            return True
+        self._in_background(work, "image.check", hint, lambda: self._look_inside(inputs, work, key))
+        return False
+
+    def _look_inside(self, inputs: Inputs, work: _Work, key: tuple[str, str, bool]) -> None:
+        with self._images.view(work.present) as view:
+            verdict = self._service.check(view, inputs)
+        digest, release, strict = key
+        with self._store.transaction() as tx:
+            tx.execute(
+                delete(image_checks).where(
+                    and_(
+                        image_checks.c.digest == digest,
+                        image_checks.c.release == release,
+                        image_checks.c.strict == strict,
+                    )
+                )
+            )
+            tx.execute(
+                insert(image_checks).values(
+                    digest=digest, release=release, strict=strict, at=self._store.clock(), verdict=_document(verdict)
+                )
+            )
+        self._apply(work, verdict, cached=False)
+
+    def _apply(self, work: _Work, verdict: Verdict, cached: bool) -> None:
+        if verdict.failure is not None:
+            self._fail(work, "image.check", verdict.failure, cached=cached)
+            return
+        with self._guard:
+            work.found |= {"python": verdict.python, "python_reason": verdict.python_reason, "java": verdict.java}
+        details = {"cached": cached, "python": (verdict.python or {}).get("version"), "warnings": list(verdict.warnings)}
+        self._end(work, "image.check", **details)
+        with self._guard:
+            work.checked = True
+
+    def _remembered(self, key: tuple[str, str, bool]) -> Verdict | None:
+        digest, release, strict = key
+        with self._store.read() as reader:
+            row = reader.execute(
+                select(image_checks.c.verdict).where(
+                    and_(
+                        image_checks.c.digest == digest,
+                        image_checks.c.release == release,
+                        image_checks.c.strict == strict,
+                    )
+                )
+            ).first()
+        return None if row is None else _restore(row.verdict)
+
+    def _in_background(self, work: _Work, step: str, hint: Callable[[], None], task: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                task()
+            except ImageFailure as failure:
+                self._fail(work, step, Failure(failure.code, failure.text, "", step))
+            except NodeFailure as failure:
+                self._fail(work, step, Failure(failure.code, failure.message, failure.evidence, step))
+            except DriverUnavailable:
+                log.warning("%s: the engine does not answer; it is asked again", step)
+            except Exception as error:
+                log.exception("%s failed in a way nobody foresaw", step)
+                self._fail(work, step, Failure("UNEXPECTED_LAUNCH_FAILURE", f"{step} failed: {type(error).__name__}.", "", step))
+            finally:
+                with self._guard:
+                    work.busy = False
+            hint()
+
+        self._submit(run)
+
+    def _credentials(self, inputs: Inputs) -> Credentials | None:
+        values = inputs.values
+        return Credentials(values.username, values.password) if values.login else None
+
+    def _begin(self, work: _Work, step: str, **details: Any) -> None:
+        with self._guard:
+            if step not in work.stages:
+                work.stages[step] = Stage(step, self._store.clock(), None, details)
+
+    def _end(self, work: _Work, step: str, outcome: str = "ok", **details: Any) -> None:
+        with self._guard:
+            began = work.stages[step]
+            work.stages[step] = Stage(step, began.started, self._store.clock(), {**began.details, **details}, outcome)
+
+    def _fail(self, work: _Work, step: str, failure: Failure, **details: Any) -> None:
+        self._begin(work, step)
+        self._end(work, step, "failed", code=failure.code, message=failure.message, **details)
+        with self._guard:
+            work.failure = failure
+
+
+def _document(verdict: Verdict) -> dict[str, Any]:
+    failure = verdict.failure
+    return {
+        "python": verdict.python,
+        "python_reason": verdict.python_reason,
+        "java": verdict.java,
+        "warnings": list(verdict.warnings),
+        "failure": None if failure is None else {"code": failure.code, "message": failure.message, "evidence": failure.evidence},
+    }
+
+
+def _restore(document: Mapping[str, Any]) -> Verdict:
+    failure = document.get("failure")
+    return Verdict(
+        document.get("python"),
+        document.get("python_reason", ""),
+        document.get("java"),
+        tuple(document.get("warnings", ())),
+        Failure(failure["code"], failure["message"], failure.get("evidence", ""), "image.check") if failure else None,
+    )

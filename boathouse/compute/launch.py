@@ -1,0 +1,244 @@
+"""Carrying out what a plan asks for: the launch's effects on nodes, one function an action, each idempotent.
+
+Called by the reconciler, several at once for several nodes. Nothing is decided here, and nothing is written to the
+store: each effect answers with what it came to, and the reconciler writes all of it in one transaction.
+"""
+
+import base64
+import json
+import logging
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from boathouse.compute import launch_environment
+from boathouse.compute.images_step import ImageSteps
+from boathouse.compute.launch_inputs import Inputs
+from boathouse.compute.nodes import NodeDirectories, node_id
+from boathouse.compute.world import (
+    DRIVER,
+    Action,
+    AddNode,
+    Announce,
+    DeleteNode,
+    Ensure,
+    Failure,
+    NodeRow,
+    ReleaseCluster,
+    StartDriver,
+    StartExecutor,
+    WantImage,
+    World,
+)
+from boathouse.dataplane.contract import Driver, Limits, Link, NodeError, NodeFailure, NodeGone, NodeSpec
+from boathouse.releases import arguments
+
+log = logging.getLogger("boathouse.compute.launch")
+
+#: Where a launch's files lie in a node: on tmpfs, seen by that node alone.
+RUN = "/run/boathouse"
+
+#: How long a daemon may take to start a process or write a file, in seconds.
+CALL_TIMEOUT = 15.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an effect came to. `done` False: not yet, ask again. `token_hash`: of a node that was added."""
+
+    action: Action
+    done: bool = True
+    failure: Failure | None = None
+    token_hash: str = ""
+
+
+class Effects:
+    """The hands of the launch."""
+
+    def __init__(self, driver: Driver, link: Link, directories: NodeDirectories, images: ImageSteps) -> None:
+        self._driver, self._link, self._directories, self._images = driver, link, directories, images
+
+    def carry_out(self, action: Action, world: World, inputs: Inputs | None, hint: Any) -> Result:
+        """Do one thing. A node that is not reachable yet is no failure: the next round sees what is there."""
+        try:
+            return self._do(action, world, inputs, hint)
+        except NodeFailure as failure:
+            node = getattr(action, "node_id", "")
+            image = getattr(action, "image", None)
+            told = Failure(failure.code, failure.message, failure.evidence, "container" if image else "nodes", node)
+            return Result(action, done=False, failure=told)
+        except NodeGone:
+            return Result(action, done=False)
+        except NodeError as error:
+            if getattr(error, "code", "") == "launcher_not_up" or "launcher_not_up" in str(error):
+                return Result(action, done=False)
+            return Result(action, done=False, failure=_refused(action, str(error)))
+
+    def _do(self, action: Action, world: World, inputs: Inputs | None, hint: Any) -> Result:
+        cluster_id = world.cluster.cluster_id
+        match action:
+            case AddNode():
+                node = node_id(cluster_id, action.number, action.incarnation)
+                return Result(action, token_hash=self._directories.prepare(node))
+            case DeleteNode():
+                return Result(action, self._delete(cluster_id, action.node_id))
+            case ReleaseCluster():
+                return Result(action, self._driver.release(cluster_id))
+        assert inputs is not None, "a launch without inputs asks for nothing else"
+        match action:
+            case WantImage():
+                launched = world.cluster.launch == world.cluster.wished_launch
+                known = world.cluster.facts.get("image") or {} if launched else {}
+                self._images.want(inputs, known, hint)
+            case Ensure():
+                node = _row(world, action.node_id)
+                self._driver.ensure(self._spec(node, action.image, inputs))
+            case StartDriver():
+                self._start_driver(_row(world, action.node_id), world, inputs)
+            case StartExecutor():
+                self._start_executor(_row(world, action.node_id), action.executor_id, world, inputs)
+            case Announce():
+                self._announce(_row(world, action.node_id), world, inputs)
+        return Result(action)
+
+    def _spec(self, node: NodeRow, image: str | None, inputs: Inputs) -> NodeSpec:
+        limits = inputs.limits.driver if node.number == 0 else inputs.limits.worker
+        return NodeSpec(
+            node_id=node.node_id,
+            cluster_id=inputs.cluster_id,
+            index=node.number,
+            directory=self._directories.path(node.node_id),
+            limits=Limits(limits.cpus, limits.memory_bytes),
+            image=image,
+            layers=inputs.release.layers,
+        )
+
+    def _delete(self, cluster_id: str, node: str) -> bool:
+        """The customer's container, then the daemon's; then the logs are kept, and the directory goes."""
+        if not self._driver.delete(cluster_id, node):
+            return False
+        self._link.forget(node)
+        self._directories.archive(cluster_id, node)
+        self._directories.remove(node)
+        return True
+
+    def _start_driver(self, node: NodeRow, world: World, inputs: Inputs) -> None:
+        address = world.at(node).address or ""
+        image = world.image.found
+        values = inputs.values
+        properties = arguments.driver_properties(
+            cluster_id=inputs.cluster_id,
+            cluster_name=inputs.spec.cluster_name or "",
+            app_id=inputs.app_id,
+            token=inputs.keys.token,
+            driver_host=address,
+            workers=world.cluster.workers,
+            local_cores=inputs.limits.driver.cores,
+            python=_python(image),
+            redacted_keys=values.redacted_keys,
+            spark_conf={**values.spark_conf, **_memory(inputs)},
+        )
+        environment = launch_environment.of_node(inputs, image, node, address, address)
+        self._put(
+            node,
+            {
+                "driver.properties": arguments.render_properties(properties),
+                "spark.secret": inputs.keys.spark_secret,
+                "spark.json": json.dumps({"app_id": inputs.app_id, "environment": environment}),
+            },
+        )
+        argv = arguments.driver_argv(
+            inputs.release,
+            heap_mb=inputs.limits.driver.heap_mb,
+            extra_class_path=_paths(values.spark_conf.get("spark.driver.extraClassPath")),
+            java_options=shlex.split(values.spark_conf.get("spark.driver.extraJavaOptions", "")),
+            image_java=_java(image),
+        )
+        self._start(node, DRIVER, argv, {**environment, **arguments.jvm_env()}, ready=True)
+
+    def _start_executor(self, node: NodeRow, executor_id: int, world: World, inputs: Inputs) -> None:
+        driver = next(each for each in world.active() if each.number == 0)
+        driver_address = world.at(driver).address or driver.facts.get("address") or ""
+        address = world.at(node).address or ""
+        values = inputs.values
+        self._put(node, {"spark.secret": inputs.keys.spark_secret})
+        argv = arguments.executor_argv(
+            inputs.release,
+            driver_host=driver_address,
+            executor_id=executor_id,
+            hostname=address,
+            cores=inputs.limits.worker.cores,
+            app_id=inputs.app_id,
+            heap_mb=inputs.limits.worker.heap_mb,
+            extra_class_path=_paths(values.spark_conf.get("spark.executor.extraClassPath")),
+            java_options=shlex.split(values.spark_conf.get("spark.executor.extraJavaOptions", "")),
+            image_java=_java(world.image.found),
+        )
+        environment = launch_environment.of_node(inputs, world.image.found, node, address, driver_address)
+        self._start(node, f"executor-{executor_id}", argv, {**environment, **arguments.jvm_env()}, ready=False)
+
+    def _announce(self, node: NodeRow, world: World, inputs: Inputs) -> None:
+        address = world.at(node).address or ""
+        environment = launch_environment.of_node(inputs, world.image.found, node, address, address)
+        process = world.daemon(node).processes[DRIVER]
+        document = {"app_id": inputs.app_id, "environment": environment, **(process.ready or {})}
+        self._put(node, {"spark.json": json.dumps(document)})
+
+    def _put(self, node: NodeRow, files: Mapping[str, str]) -> None:
+        encoded = [
+            {"path": f"{RUN}/{name}", "mode": 0o600, "data": base64.b64encode(text.encode()).decode()}
+            for name, text in files.items()
+        ]
+        self._link.call(node.node_id, "put_files", {"files": encoded}, timeout=CALL_TIMEOUT)
+
+    def _start(self, node: NodeRow, name: str, argv: list[str], env: Mapping[str, str], ready: bool) -> None:
+        self._link.call(
+            node.node_id,
+            "start",
+            {
+                "name": name,
+                "argv": argv,
+                "env": dict(env),
+                "cwd": launch_environment.WORKING_DIRECTORY,
+                "stdout": f"{name}.stdout",
+                "stderr": f"{name}.stderr",
+                "ready": ready,
+                "channel": False,
+            },
+            timeout=CALL_TIMEOUT,
+        )
+
+
+def _row(world: World, node: str) -> NodeRow:
+    return next(each for each in world.nodes if each.node_id == node)
+
+
+def _refused(action: Action, words: str) -> Failure:
+    node = getattr(action, "node_id", "")
+    if isinstance(action, StartDriver | StartExecutor):
+        code, step = "SPARK_STARTUP_FAILURE", "spark.driver" if isinstance(action, StartDriver) else "spark.executors"
+        return Failure(code, f"The node {node} could not start Spark's process: {words[:600]}", step=step, node=node)
+    return Failure("UNEXPECTED_LAUNCH_FAILURE", f"The daemon of node {node} refused: {words[:600]}", node=node)
+
+
+def _python(image: Mapping[str, Any]) -> str | None:
+    return (image.get("python") or {}).get("path")
+
+
+def _java(image: Mapping[str, Any]) -> tuple[str, int] | None:
+    java = image.get("java")
+    return (java["path"], int(java["major"])) if java else None
+
+
+def _memory(inputs: Inputs) -> dict[str, str]:
+    """What Spark shows of its memory is what the processes were given."""
+    return {
+        "spark.driver.memory": f"{inputs.limits.driver.heap_mb}m",
+        "spark.executor.memory": f"{inputs.limits.worker.heap_mb}m",
+        "spark.executor.cores": str(inputs.limits.worker.cores),
+    }
+
+
+def _paths(text: str | None) -> list[str]:
+    return [part for part in (text or "").split(":") if part]

@@ -1,0 +1,166 @@
+"""What one launch of a cluster is made of: the effective wish, the release, the limits, the secrets' values, the
+launch's own keys.
+
+Computed once a launch and kept in memory; after a restart of the control plane computed again, with the limits that
+the launch recorded. The keys (`spark.authenticate`, the driver's bearer token) are derived from the server's key, so
+they are stored nowhere. Called by the reconciler before a launch's first effect, and by `endpoint.py`.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from boathouse.compute import cluster_spec, node_types, scaling, secrets_step
+from boathouse.compute.scaling import ClusterLimits, Size
+from boathouse.compute.secrets_step import Refused, Resolver, Values
+from boathouse.compute.world import Failure
+from boathouse.dataplane.contract import Limits
+from boathouse.releases.release import Release
+from boathouse.wire.compute import ClusterSpec
+
+
+class ReleaseShelf(Protocol):
+    """`releases.Releases` has this shape."""
+
+    def get(self, spark_version: str) -> Release | None: ...
+
+
+@dataclass(frozen=True)
+class LaunchKeys:
+    """Secrets of one launch; the repr shows none."""
+
+    token: str
+    spark_secret: str
+
+    def __repr__(self) -> str:
+        return "LaunchKeys(...)"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that the effects of a launch need beside what they see."""
+
+    cluster_id: str
+    launch: int
+    workspace_id: int
+    spec: ClusterSpec
+    release: Release
+    limits: ClusterLimits
+    values: Values
+    keys: LaunchKeys
+    app_id: str
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where inputs come from; `server.py` fills it.
+
+    `keyed(purpose, text)`: HMAC under the server's key. `open_password(stored, workspace, cluster)`: plain text of a
+    sealed registry password. `strict(workspace_id)`: whether the workspace refuses images that Databricks would
+    refuse. `set_up`: the command that builds a missing release or image, by its `spark_version`.
+    """
+
+    releases: ReleaseShelf
+    resolver: Resolver
+    keyed: Callable[[str, str], str]
+    open_password: Callable[[str, int, str], str] = lambda stored, workspace_id, cluster_id: stored
+    strict: Callable[[int], bool] = lambda workspace_id: False
+    set_up: Callable[[str], str] = lambda spark_version: f"boathouse image build {spark_version}"
+
+
+class InputsCache:
+    """Inputs by cluster, for the launch that is under way or running."""
+
+    def __init__(self, sources: Sources, capacity: Callable[[], Limits]) -> None:
+        self._sources, self._capacity = sources, capacity
+        self._guard = threading.Lock()
+        self._known: dict[str, Inputs] = {}
+
+    def get(self, row: Any, launch: int, used_bytes: Callable[[], int]) -> Inputs:
+        """The inputs of `launch` of the cluster in `row`. Raises Refused with the reason why it cannot be launched.
+
+        `used_bytes` is asked only when the launch has no limits yet: the memory that other clusters were given.
+        """
+        with self._guard:
+            known = self._known.get(row.cluster_id)
+        if known is not None and known.launch == launch:
+            return known
+        made = self._make(row, launch, used_bytes)
+        with self._guard:
+            self._known[row.cluster_id] = made
+        return made
+
+    def known(self, cluster_id: str) -> Inputs | None:
+        """What was computed last, if anything."""
+        with self._guard:
+            return self._known.get(cluster_id)
+
+    def forget(self, cluster_id: str) -> None:
+        with self._guard:
+            self._known.pop(cluster_id, None)
+
+    def keys(self, cluster_id: str, launch: int) -> LaunchKeys:
+        """The keys of a launch; the same whenever they are asked for."""
+        what = f"{cluster_id}/{launch}"
+        return LaunchKeys(self._sources.keyed("driver-token", what), self._sources.keyed("spark-secret", what))
+
+    def _make(self, row: Any, launch: int, used_bytes: Callable[[], int]) -> Inputs:
+        sources = self._sources
+        spec = cluster_spec.effective(row.spec, row.creator)
+        release = sources.releases.get(spec.spark_version)
+        if release is None:
+            raise Refused(
+                Failure(
+                    "SPARK_IMAGE_NOT_FOUND",
+                    f"The runtime release of {spec.spark_version} is not on this machine. Build it with: "
+                    f"{sources.set_up(spec.spark_version)}",
+                    step="image.resolve",
+                )
+            )
+        limits = self._limits(spec, row.facts.get("limits") if row.launch == launch else None, used_bytes)
+        password = spec.docker_image.basic_auth.password if spec.docker_image and spec.docker_image.basic_auth else None
+        if password and not cluster_spec.is_reference(password):
+            password = sources.open_password(password, row.workspace_id, row.cluster_id)
+        values = secrets_step.resolve(spec, row.workspace_id, row.editor, sources.resolver, password or "")
+        return Inputs(
+            cluster_id=row.cluster_id,
+            launch=launch,
+            workspace_id=row.workspace_id,
+            spec=spec,
+            release=release,
+            limits=limits,
+            values=values,
+            keys=self.keys(row.cluster_id, launch),
+            app_id=f"app-{row.cluster_id}-{launch}",
+            strict=sources.strict(row.workspace_id),
+        )
+
+    def _limits(self, spec: ClusterSpec, recorded: Mapping[str, Any] | None, used_bytes: Callable[[], int]) -> ClusterLimits:
+        if recorded:
+            return scaling.restore(recorded)
+        machine = self._capacity()
+        conf = spec.spark_conf or {}
+        found = scaling.scale(
+            _size(spec.driver_node_type_id or spec.node_type_id),
+            _size(spec.node_type_id or spec.driver_node_type_id),
+            spec.num_workers or 0,
+            machine.cpus,
+            machine.memory_bytes,
+            used_bytes(),
+            conf.get("spark.driver.memory"),
+            conf.get("spark.executor.memory"),
+        )
+        if isinstance(found, Failure):
+            raise Refused(found)
+        return found
+
+
+def _size(node_type_id: str | None) -> Size:
+    known = node_types.size(node_type_id or "")
+    if known is None:
+        raise Refused(
+            Failure("INVALID_ARGUMENT", f"The node type '{node_type_id}' is not known.", step="limits"),
+        )
+    return Size(node_type_id or "", known.cores, known.memory_mb)

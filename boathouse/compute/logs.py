@@ -1,0 +1,131 @@
+"""The logs of a cluster's nodes: of those that run, through their daemons; of those that ended, from the archive.
+
+`LogReader` is also how a failed launch gets the lines that explain it. Files are named as the launch names them:
+`driver.stderr`, `executor-3.stdout`, and what command contexts add. Endpoint: GET
+/api/2.0/boathouse/clusters/{id}/logs.
+"""
+
+import base64
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from boathouse.compute import access
+from boathouse.compute.nodes import NodeDirectories
+from boathouse.compute.tables import nodes
+from boathouse.dataplane.contract import Link, NodeError, NodeGone
+from boathouse.edge import Ctx, endpoint
+from boathouse.edge.errors import invalid, not_found
+from boathouse.wire.base import Wire
+
+#: Bytes of log that one answer holds at most, and by default.
+MOST, DEFAULT = 1 << 20, 256 << 10
+
+FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class LogReader:
+    """Reads logs wherever they are now."""
+
+    def __init__(self, link: Link, directories: NodeDirectories) -> None:
+        self._link, self._directories = link, directories
+
+    def read(self, cluster_id: str, node: str, file: str, offset: int, limit: int) -> tuple[bytes, int, int] | None:
+        """`limit` bytes from `offset` (negative: from the end) as (data, offset, size); None when there is no such
+        log."""
+        if not FILE.fullmatch(file):
+            return None
+        if self._link.connected(node):
+            try:
+                answer = self._link.call(node, "read_log", {"file": file, "offset": offset, "limit": limit}, timeout=10.0)
+                return base64.b64decode(answer["data"]), int(answer["offset"]), int(answer["size"])
+            except (NodeGone, NodeError):
+                pass  # its daemon is gone or has no such file: the archive may have it
+        for path in self._places(cluster_id, node):
+            found = _read_file(path / file, offset, limit)
+            if found is not None:
+                return found
+        return None
+
+    def tail(self, cluster_id: str, node: str, file: str, limit: int) -> str:
+        """The last `limit` bytes of a log as text, from the beginning of a line; empty when there is none."""
+        found = self.read(cluster_id, node, file, -limit, limit)
+        if found is None:
+            return ""
+        data, offset, _ = found
+        text = data.decode("utf-8", "replace")
+        if offset > 0:
+            text = text.partition("\n")[2]
+        return text.strip()
+
+    def files(self, cluster_id: str, node: str) -> dict[str, int]:
+        """The logs of a node that are on this machine, with their sizes in bytes."""
+        found: dict[str, int] = {}
+        for path in self._places(cluster_id, node):
+            if path.is_dir():
+                for entry in os.scandir(path):
+                    if entry.is_file(follow_symlinks=False) and FILE.fullmatch(entry.name):
+                        found.setdefault(entry.name, entry.stat().st_size)
+        return found
+
+    def archived(self, cluster_id: str) -> list[str]:
+        """Nodes of a cluster that have archived logs."""
+        folder = self._directories.logs / cluster_id
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def _places(self, cluster_id: str, node: str) -> list[Path]:
+        return [self._directories.path(node) / "logs", self._directories.logs / cluster_id / node]
+
+
+def _read_file(path: Path, offset: int, limit: int) -> tuple[bytes, int, int] | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        size = os.fstat(descriptor).st_size
+        at = min(size, max(0, size + offset if offset < 0 else offset))
+        return os.pread(file.fileno(), limit, at), at, size
+
+
+class ListLogs(Wire):
+    """What is asked: without `node` and `file`, which logs there are. `offset` below 0 counts from the end."""
+
+    node: str = ""
+    file: str = ""
+    offset: int = -DEFAULT
+    limit: int = DEFAULT
+
+
+@endpoint("GET", "/api/2.0/boathouse/clusters/{cluster_id}/logs", action="clusters.logs")
+def read_logs(ctx: Ctx, cluster_id: str, query: ListLogs) -> dict[str, Any]:
+    """The logs of a cluster, for those who may manage it: the list of them, or a piece of one as text."""
+    if not 1 <= query.limit <= MOST:
+        raise invalid(f"limit: {query.limit} is not allowed; give 1 to {MOST}")
+    reader = ctx.service(LogReader)
+    with ctx.read() as snapshot:
+        access.find(snapshot, ctx.caller, cluster_id, "manage")
+        live = [row.node_id for row in snapshot.execute(select(nodes.c.node_id).where(nodes.c.cluster_id == cluster_id))]
+    known = sorted(set(live) | set(reader.archived(cluster_id)))
+    if not query.file:
+        shown = [query.node] if query.node else known
+        return {
+            "logs": [
+                {"node": node, "running": node in live, "file": file, "size": size}
+                for node in shown
+                if node in known
+                for file, size in sorted(reader.files(cluster_id, node).items())
+            ]
+        }
+    node = query.node or (known[0] if known else "")
+    found = reader.read(cluster_id, node, query.file, query.offset, query.limit) if node in known else None
+    if found is None:
+        raise not_found(f"Node '{node}' of cluster {cluster_id} has no log '{query.file}'.")
+    data, offset, size = found
+    return {
+        "node": node, "file": query.file, "offset": offset, "size": size, "next_offset": offset + len(data),
+        "text": data.decode("utf-8", "replace"),
+    }  # fmt: skip

@@ -1,0 +1,248 @@
+"""Looking at the world for one round: the store's rows, the driver of nodes, the daemons, the driver's health. Reads
+only.
+
+Called by the reconciler before each plan. What cannot be reached now is told as such (`connected` False, `health`
+None): the plan decides what that means.
+"""
+
+import http.client
+import json
+import logging
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, select
+
+from boathouse.compute import cluster_spec, nodes, timeline
+from boathouse.compute.images_step import ImageSteps
+from boathouse.compute.launch_inputs import Inputs, InputsCache
+from boathouse.compute.nodes import NodeDirectories
+from boathouse.compute.secrets_step import Refused
+from boathouse.compute.tables import clusters
+from boathouse.compute.world import (
+    DRIVER,
+    Cluster,
+    Daemon,
+    Failure,
+    Health,
+    Mark,
+    NodeRow,
+    Process,
+    Reason,
+    Seen,
+    World,
+)
+from boathouse.dataplane.contract import Driver, Link, NodeError, NodeGone
+from boathouse.store import Reader, Store
+
+log = logging.getLogger("boathouse.compute.look")
+
+#: Runs a function over many things, several at once; results in their order.
+Parallel = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
+
+#: How long a daemon, and the driver's HTTP, may take to answer a look, in seconds.
+DAEMON_TIMEOUT, HEALTH_TIMEOUT = 5.0, 3.0
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One look: the row as it was read, the world made of it, and the launch's inputs where they could be had."""
+
+    row: Any
+    world: World
+    inputs: Inputs | None
+
+
+class Looking:
+    def __init__(
+        self,
+        store: Store,
+        driver: Driver,
+        link: Link,
+        directories: NodeDirectories,
+        images: ImageSteps,
+        inputs: InputsCache,
+        parallel: Parallel,
+    ) -> None:
+        self._store, self._driver, self._link, self._directories = store, driver, link, directories
+        self._images, self._inputs, self._parallel = images, inputs, parallel
+        self._awake_since = store.clock()
+
+    def at(self, cluster_id: str) -> Sight | None:
+        """The world of one cluster now, or None when it has no row."""
+        with self._store.read() as reader:
+            row = reader.execute(select(clusters).where(clusters.c.cluster_id == cluster_id)).first()
+            if row is None:
+                return None
+            rows = nodes.of_cluster(reader, cluster_id)
+            noted = timeline.noted(reader, cluster_id, row.launch)
+        inputs, refusal = self._given(row)
+        seen = self._seen(row, rows)
+        live = [node for node in rows if not node.leaving]
+        daemons = self._daemons(row, live)
+        launched = row.launch == row.wished_launch
+        image = self._images.look(cluster_id, row.wished_launch, (row.facts.get("image") or {}) if launched else {})
+        world = World(
+            now=self._store.clock(),
+            awake_since=self._awake_since,
+            cluster=_cluster(row),
+            nodes=rows,
+            seen=seen,
+            daemons=daemons,
+            image=image,
+            health=self._health(row, live, daemons),
+            timeline=noted,
+            data_plane=self._driver.name,
+            dice=secrets.randbits(63),
+            refusal=refusal,
+            **_told(inputs, self._store.clock()),
+        )
+        return Sight(row, world, inputs)
+
+    def _given(self, row: Any) -> tuple[Inputs | None, Failure | None]:
+        if row.wish != "running":
+            return None, None
+        try:
+            return self._inputs.get(row, row.wished_launch, lambda: self._used(row.cluster_id)), None
+        except Refused as refused:
+            return None, refused.failure
+
+    def _used(self, cluster_id: str) -> int:
+        """Memory that other clusters were given and have not given back, in bytes."""
+        with self._store.read() as reader:
+            rows = reader.execute(
+                select(clusters.c.facts).where(and_(clusters.c.state != "TERMINATED", clusters.c.cluster_id != cluster_id))
+            )
+            return sum(int(((row.facts or {}).get("limits") or {}).get("total_bytes", 0)) for row in rows)
+
+    def _seen(self, row: Any, rows: tuple[NodeRow, ...]) -> dict[str, Seen]:
+        if not rows and (row.launch == 0 or row.state == "TERMINATED"):
+            return {}
+        return {
+            seen.node_id: Seen(
+                seen.daemon.value, seen.container.value, seen.address, seen.exit_code, seen.oom_killed, seen.detail
+            )
+            for seen in self._driver.inspect(row.cluster_id)
+        }
+
+    def _daemons(self, row: Any, live: list[NodeRow]) -> dict[str, Daemon]:
+        if row.wish != "running":
+            return {}
+        ids = [node.node_id for node in live]
+        for node_id in ids:
+            if self._directories.path(node_id).is_dir():
+                self._link.listen(node_id)
+        return dict(zip(ids, self._parallel(self._daemon, ids), strict=True))
+
+    def _daemon(self, node_id: str) -> Daemon:
+        if not self._link.connected(node_id):
+            return Daemon()
+        try:
+            status = self._link.call(node_id, "status", {}, timeout=DAEMON_TIMEOUT)
+            listed = self._link.call(node_id, "processes", {}, timeout=DAEMON_TIMEOUT)
+        except (NodeGone, NodeError) as error:
+            log.info("%s: its daemon does not answer: %s", node_id, error)
+            return Daemon()
+        return Daemon(True, status.get("launcher") == "up", {entry["name"]: _process(entry) for entry in listed})
+
+    def _health(self, row: Any, live: list[NodeRow], daemons: Mapping[str, Daemon]) -> Health | None:
+        if row.launch != row.wished_launch:
+            return None
+        for node in live:
+            process = daemons.get(node.node_id, Daemon()).processes.get(DRIVER)
+            if node.number == 0 and process is not None and process.running and process.ready:
+                token = self._inputs.keys(row.cluster_id, row.launch).token
+                return read_health(self._link, node.node_id, int(process.ready["http_port"]), token)
+        return None
+
+
+def read_health(link: Link, node_id: str, port: int, token: str) -> Health | None:
+    """What the driver's JVM says on /health, through the tunnel; None when it does not answer in time."""
+    try:
+        with link.open(node_id, f"tcp:127.0.0.1:{port}", timeout=HEALTH_TIMEOUT) as stream:
+            document = _get(stream, "/health", token)
+    except (NodeGone, NodeError, OSError, http.client.HTTPException, ValueError) as error:
+        log.info("%s: the driver does not answer: %s", node_id, error)
+        return None
+    alive = {int(each["id"]) for each in document["executors"] if each["alive"] and str(each["id"]).isdigit()}
+    return Health(str(document["state"]), frozenset(alive))
+
+
+def _get(stream: socket.socket, path: str, token: str) -> dict[str, Any]:
+    stream.settimeout(HEALTH_TIMEOUT)
+    connection = http.client.HTTPConnection("driver", timeout=HEALTH_TIMEOUT)
+    connection.sock = stream
+    connection.request("GET", path, headers={"Authorization": f"Bearer {token}", "Connection": "close"})
+    answer = connection.getresponse()
+    body = answer.read(1 << 20)
+    if answer.status != 200:
+        raise ValueError(f"the driver answers {answer.status}: {body[:200]!r}")
+    return json.loads(body)
+
+
+def _process(entry: Mapping[str, Any]) -> Process:
+    return Process(
+        entry["name"], entry["state"] == "running", entry.get("exit_code"), entry.get("signal"), entry.get("ready_payload")
+    )
+
+
+def _cluster(row: Any) -> Cluster:
+    spec = cluster_spec.effective(row.spec, row.creator)
+    reason = row.wish_reason
+    return Cluster(
+        cluster_id=row.cluster_id,
+        wish=row.wish,
+        wished_launch=row.wished_launch,
+        launch=row.launch,
+        state=row.state,
+        state_message=row.state_message,
+        workers=spec.num_workers or 0,
+        image=spec.docker_image.url if spec.docker_image else None,
+        autotermination_minutes=spec.autotermination_minutes or 0,
+        start_time=row.start_time,
+        last_activity=row.last_activity_time,
+        wish_reason=Reason(reason["code"], reason["type"], reason.get("parameters") or {}) if reason else None,
+        facts=row.facts or {},
+    )
+
+
+def _told(inputs: Inputs | None, now: int) -> dict[str, Any]:
+    """What the inputs of a launch add to the facts and the timeline when it begins."""
+    if inputs is None:
+        return {}
+    release = inputs.release
+    told = [
+        Mark("limits", started=now, ended=now, outcome="info", details=inputs.limits.story()),
+        Mark(
+            "runtime",
+            started=now,
+            ended=now,
+            outcome="info",
+            details={
+                "release": release.key,
+                "spark": release.spark,
+                "layers": list(release.layer_names),
+                "archive": release.archive,
+                "archive_note": release.archive_note,
+            },
+        ),
+    ]
+    if inputs.values.values:
+        told.append(Mark("secrets", started=now, ended=now, details={"resolved": len(inputs.values.values)}))
+    if inputs.spec.docker_image is not None and inputs.spec.data_security_mode in (None, "NONE"):
+        text = "All users who may attach share this cluster's container: it is one trust domain."
+        told.append(Mark("trust", started=now, ended=now, outcome="info", details={"message": text}))
+    facts = {
+        "limits": inputs.limits.document(),
+        "release": {"key": release.key, "digest": release.digest, "layers": list(release.layer_names)},
+        "app_id": inputs.app_id,
+    }
+    return {"given": facts, "told": tuple(told)}
+
+
+def clusters_with_work(reader: Reader) -> list[str]:
+    """Clusters that are not at their end: what a starting control plane looks at first."""
+    return [row.cluster_id for row in reader.execute(select(clusters.c.cluster_id).where(clusters.c.state != "TERMINATED"))]

@@ -1,0 +1,106 @@
+"""What to do next for one cluster: pure. From the wish, what is said and what is really there, to a `Step`.
+
+The order of a launch (design 1) is nowhere a list of steps to be remembered: every round derives from what it sees
+what is missing, so that a crash at any instruction is picked up by the next round. `plan_launch` decides while a
+launch is under way, `plan_running` once it serves; this module decides which of them is asked, and how everything
+ends. No I/O, no clock.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from boathouse.compute import plan_launch, plan_running
+from boathouse.compute.endings import PENDING, RESIZING, RESTARTING, RUNNING, TERMINATED, TERMINATING, close_steps
+from boathouse.compute.terminations import type_of
+from boathouse.compute.world import AddNode, DeleteNode, Mark, Reason, ReleaseCluster, Step, WantImage, World
+
+#: api.md A.1: what a cluster says while it has no nodes yet.
+ACQUIRING = "Finding instances for new nodes, acquiring more instances if necessary"
+
+#: How often a tear-down looks again while the driver of nodes is not done, in seconds (it hints too).
+DOWN_POLL = 0.2
+
+
+def plan(world: World) -> Step:
+    """The next step for this cluster."""
+    cluster = world.cluster
+    if cluster.wish != "running":
+        return _down(world)
+    if cluster.launch != cluster.wished_launch:
+        left = _remains(world)
+        return _take_down(left) if left else _begin(world)
+    if cluster.state in (RUNNING, RESIZING):
+        return plan_running.keep(world)
+    return plan_launch.advance(world)
+
+
+def _remains(world: World) -> list[str]:
+    """Nodes that have a row or of which anything exists."""
+    rows = {node.node_id for node in world.nodes}
+    return sorted(rows | {node_id for node_id, seen in world.seen.items() if not seen.nothing})
+
+
+def _take_down(node_ids: list[str], row: Mapping[str, Any] | None = None) -> Step:
+    return Step(
+        actions=tuple(DeleteNode(node_id) for node_id in node_ids),
+        row=row or {},
+        again=DOWN_POLL,
+        after=Step(again=0.0),
+    )
+
+
+def _down(world: World) -> Step:
+    """The wish is an end: nodes first, then what the cluster had, then the words."""
+    cluster = world.cluster
+    left = _remains(world)
+    if cluster.state == TERMINATED and not left and cluster.wish == "terminated":
+        return Step()
+    row: dict[str, Any] = {}
+    marks: tuple[Mark, ...] = ()
+    if cluster.state not in (TERMINATING, TERMINATED):
+        row["state"] = TERMINATING
+    if cluster.launch and ("teardown", "") not in world.timeline:
+        marks = (*close_steps(world), Mark("teardown", started=world.now))
+    if left:
+        step = _take_down(left, row)
+        return Step(actions=step.actions, row=row, marks=marks, again=step.again, after=step.after)
+    if cluster.wish == "deleted":
+        return Step(actions=(ReleaseCluster(),), row=row, again=DOWN_POLL, after=Step(erase=True))
+    reason = cluster.wish_reason or Reason("UNKNOWN", type_of("UNKNOWN"))
+    end = Step(
+        row={"state": TERMINATED, "terminated_time": world.now, "termination_reason": reason.document()},
+        facts={"driver": None, "executors": None, "spark": None, "driver_node": None},
+        marks=(Mark("teardown", ended=world.now),) if cluster.launch else (),
+    )
+    return Step(actions=(ReleaseCluster(),), row=row, marks=marks, again=DOWN_POLL, after=end)
+
+
+def _begin(world: World) -> Step:
+    """A new launch: its number, its rows of nodes, and the image work beside them."""
+    cluster = world.cluster
+    first = cluster.wished_launch == 1
+    began = min(cluster.start_time, world.now) if first else world.now
+    incarnation = int(cluster.facts.get("incarnation", 0)) + 1
+    row: dict[str, Any] = {"launch": cluster.wished_launch, "state_message": ACQUIRING}
+    if cluster.state not in (PENDING, RESTARTING):
+        row["state"] = PENDING
+    facts: dict[str, Any] = dict.fromkeys(cluster.facts)
+    facts |= {
+        "incarnation": incarnation,
+        "first_incarnation": incarnation,
+        "spark_context_id": world.dice,
+        "data_plane": world.data_plane,
+        **world.given,
+    }
+    made = () if world.refusal else tuple(AddNode(number, incarnation) for number in range(cluster.workers + 1))
+    return Step(
+        actions=(*made, WantImage()) if made else (),
+        row=row,
+        facts=facts,
+        marks=(
+            Mark("wish", started=began, ended=world.now, details={"launch": cluster.wished_launch}),
+            Mark("total", started=began, details={"data_plane": world.data_plane, "workers": cluster.workers}),
+            *world.told,
+        ),
+        again=0.0,
+    )

@@ -1,0 +1,240 @@
+"""One round for one cluster: look, plan, carry out, write all of it in one transaction.
+
+The only writer of what a cluster is. Every write is guarded by the row's `version`: a wish that changed meanwhile
+throws the round's writes away, and the next round plans anew. Effects come before their record: they are idempotent,
+so a crash in between repeats them. Daemons and drivers only hint (`wake`); the state is always read again.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import and_, delete, insert, update
+
+from boathouse.compute import endings, events, timeline
+from boathouse.compute.images_step import ImageSteps
+from boathouse.compute.launch import Effects, Result
+from boathouse.compute.launch_inputs import InputsCache
+from boathouse.compute.logs import LogReader
+from boathouse.compute.look import Looking, Parallel, Sight
+from boathouse.compute.nodes import NodeDirectories, cluster_of, node_id
+from boathouse.compute.plan import plan
+from boathouse.compute.secrets_step import hide
+from boathouse.compute.tables import clusters
+from boathouse.compute.tables import events as event_table
+from boathouse.compute.tables import nodes as node_table
+from boathouse.compute.tables import timeline as timeline_table
+from boathouse.compute.world import AddNode, DeleteNode, Failure, Step, World
+from boathouse.dataplane.contract import DriverUnavailable
+from boathouse.reconcile import SETTLED, Outcome, again, wake
+from boathouse.store import Store, Tx
+
+log = logging.getLogger("boathouse.compute.reconciler")
+
+KIND = "cluster"
+
+#: Rounds that follow each other in one lease before it is given back.
+ROUNDS = 12
+
+#: Unforeseen errors in a row before a launch is given up.
+PATIENCE = 5
+
+#: How much of a log explains a failure, in bytes.
+EVIDENCE_BYTES = 4_000
+
+
+class Stale(Exception):
+    """The row changed while the round was under way."""
+
+
+class Reconciler:
+    """The reconciler of kind `cluster`."""
+
+    def __init__(
+        self,
+        store: Store,
+        looking: Looking,
+        effects: Effects,
+        images: ImageSteps,
+        inputs: InputsCache,
+        directories: NodeDirectories,
+        logs: LogReader,
+        parallel: Parallel,
+    ) -> None:
+        self._store, self._looking, self._effects = store, looking, effects
+        self._images, self._inputs, self._directories, self._logs = images, inputs, directories, logs
+        self._parallel = parallel
+        self._guard = threading.Lock()
+        self._trouble: dict[str, int] = {}
+
+    def __call__(self, cluster_id: str) -> Outcome:
+        """Bring one cluster closer to its wish; several rounds when each of them brings news."""
+        outcome: float | None = 0.0
+        for _ in range(ROUNDS):
+            try:
+                outcome = self._round(cluster_id)
+            except DriverUnavailable as error:
+                log.warning("%s: the data plane does not answer: %s", cluster_id, error)
+                return again(1.0)
+            except Stale:
+                outcome = 0.0
+            except Exception as error:
+                outcome = self._unforeseen(cluster_id, error)
+            else:
+                self._trouble.pop(cluster_id, None)
+            if outcome != 0.0:
+                break
+        return SETTLED if outcome is None else again(outcome)
+
+    def hint(self, cluster_id: str) -> Callable[[], None]:
+        """A function that has the cluster looked at soon."""
+
+        def wake_up() -> None:
+            with self._store.transaction() as tx:
+                wake(tx, KIND, cluster_id)
+
+        return wake_up
+
+    def on_node_event(self, node: str, event: str, payload: dict[str, Any]) -> None:
+        """A daemon has news: have its cluster looked at."""
+        self.hint(cluster_of(node))()
+
+    def _round(self, cluster_id: str) -> float | None:
+        """One round; seconds until the next, None at rest."""
+        sight = self._looking.at(cluster_id)
+        if sight is None:
+            self._forget(cluster_id)
+            return None
+        step = plan(sight.world)
+        if step.failure is not None:
+            return self._give_up(sight, step.failure)
+        hint = self.hint(cluster_id)
+        results: list[Result] = self._parallel(
+            lambda action: self._effects.carry_out(action, sight.world, sight.inputs, hint), step.actions
+        )
+        failed = next((result.failure for result in results if result.failure is not None), None)
+        if failed is not None and sight.row.state not in (endings.RUNNING, endings.RESIZING):
+            return self._give_up(sight, failed, results)
+        if failed is not None:
+            log.warning("%s: a node that is to be replaced cannot be made: %s", cluster_id, failed.message)
+        return self._write(sight, step, results)
+
+    def _give_up(self, sight: Sight, failure: Failure, results: Sequence[Result] = ()) -> float | None:
+        """Write the end of the launch; nodes that the round added are written too, so that they are torn down."""
+        hidden = sight.inputs.values.values if sight.inputs else frozenset()
+        evidence = failure.evidence
+        if failure.log and not evidence:
+            evidence = self._logs.tail(sight.row.cluster_id, failure.node, failure.log, EVIDENCE_BYTES)
+        told = replace(failure, message=hide(failure.message, hidden), evidence=hide(evidence, hidden))
+        log.info("%s: launch %d fails: %s: %s", sight.row.cluster_id, sight.row.launch, told.code, told.message)
+        return self._write(sight, endings.fail(sight.world, told), [r for r in results if isinstance(r.action, AddNode)])
+
+    def _unforeseen(self, cluster_id: str, error: Exception) -> float:
+        """An error that nobody foresaw: tried again, and at last, while a launch is under way, its end."""
+        with self._guard:
+            count = self._trouble[cluster_id] = self._trouble.get(cluster_id, 0) + 1
+        log.error("%s: a round failed (%d in a row)", cluster_id, count, exc_info=error)
+        if count >= PATIENCE:
+            try:
+                sight = self._looking.at(cluster_id)
+                if sight is not None and sight.row.wish == "running" and sight.row.state in (endings.PENDING, endings.RESTARTING):
+                    text = f"The launch failed {count} times in a way that nobody foresaw ({type(error).__name__})."
+                    self._give_up(sight, Failure("UNEXPECTED_LAUNCH_FAILURE", f"{text} See the server's log.", step="launch"))
+                    return 0.5
+            except Exception:
+                log.exception("%s: it cannot be ended either", cluster_id)
+        return min(15.0, 0.25 * 2**count)
+
+    # ---- writing
+
+    def _write(self, sight: Sight, step: Step, results: Sequence[Result]) -> float | None:
+        finished = bool(step.actions) and all(result.done for result in results)
+        pause = step.again
+        after = step.after if finished else None
+        if after is not None:
+            pause = after.again
+        if after is not None and after.erase:
+            self._erase(sight)
+            return None
+        facts = {**step.facts, **(after.facts if after else {})}
+        row = {**step.row, **(after.row if after else {})}
+        marks = (*step.marks, *(after.marks if after else ()))
+        gone = [r.action.node_id for r in results if isinstance(r.action, DeleteNode) and r.done]
+        added = [r for r in results if isinstance(r.action, AddNode)]
+        if added:
+            facts["incarnation"] = max(r.action.incarnation for r in added if isinstance(r.action, AddNode))
+        if row or facts or marks or gone or added or step.events or step.node_facts or step.leaving:
+            with self._store.transaction() as tx:
+                self._write_row(tx, sight, row, facts)
+                self._write_nodes(tx, sight.world, step, gone, added)
+                for kind, details in step.events:
+                    events.record(tx, sight.row.cluster_id, kind, details)
+                launch = int(row.get("launch", sight.row.launch))
+                timeline.write(tx, sight.row.cluster_id, launch, marks, self._store.clock())
+                if "launch" in row:
+                    timeline.forget_old(tx, sight.row.cluster_id, launch)
+        if row.get("state") == endings.TERMINATED:
+            self._forget(sight.row.cluster_id)
+        return pause
+
+    def _write_row(self, tx: Tx, sight: Sight, row: dict[str, Any], facts: dict[str, Any]) -> None:
+        values = dict(row)
+        if facts:
+            merged = {**(sight.row.facts or {}), **facts}
+            values["facts"] = {key: value for key, value in merged.items() if value is not None}
+        guard = [clusters.c.cluster_id == sight.row.cluster_id, clusters.c.version == sight.row.version]
+        if (row.get("wish_reason") or {}).get("code") == "INACTIVITY":
+            guard.append(clusters.c.last_activity_time == sight.row.last_activity_time)
+        changed = tx.execute(update(clusters).where(and_(*guard)).values(version=clusters.c.version + 1, **values)).rowcount
+        if not changed:
+            raise Stale
+
+    def _write_nodes(self, tx: Tx, world: World, step: Step, gone: list[str], added: list[Result]) -> None:
+        now = self._store.clock()
+        launch = int(step.row.get("launch", world.cluster.launch))
+        for result in added:
+            action = result.action
+            assert isinstance(action, AddNode)
+            tx.execute(
+                insert(node_table).values(
+                    node_id=node_id(world.cluster.cluster_id, action.number, action.incarnation),
+                    cluster_id=world.cluster.cluster_id,
+                    number=action.number,
+                    incarnation=action.incarnation,
+                    launch=launch,
+                    token_hash=result.token_hash,
+                    made_at=now,
+                    leaving=False,
+                    facts={},
+                )
+            )
+        for node in world.nodes:
+            values: dict[str, Any] = {}
+            if node.node_id in step.leaving:
+                values["leaving"] = True
+            if node.node_id in step.node_facts:
+                values["facts"] = {**node.facts, **step.node_facts[node.node_id]}
+            if values and node.node_id not in gone:
+                tx.execute(update(node_table).where(node_table.c.node_id == node.node_id).values(**values))
+        if gone:
+            tx.execute(delete(node_table).where(node_table.c.node_id.in_(gone)))
+
+    def _erase(self, sight: Sight) -> None:
+        """Permanently deleted: no row, no log, no trace."""
+        cluster_id = sight.row.cluster_id
+        self._directories.forget_logs(cluster_id)
+        with self._store.transaction() as tx:
+            guard = and_(clusters.c.cluster_id == cluster_id, clusters.c.version == sight.row.version)
+            if not tx.execute(delete(clusters).where(guard)).rowcount:
+                raise Stale
+            for table in (node_table, event_table, timeline_table):
+                tx.execute(delete(table).where(table.c.cluster_id == cluster_id))
+        self._forget(cluster_id)
+
+    def _forget(self, cluster_id: str) -> None:
+        self._images.forget(cluster_id)
+        self._inputs.forget(cluster_id)
+        with self._guard:
+            self._trouble.pop(cluster_id, None)

@@ -1,0 +1,102 @@
+"""The timeline: which steps a launch took, on which node, how long, with what details. Ours, beside Databricks' events.
+
+Steps: wish, nodes, tunnel, limits, secrets, image.resolve, image.pull, image.check, container, spark.driver,
+spark.executors, healthy, total; later lost, teardown. Written by the reconciler in the transaction of the round; read
+by `why`. Times in epoch ms.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import and_, delete, insert, select, update
+
+from boathouse.compute.tables import timeline
+from boathouse.compute.world import Mark, Noted
+from boathouse.store import Reader, Tx
+
+
+def noted(reader: Reader, cluster_id: str, launch: int) -> dict[tuple[str, str], Noted]:
+    """The steps of a launch that have begun, by step and node."""
+    rows = reader.execute(
+        select(timeline.c.step, timeline.c.node, timeline.c.started, timeline.c.ended).where(
+            and_(timeline.c.cluster_id == cluster_id, timeline.c.launch == launch)
+        )
+    )
+    return {(row.step, row.node): Noted(row.started, row.ended) for row in rows}
+
+
+def write(tx: Tx, cluster_id: str, launch: int, marks: Iterable[Mark], now: int) -> None:
+    """Apply marks: a step that has no row gets one, a step that has one is ended or extended. The last word counts."""
+    for mark in _merged(marks):
+        here = and_(
+            timeline.c.cluster_id == cluster_id,
+            timeline.c.launch == launch,
+            timeline.c.step == mark.step,
+            timeline.c.node == mark.node,
+        )
+        row = tx.execute(select(timeline.c.id, timeline.c.details).where(here)).first()
+        if row is None:
+            started = now if mark.started is None else mark.started
+            tx.execute(
+                insert(timeline).values(
+                    cluster_id=cluster_id, launch=launch, step=mark.step, node=mark.node, started=started,
+                    ended=None if mark.ended is None else max(started, mark.ended),
+                    outcome=mark.outcome, details=dict(mark.details),
+                )
+            )  # fmt: skip
+        else:
+            tx.execute(
+                update(timeline)
+                .where(timeline.c.id == row.id)
+                .values(ended=mark.ended, outcome=mark.outcome, details={**row.details, **mark.details})
+            )
+
+
+def _merged(marks: Iterable[Mark]) -> list[Mark]:
+    """One mark a step and node: what begins and ends in one round is one row."""
+    merged: dict[tuple[str, str], Mark] = {}
+    for mark in marks:
+        at = (mark.step, mark.node)
+        before = merged.get(at)
+        if before is None:
+            merged[at] = mark
+        else:
+            merged[at] = Mark(
+                mark.step,
+                mark.node,
+                before.started if before.started is not None else mark.started,
+                mark.ended if mark.ended is not None else before.ended,
+                mark.outcome if mark.outcome != "ok" else before.outcome,
+                {**before.details, **mark.details},
+            )
+    return list(merged.values())
+
+
+def rows(reader: Reader, cluster_id: str, launch: int | None = None) -> list[dict[str, Any]]:
+    """The timeline as documents, in the order in which steps began; of one launch, or of all that are kept."""
+    where = [timeline.c.cluster_id == cluster_id]
+    if launch is not None:
+        where.append(timeline.c.launch == launch)
+    found = reader.execute(select(timeline).where(and_(*where)).order_by(timeline.c.launch, timeline.c.started, timeline.c.id))
+    return [
+        {
+            "launch": row.launch,
+            "step": row.step,
+            "node": row.node,
+            "started": row.started,
+            "ended": row.ended,
+            "duration_ms": None if row.ended is None else row.ended - row.started,
+            "outcome": row.outcome,
+            "details": row.details,
+        }
+        for row in found
+    ]
+
+
+#: Launches of one cluster whose timelines are kept; the oldest are forgotten first.
+KEPT_LAUNCHES = 20
+
+
+def forget_old(tx: Tx, cluster_id: str, launch: int) -> None:
+    """Keep the timelines of the last launches only, when a new one begins."""
+    tx.execute(delete(timeline).where(and_(timeline.c.cluster_id == cluster_id, timeline.c.launch <= launch - KEPT_LAUNCHES)))

@@ -1,0 +1,296 @@
+"""What a round of the launch knows and what it may ask for: plain values, no behaviour beyond reading them.
+
+`reconciler.py` fills a `World` from the store, the driver of nodes, the daemons and the image step; `plan.py` turns
+it into a `Step`; `launch.py` carries the step's actions out. Imports nothing of ours: the plan is pure and testable
+as a table. Times: epoch ms.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Presence of one container, in the words of the data plane's contract.
+GONE, STARTING, RUNNING, EXITED = "gone", "starting", "running", "exited"
+
+#: The name of the driver's process in its node; executors are `executor-<id>`.
+DRIVER = "driver"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a cluster ends: a code of the API, its type, and the parameters that a user reads. Never holds a secret's
+    value."""
+
+    code: str
+    type: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def message(self) -> str:
+        return self.parameters.get("databricks_error_message", "")
+
+    def document(self) -> dict[str, Any]:
+        return {"code": self.code, "type": self.type, "parameters": dict(self.parameters)}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong in one step, before it is put in the words of a termination reason. `evidence`: bounded lines
+    of log."""
+
+    code: str
+    message: str
+    evidence: str = ""
+    step: str = ""
+    node: str = ""
+    #: A log of the node whose last lines explain it: the reconciler reads them before it writes the reason.
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The row: the wish, and what is said to be."""
+
+    cluster_id: str
+    wish: str
+    wished_launch: int
+    launch: int
+    state: str
+    state_message: str
+    workers: int
+    #: The customer's image reference; None: the platform's own.
+    image: str | None
+    autotermination_minutes: int
+    start_time: int
+    last_activity: int | None
+    wish_reason: Reason | None
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class NodeRow:
+    node_id: str
+    number: int
+    incarnation: int
+    launch: int
+    leaving: bool
+    made_at: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the driver of nodes sees of one node."""
+
+    daemon: str = GONE
+    container: str = GONE
+    address: str | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    detail: str = ""
+
+    @property
+    def nothing(self) -> bool:
+        return self.daemon == GONE and self.container == GONE
+
+    @property
+    def dead(self) -> bool:
+        return EXITED in (self.daemon, self.container)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process in a node, as its daemon tells. `ready`: what it wrote when it could serve."""
+
+    name: str
+    running: bool
+    exit_code: int | None = None
+    signal: int | None = None
+    ready: Mapping[str, Any] | None = None
+
+    @property
+    def ending(self) -> str:
+        """`exit code 1` or `signal 9`."""
+        return f"signal {self.signal}" if self.signal else f"exit code {self.exit_code}"
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What a node's daemon says; `connected` False: nothing is known of the processes."""
+
+    connected: bool = False
+    launcher: bool = False
+    processes: Mapping[str, Process] = field(default_factory=dict)
+
+    def executors(self) -> dict[int, Process]:
+        """Executor processes by their id."""
+        found = {}
+        for name, process in self.processes.items():
+            kind, _, number = name.partition("-")
+            if kind == "executor" and number.isdigit():
+                found[int(number)] = process
+        return found
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One finished or running stage of the image step, for the timeline."""
+
+    name: str
+    started: int
+    ended: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    outcome: str = "ok"
+
+
+@dataclass(frozen=True)
+class ImageStep:
+    """Where the image stands. `local`: the reference to make containers of, once it is pulled and checked. `found`:
+    what is to be remembered in `facts.image` as soon as it is known (the digest before the pull)."""
+
+    stages: tuple[Stage, ...] = ()
+    found: Mapping[str, Any] = field(default_factory=dict)
+    local: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the driver's JVM answers on /health. `alive`: ids of registered, living executors."""
+
+    state: str
+    alive: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A row of the timeline."""
+
+    started: int
+    ended: int | None
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a round may base its decision on."""
+
+    now: int
+    #: When this control plane began to look: what happened while nobody looked is not held against a node.
+    awake_since: int
+    cluster: Cluster
+    nodes: tuple[NodeRow, ...] = ()
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    daemons: Mapping[str, Daemon] = field(default_factory=dict)
+    image: ImageStep = ImageStep()
+    health: Health | None = None
+    timeline: Mapping[tuple[str, str], Noted] = field(default_factory=dict)
+    #: The driver of nodes: `engine`, `simulated`.
+    data_plane: str = ""
+    #: A new random number, for the Spark context of a launch that begins now.
+    dice: int = 0
+    #: What this machine cannot give: the launch is refused with it.
+    refusal: Failure | None = None
+    #: What a launch that begins now puts into the facts, and what it tells.
+    given: Mapping[str, Any] = field(default_factory=dict)
+    told: "tuple[Mark, ...]" = ()
+
+    def active(self) -> list[NodeRow]:
+        """Nodes of the wished launch that are to stay, by number."""
+        return sorted((n for n in self.nodes if not n.leaving), key=lambda n: n.number)
+
+    def at(self, node: NodeRow) -> Seen:
+        return self.seen.get(node.node_id, Seen())
+
+    def daemon(self, node: NodeRow) -> Daemon:
+        return self.daemons.get(node.node_id, Daemon())
+
+
+# ---- what a step may ask for -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AddNode:
+    """A row, a directory, a token and a listening relay for a new incarnation of a node."""
+
+    number: int
+    incarnation: int
+
+
+@dataclass(frozen=True)
+class Ensure:
+    """Have the node's containers; without `image` only the daemon's."""
+
+    node_id: str
+    image: str | None
+
+
+@dataclass(frozen=True)
+class WantImage:
+    """Have the image resolved, pulled and checked, in the background."""
+
+
+@dataclass(frozen=True)
+class StartDriver:
+    node_id: str
+
+
+@dataclass(frozen=True)
+class StartExecutor:
+    node_id: str
+    executor_id: int
+
+
+@dataclass(frozen=True)
+class Announce:
+    """Put what the driver said when it was ready on its node's tmpfs, for the programs there."""
+
+    node_id: str
+
+
+@dataclass(frozen=True)
+class DeleteNode:
+    """Remove a node's containers, keep its logs, forget its directory and tunnel. Its row goes once nothing is left."""
+
+    node_id: str
+
+
+@dataclass(frozen=True)
+class ReleaseCluster:
+    """Remove what belongs to the whole cluster, once no node is left."""
+
+
+Action = AddNode | Ensure | WantImage | StartDriver | StartExecutor | Announce | DeleteNode | ReleaseCluster
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A change of the timeline: a row of (launch, step, node) is made or ended. `started` None: keep it, or now;
+    `ended` None: it runs on."""
+
+    step: str
+    node: str = ""
+    started: int | None = None
+    ended: int | None = None
+    outcome: str = "ok"
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do now and what to write. `row`: columns of the cluster to change; `facts`: entries to merge (None
+    removes); `again`: seconds until the next look, None at rest."""
+
+    actions: tuple[Action, ...] = ()
+    row: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    node_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    leaving: tuple[str, ...] = ()
+    events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    marks: tuple[Mark, ...] = ()
+    again: float | None = None
+    #: The launch or the cluster has failed: nothing else of this step counts.
+    failure: Failure | None = None
+    #: What is written too, in the same transaction, once every action says that it is finished; its `again` then holds.
+    after: "Step | None" = None
+    #: Remove every trace of the cluster: it was permanently deleted and nothing of it is left.
+    erase: bool = False
