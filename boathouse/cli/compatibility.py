@@ -1,0 +1,64 @@
+"""`boathouse compatibility`: the table of docs/compatibility.md, printed from the routing table and the platform's list of endpoints."""
+
+import argparse
+from collections import defaultdict
+
+from boathouse.cli.output import print_json
+from boathouse.edge import Routes
+from boathouse.edge.unserved import Catalogue, Platform
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """No options of its own."""
+
+
+def run(options: argparse.Namespace) -> int:
+    from boathouse import server
+
+    table = server.routes()
+    catalogue = Catalogue()
+    served = [known for known in catalogue.endpoints if is_served(table, known)]
+    if options.output == "json":
+        print_json({"served": [[k.method, k.path] for k in served], "endpoints": len(catalogue.endpoints)})
+    else:
+        print(page(table, catalogue, served), end="")
+    return 0
+
+
+def is_served(table: Routes, known: Platform) -> bool:
+    """Whether an endpoint of the platform has a function of ours."""
+    probe = "/".join("0" if part.startswith("{") and part.endswith("}") else part for part in known.path.split("/"))
+    found = table.find(known.method, probe)
+    return found is not None and "{" not in probe
+
+
+def page(table: Routes, catalogue: Catalogue, served: list[Platform]) -> str:
+    """The document: a count, the served endpoints by service, then what is ours alone."""
+    methods = sum(len(known.names) for known in served)
+    lines = [
+        "# Compatibility",
+        "",
+        f"{len(served)} of {len(catalogue.endpoints)} endpoints served "
+        f"({methods} of {catalogue.methods} methods of the Databricks SDK call one of them).",
+        "",
+        "All others answer 501 and name themselves. Printed by `make docs` from the routing table.",
+        "",
+    ]
+    by_service: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for known in served:
+        for name in known.names:
+            side, service, method = name.split(".")
+            by_service[f"{side}.{service}"].append((method, known.method, known.path))
+    for service in sorted(by_service):
+        lines += [f"## {service}", "", "| method | endpoint |", "|---|---|"]
+        lines += [f"| `{method}` | `{verb} {path}` |" for method, verb, path in sorted(by_service[service])]
+        lines.append("")
+    ours = sorted(
+        f"`{made.method} {path}`"
+        for made in table.endpoints
+        for path in (made.path, *made.also)
+        if catalogue.find(made.method, path) is None
+    )
+    lines += ["## Beside the SDK's endpoints", "", "Other versions of the same paths, log-in, and what is Boathouse's own:", ""]
+    lines += [f"- {path}" for path in ours]
+    return "\n".join(lines) + "\n"
