@@ -37,8 +37,8 @@ class Copy:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image. `suite` is a Debian suite for a recipe without `parent`, `variant` mmdebstrap's variant for it; `remove`
-    names paths of the parent that are taken away.
+    """One image. `suite` is a Debian suite for a recipe without `parent`, `variant` mmdebstrap's variant for it;
+    `remove` names paths of the parent that are taken away.
     """
 
     name: str
