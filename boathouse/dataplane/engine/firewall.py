@@ -14,7 +14,7 @@ import fcntl
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -138,20 +138,15 @@ class Firewall:
         """Put a network inside; twice is the same as once. The caller holds the lock. Raises FirewallFailed."""
         _nft("-f", "-", text=base(uplinks) + enclose(fence))
 
-    def remove(self, instance: str, stays: Callable[[str], bool]) -> list[str]:
-        """Take out what `instance` has inside for clusters that do not stay; the names of what went. The caller holds the
-        lock."""
-        gone = []
-        for name, owner in self.elements().items():
-            whose, _, cluster_id = owner.partition(" ")
-            if whose != instance or stays(cluster_id):
-                continue
+    def remove(self, owner: str) -> None:
+        """Take out what has this owner; nothing there is no error. The caller holds the lock."""
+        inside = self.elements()
+        for name in [name for name, whose in inside.items() if whose == owner]:
             for command in removals(name):
                 _nft("-f", "-", text=command, missing_is_fine=True)
-            gone.append(name)
-        if not self.elements():
+            del inside[name]
+        if not inside:
             _nft("delete", "table", "inet", TABLE, missing_is_fine=True)
-        return gone
 
     def elements(self) -> dict[str, str]:
         """Bridges and networks inside, with their owners; empty without a table."""

@@ -75,7 +75,7 @@ class Networks:
             if not self._remove(name):
                 return False
             if self.fenced:
-                self._firewall.remove(self._instance, lambda other: other != cluster_id)
+                self._firewall.remove(f"{self._instance} {cluster_id}")
         with self._guard:
             self._busy.pop(cluster_id, None)
         return True
@@ -86,12 +86,10 @@ class Networks:
             found = api.networks(filters={"label": f"{naming.INSTANCE}={self._instance}"})
         return {network["Name"]: naming.cluster_of(network.get("Labels")) for network in found}
 
-    def sweep_fences(self, stays: Callable[[str], bool]) -> list[str]:
-        """Take out of the firewall what this instance has there for clusters that do not stay; the names."""
-        if not self.fenced:
-            return []
-        with self._firewall.held():
-            return self._firewall.remove(self._instance, stays)
+    def fenced_clusters(self) -> frozenset[str]:
+        """The clusters of this instance that are in the firewall, whether they have a network or not."""
+        owners = self._firewall.elements().values() if self.fenced else ()
+        return frozenset(cluster for whose, _, cluster in (owner.partition(" ") for owner in owners) if whose == self._instance)
 
     def _make(self, cluster_id: str) -> ClusterNetwork:
         name, bridge = naming.network(self._instance, cluster_id), naming.bridge(self._instance, cluster_id)

@@ -9,7 +9,6 @@ the volume read-only: nothing else is ever written there.
 import hashlib
 import shutil
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 from boathouse.dataplane.contract import NodeFailure
@@ -49,14 +48,9 @@ class Stacks:
         """Remove the scratch of a cluster whose volumes are gone."""
         remove_tree(self._root / cluster_id)
 
-    def sweep(self, stays: Callable[[str], bool]) -> list[str]:
-        """Remove the scratch of clusters that do not stay; the names of their directories."""
-        if not self._root.is_dir():
-            return []
-        stale = [path for path in self._root.iterdir() if not stays(path.name)]
-        for path in stale:
-            remove_tree(path)
-        return [str(path) for path in stale]
+    def clusters(self) -> frozenset[str]:
+        """The clusters that have scratch here."""
+        return frozenset(path.name for path in self._root.iterdir()) if self._root.is_dir() else frozenset()
 
 
 def digest(layers: tuple[Path, ...]) -> str:

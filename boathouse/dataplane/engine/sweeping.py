@@ -26,7 +26,7 @@ def sweep(
     with client.calls() as api:
         containers = api.containers(all=True, filters=label)
         volumes = (api.volumes(filters=label) or {}).get("Volumes") or []
-    made = networks.listed()
+    made, fenced, scratch = networks.listed(), networks.fenced_clusters(), stacks.clusters()
     alive, viewed = known(), open_views()
     removed: list[str] = []
     # Customers' containers first: they live in the network namespaces of the daemons'.
@@ -38,10 +38,9 @@ def sweep(
             removed.append(name)
     orphans = [volume["Name"] for volume in volumes if naming.cluster_of(volume.get("Labels")) not in alive]
     removed.extend(name for name in orphans if client.remove_volume(name))
-    for name, cluster_id in made.items():
-        if cluster_id not in alive and networks.release(cluster_id):
-            removed.append(name)
-    clusters = alive | {cluster_id for name, cluster_id in made.items() if name not in removed}
-    removed.extend(stacks.sweep(lambda cluster_id: cluster_id in clusters))
-    removed.extend(networks.sweep_fences(lambda cluster_id: cluster_id in clusters))
-    return removed
+    mounted = {naming.cluster_of(volume.get("Labels")) for volume in volumes if volume["Name"] not in removed}
+    for cluster_id in sorted(scratch - alive - mounted):
+        stacks.forget(cluster_id)
+        removed.append(f"scratch of {cluster_id}")
+    released = [one for one in sorted((frozenset(made.values()) | fenced) - alive) if networks.release(one)]
+    return removed + [naming.network(instance, one) for one in released]

@@ -18,11 +18,12 @@ from typing import Any
 
 from boathouse.dataplane.simulated.faults import Delays, Fault, Trouble
 
-POOL = IPv4Network("10.213.0.0/16")
+POOL = IPv4Network("10.0.0.0/8")
+"""Larger than a machine's: clusters are counted in tens of thousands here, and no address is real."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS node (node_id TEXT PRIMARY KEY, cluster_id TEXT, number INTEGER, address TEXT, image TEXT,
-  made REAL, daemon_at REAL, dial_at REAL, container_at REAL, daemon_ended REAL, container_ended REAL, exit_code INTEGER, oom INTEGER DEFAULT 0,
-  app_id TEXT DEFAULT '');
+  made REAL, daemon_at REAL, dial_at REAL, container_at REAL, daemon_ended REAL, container_ended REAL, exit_code INTEGER,
+  oom INTEGER DEFAULT 0, app_id TEXT DEFAULT '');
 CREATE INDEX IF NOT EXISTS node_cluster ON node (cluster_id);
 CREATE TABLE IF NOT EXISTS network (cluster_id TEXT PRIMARY KEY, place INTEGER UNIQUE);
 CREATE TABLE IF NOT EXISTS image (image TEXT PRIMARY KEY, reference TEXT, ready REAL);
@@ -35,8 +36,14 @@ CREATE TABLE IF NOT EXISTS trouble (id INTEGER PRIMARY KEY, body TEXT, born REAL
 class World:
     """`clock` gives seconds; a test hands in its own and moves it. Safe to use from many threads."""
 
-    def __init__(self, path: Path | None = None, clock: Callable[[], float] = time.time, delays: Delays | None = None) -> None:
-        self.now, self.delays = clock, delays or Delays()
+    def __init__(
+        self,
+        path: Path | None = None,
+        clock: Callable[[], float] = time.time,
+        delays: Delays | None = None,
+        pool: IPv4Network = POOL,
+    ) -> None:
+        self.now, self.delays, self._pool = clock, delays or Delays(), pool
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
@@ -127,16 +134,12 @@ class World:
         with self.change() as db:
             found = db.execute("SELECT place FROM network WHERE cluster_id = ?", (cluster_id,)).fetchone()
             if found is None:
-                free = db.execute(
-                    "SELECT 0 AS place WHERE NOT EXISTS (SELECT 1 FROM network WHERE place = 0) UNION "
-                    "SELECT MIN(place) + 1 FROM network a WHERE NOT EXISTS (SELECT 1 FROM network b WHERE b.place = a.place + 1) "
-                    "ORDER BY 1 LIMIT 1"
-                ).fetchone()["place"]
-                if free >= 2**11:
-                    raise LookupError(f"no free /27 in {POOL}")
+                free = db.execute("SELECT COALESCE(MAX(place) + 1, 0) AS place FROM network").fetchone()["place"]
+                if free >= self._pool.num_addresses // 32:
+                    raise LookupError(f"no free /27 in {self._pool}")
                 db.execute("INSERT INTO network VALUES (?, ?)", (cluster_id, free))
                 found = {"place": free}
-        return IPv4Network((int(POOL.network_address) + 32 * found["place"], 27))
+        return IPv4Network((int(self._pool.network_address) + 32 * found["place"], 27))
 
     # -- what happens by itself
 
