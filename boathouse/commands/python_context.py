@@ -78,6 +78,8 @@ class PythonSession:
             return Standing(Phase.ENDED, _how_it_ended(process))
         if process is None:
             self._start()
+        if self._failed:
+            return Standing(Phase.ENDED, self._failed)
         if self._stream is None:
             self._attach()
         return READY if self._ready else STARTING
@@ -160,8 +162,6 @@ class PythonSession:
             self._failed = f"Python could not be started: {error}"
 
     def _attach(self) -> None:
-        if self._failed:
-            return
         stream = self._link.open(self._node_id, f"channel:{self.name}")
         self._asked.clear()
         self._answers = {command_id: answer for command_id, answer in self._answers.items() if answer.ended}

@@ -95,4 +95,4 @@ def not_yours(context_id: str, owner: str) -> ApiError:
 
 
 def already_ended(command_id: str, status: str) -> ApiError:
-    return ApiError(400, "INVALID_STATE", f"CommandNotCancellable: Command {command_id} is already {status}.")
+    return ApiError(400, "INVALID_STATE", f"CommandNotCancellable: Command {command_id} is already {status}")
