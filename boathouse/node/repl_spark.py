@@ -5,6 +5,7 @@ Written for PySpark 3.5 and 4; nothing of it is imported before `connect`, becau
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -69,7 +70,17 @@ def connect(context: str, port: int, secret: str) -> Spark:
     session = SparkSession(sc, jsession)
     SparkSession._instantiatedSession = SparkSession._activeSession = session
     sc.stop = session.stop = _stop
+    _quiet()
     return Spark(sc, session)
+
+
+def _quiet() -> None:
+    """PySpark 4 logs each exception of a query on stderr as JSON; the command's result tells it already."""
+    try:
+        from pyspark.logger import PySparkLogger  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return  # PySpark 3.5 does not do it
+    PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
 
 
 class _Placeholder:
