@@ -15,16 +15,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import docker
-import docker.errors
+from typing import Any, Protocol
 
 from boathouse.images import archive, layers, recipe, rootfs
 from boathouse.images.recipe import Recipe
 from boathouse.images.rootfs import BuildError, Progress
 
 REPOSITORY = "localhost/boathouse"
+
+
+class HasApi(Protocol):
+    """A client of the `docker` library: its DockerClient, or anything else with the low-level client in `api`."""
+
+    @property
+    def api(self) -> Any: ...
 
 
 def silent(_line: str) -> None:
@@ -94,7 +98,7 @@ def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "")
     return archive.compose(tuple(stack), env, top.command, labels, names)
 
 
-def load(client: docker.DockerClient, name: str, cache: Path | None = None, progress: Progress = silent, mirror: str = "") -> str:
+def load(client: HasApi, name: str, cache: Path | None = None, progress: Progress = silent, mirror: str = "") -> str:
     """Have a recipe's image in the engine, building what is missing; returns its reference
     (`localhost/boathouse/<name>:<key>`).
 
@@ -113,7 +117,9 @@ def load(client: docker.DockerClient, name: str, cache: Path | None = None, prog
     return wanted.references[0]
 
 
-def _present(client: docker.DockerClient, wanted: archive.Image) -> bool:
+def _present(client: HasApi, wanted: archive.Image) -> bool:
+    import docker.errors  # here, because it takes a quarter of a second and the control plane only asks for references
+
     try:
         found: dict[str, Any] = client.api.inspect_image(wanted.references[0])
     except docker.errors.ImageNotFound:

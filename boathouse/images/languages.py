@@ -62,7 +62,9 @@ def _glibc(view: ImageView) -> Libc:
 
 
 def made_for(head: bytes) -> str:
-    """The processor that a program is made for (`amd64`), by its first bytes; `script` with `#!`, empty where it is none."""
+    """The processor that a program is made for (`amd64`), by its first bytes; `script` with `#!`, empty where it is
+    none.
+    """
     if head[:2] == b"#!":
         return "script"
     if len(head) < 20 or head[:4] != b"\x7fELF":
