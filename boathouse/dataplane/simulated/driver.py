@@ -198,8 +198,8 @@ class SimulatedDriver:
         container_at = daemon_at + world.delay(delays.container) if node.image is not None else None
         with world.change() as db:
             db.execute(
-                "INSERT OR IGNORE INTO node (node_id, cluster_id, number, address, image, made, daemon_at, dial_at, container_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO node "
+                "(node_id, cluster_id, number, address, image, made, daemon_at, dial_at, container_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     node.node_id,
                     node.cluster_id,
