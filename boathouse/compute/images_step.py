@@ -14,27 +14,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, String, Table, and_, delete, insert, select
+from sqlalchemy import and_, delete, insert, select
 
 from boathouse.compute.launch_inputs import Inputs
+from boathouse.compute.tables import image_checks
 from boathouse.compute.world import Failure, ImageStep, Stage
 from boathouse.dataplane.contract import Credentials, DriverUnavailable, Images, NodeFailure, PullState
 from boathouse.images.failures import ImageFailure
-from boathouse.store import Store, metadata
+from boathouse.store import Store
 
 log = logging.getLogger("boathouse.compute.images")
-
-image_checks = Table(
-    "image_checks",
-    metadata,
-    Column("digest", String(80), primary_key=True),
-    Column("release", String(80), primary_key=True),
-    Column("strict", Boolean, primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    # {"python": {..} or null, "python_reason", "java": {..} or null, "warnings": [..], "failure": null or {"code", ..}}
-    Column("verdict", JSON, nullable=False),
-)
-
 
 @dataclass(frozen=True)
 class Resolved:
@@ -60,7 +49,10 @@ class Verdict:
 
 
 class ImageService(Protocol):
-    """What the launch asks of `images`; `image_service.py` is the real one."""
+    """What the launch asks of `images`; `image_service.py` has the real one. `rules`: which rules its check applies;
+    findings of others are not reused."""
+
+    rules: int
 
     def resolve(self, reference: str, credentials: Credentials | None) -> Resolved:
         """Ask the registry; may take as long as it lets us wait. Raises ImageFailure."""
@@ -200,7 +192,7 @@ class ImageSteps:
     def _check(self, inputs: Inputs, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> bool:
         self._begin(work, "image.check")
         digest = str(known.get("digest") or work.found.get("digest") or work.present)
-        key = (digest, inputs.release.digest, inputs.strict)
+        key = (digest, f"{inputs.release.digest[:64]}/{self._service.rules}", inputs.strict)
         verdict = self._remembered(key)
         if verdict is not None:
             self._apply(work, verdict, cached=True)

@@ -24,6 +24,9 @@ DRIVER_TIMEOUT_MS, WORKERS_TIMEOUT_MS = 180_000, 120_000
 #: The share of workers with which a cluster serves (api.md A), and how long the rest is waited for, in ms.
 ENOUGH, GRACE_MS = 0.85, 5_000
 
+#: How often a launch is looked at without news, in seconds; daemons and drivers hint at theirs.
+POLL = 1.0
+
 #: How often a worker's node may be replaced, or its executor end, before the launch is given up.
 ATTEMPTS = 3
 
@@ -31,6 +34,7 @@ ATTEMPTS = 3
 def advance(world: World) -> Step:
     """The next step of a launch."""
     draft = Draft(world)
+    draft.poll(POLL)
     if world.refusal is not None:
         draft.fail(world.refusal)
         return draft.step()

@@ -96,3 +96,15 @@ timeline = Table(
     Column("details", JSON, nullable=False, default=dict),
     Index("cluster_timeline_by_launch", "cluster_id", "launch"),
 )
+
+#: What the check of an image found, by its bytes, the release and the strictness: the same bytes are not read twice. `verdict`:
+#: {"python": {..} or null, "python_reason", "java": {..} or null, "warnings": [..], "failure": null or {"code", "message", ..}}
+image_checks = Table(
+    "image_checks",
+    metadata,
+    Column("digest", String(80), primary_key=True),
+    Column("release", String(80), primary_key=True),
+    Column("strict", Boolean, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("verdict", JSON, nullable=False),
+)

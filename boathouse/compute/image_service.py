@@ -1,0 +1,99 @@
+"""What the launch asks of `images`, answered: by registries and the check, or by a simulation that touches neither.
+
+`server.py` chooses one and hands it to the launch. Bridges two vocabularies and decides nothing: findings and failures
+of `images` become the launch's verdicts.
+"""
+
+import hashlib
+from typing import Any
+
+from boathouse.compute.images_step import Resolved, Verdict
+from boathouse.compute.launch_inputs import Inputs
+from boathouse.compute.world import Failure
+from boathouse.dataplane.contract import Credentials
+from boathouse.images import build, references, registry
+from boathouse.images.check import RULES_VERSION, Wanted, check
+from boathouse.images.references import Reference
+from boathouse.images.registry_auth import Login
+from boathouse.images.registry_http import RegistrySettings
+from boathouse.images.views import EngineView
+from boathouse.releases.runtimes import is_ml
+
+#: Recipes of the images that clusters without `docker_image` run in.
+PLATFORM_RECIPE, ML_RECIPE = "standard", "ml"
+
+
+class RegistryImages:
+    """Images of registries. `max_bytes`: room for an image on a node (compressed layers at a registry), None for no limit."""
+
+    rules = RULES_VERSION
+
+    def __init__(
+        self,
+        settings: RegistrySettings | None = None,
+        max_bytes: int | None = None,
+        platform_recipe: str = PLATFORM_RECIPE,
+    ) -> None:
+        self._settings, self._max_bytes = settings or RegistrySettings(), max_bytes
+        self._platform_recipe = platform_recipe
+
+    def resolve(self, reference: str, credentials: Credentials | None) -> Resolved:
+        parsed = references.parse(reference)
+        login = Login(credentials.username, credentials.password) if credentials else None
+        found = registry.resolve(parsed, login, self._settings, self._max_bytes)
+        details: dict[str, Any] = {"reference": str(parsed), "layers": len(found.layers), "platform": found.platform}
+        if found.index_digest:
+            details["index_digest"] = found.index_digest
+        return Resolved(found.digest, found.pinned, found.size_bytes, self._plain(parsed), details)
+
+    def check(self, view: Any, inputs: Inputs) -> Verdict:
+        release = inputs.release
+        wanted = Wanted(
+            spark=release.spark, glibc=release.glibc, java_major=release.java_major, max_bytes=None, strict=inputs.strict
+        )
+        report = check(EngineView(view), wanted)
+        warnings = tuple(finding.text for finding in report.warnings)
+        failed = report.first_failure
+        if failed is not None:
+            return Verdict(warnings=warnings, failure=Failure(failed.termination_code, failed.text, step="image.check"))
+        python, java = report.python, report.java
+        return Verdict(
+            python={"path": python.path, "version": python.version} if python else None,
+            python_reason=report.python_reason,
+            java={"path": java.path, "major": java.major} if java else None,
+            warnings=warnings,
+        )
+
+    def platform(self, spark_version: str) -> tuple[str, str]:
+        recipe = ML_RECIPE if is_ml(spark_version) else self._platform_recipe
+        return _reference(recipe), f"boathouse image build {recipe}"
+
+    def _plain(self, reference: Reference) -> bool:
+        host = reference.api_host
+        return host in self._settings.plain_http_hosts or host.partition(":")[0] in self._settings.plain_http_hosts
+
+
+class SimulatedImages:
+    """Images for simulated nodes: no registry is asked, nothing is looked at, and Python is refused by name."""
+
+    rules = 0
+
+    def resolve(self, reference: str, credentials: Credentials | None) -> Resolved:
+        parsed = references.parse(reference)
+        digest = f"sha256:{hashlib.sha256(str(parsed).encode()).hexdigest()}"
+        return Resolved(digest, parsed.pinned(digest), details={"simulated": True})
+
+    def check(self, view: Any, inputs: Inputs) -> Verdict:
+        return Verdict(python_reason="The nodes of this cluster are simulated: they run no commands.")
+
+    def platform(self, spark_version: str) -> tuple[str, str]:
+        recipe = ML_RECIPE if is_ml(spark_version) else PLATFORM_RECIPE
+        return f"{build.REPOSITORY}/{recipe}:simulated", f"boathouse image build {recipe}"
+
+
+def _reference(recipe: str) -> str:
+    """The reference under which set-up loads a recipe's image; one that nobody has where there is no such recipe."""
+    try:
+        return build.reference(recipe)
+    except (FileNotFoundError, build.recipe.RecipeError):
+        return f"{build.REPOSITORY}/{recipe}:none"

@@ -1,0 +1,215 @@
+"""A whole launch in one thread: the real reconciler over the simulated data plane, a clock that only tests move, no sleeping."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from boathouse.compute import endings, events, timeline
+from boathouse.compute.assembly import Launcher, make_directories, make_launcher
+from boathouse.compute.image_service import SimulatedImages
+from boathouse.compute.launch_inputs import Sources
+from boathouse.compute.tables import clusters, nodes
+from boathouse.compute.tables import events as event_table
+from boathouse.dataplane.contract import Limits
+from boathouse.dataplane.simulated import Delays, SimulatedDriver, SimulatedLink, World
+from boathouse.reconcile import leases, wake
+from boathouse.releases.release import Release
+from boathouse.store import Store
+from boathouse.workspace.references import SecretDenied, SecretMissing
+
+RUNTIME_KEY = "17.3.x-scala2.13"
+SPEC = {"spark_version": RUNTIME_KEY, "node_type_id": "i3.xlarge", "num_workers": 0, "cluster_name": "a cluster"}
+GIB = 1 << 30
+
+
+class Shelf:
+    """Releases of which one exists."""
+
+    def __init__(self, root: Path) -> None:
+        self.release = Release(
+            key=RUNTIME_KEY, spark="4.0.5", scala="2.13", delta="4.0.1", digest="d" * 32, directory=root, layers=(root,),
+            java_major=17, python_minor="3.12", connect=True, jars=("boathouse.jar",), archive=None, archive_note="none",
+            glibc="2.34",
+        )  # fmt: skip
+
+    def get(self, spark_version: str) -> Release | None:
+        return self.release if spark_version == RUNTIME_KEY else None
+
+
+class Vault:
+    """Secrets of one scope."""
+
+    def __init__(self) -> None:
+        self.values = {"{{secrets/s/known}}": "hunter2-is-secret"}
+
+    def resolve(self, workspace_id: int, principal: str, reference: str, why: str = "") -> str:
+        if reference == "{{secrets/s/denied}}":
+            raise SecretDenied("you may not")
+        if reference not in self.values:
+            raise SecretMissing(f"{reference} does not exist")
+        return self.values[reference]
+
+
+def keyed(purpose: str, text: str) -> str:
+    return hmac.new(b"server", f"{purpose}/{text}".encode(), hashlib.sha256).hexdigest()
+
+
+class Fleet:
+    """Clusters, and everything that makes them run. `restart()` is a new control plane over the same world."""
+
+    def __init__(self, store: Store, clock: Any, data: Path, capacity: Limits | None = None) -> None:
+        self.store, self.clock, self.data = store, clock, data
+        self.world = World(clock=lambda: clock() / 1000, delays=Delays())
+        self.capacity = capacity or Limits(64, 512 * GIB)
+        self.vault = Vault()
+        self.images: Any = SimulatedImages()
+        self.wrap: Callable[[str, Any], Any] = lambda name, thing: thing
+        self.launcher: Launcher
+        self.states: dict[str, list[str]] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """Whatever was in memory is lost; rows, directories and nodes stay."""
+        self.driver = self.wrap("driver", SimulatedDriver(self.world, self.capacity))
+        self.link = self.wrap("link", SimulatedLink(self.world))
+        self.directories = self.wrap("directories", make_directories(self.data, keyed))
+        sources = Sources(releases=Shelf(self.data), resolver=self.vault, keyed=keyed)
+        self.launcher = make_launcher(
+            self.store, self.driver, self.driver, self.link, self.directories, sources, self.images, threads=0
+        )
+        self.launcher.resume()
+
+    def create(self, cluster_id: str = "1123-120000-aaaaaaaa", /, **spec: Any) -> str:
+        """What the API writes for clusters/create."""
+        now = self.clock()
+        with self.store.transaction() as tx:
+            tx.execute(
+                insert(clusters).values(
+                    cluster_id=cluster_id, workspace_id=1, name=spec.get("cluster_name", ""), creator_id=7, creator="ann@x.org",
+                    editor="ann@x.org", source="API", created_at=now, spec={**SPEC, **spec}, wish="running", wished_launch=1,
+                    state="PENDING", state_message="", launch=0, start_time=now, facts={}, version=0,
+                )
+            )  # fmt: skip
+            events.record(tx, cluster_id, "CREATING", {"user": "ann@x.org"})
+            wake(tx, "cluster", cluster_id)
+        return cluster_id
+
+    def wish(self, cluster_id: str, **values: Any) -> None:
+        """What the API writes for other verbs; always a new version and a wake-up."""
+        with self.store.transaction() as tx:
+            where = clusters.c.cluster_id == cluster_id
+            tx.execute(update(clusters).where(where).values(version=clusters.c.version + 1, **values))
+            wake(tx, "cluster", cluster_id)
+
+    def delete(self, cluster_id: str) -> None:
+        reason = {"code": "USER_REQUEST", "type": "SUCCESS", "parameters": {"username": "ann@x.org"}}
+        self.wish(cluster_id, wish="terminated", state="TERMINATING", wish_reason=reason)
+
+    def delete_for_ever(self, cluster_id: str) -> None:
+        state = "TERMINATED" if self.state(cluster_id) == "TERMINATED" else "TERMINATING"
+        self.wish(cluster_id, wish="deleted", state=state)
+
+    def start(self, cluster_id: str) -> None:
+        self.wish(cluster_id, wish="running", state="PENDING", wished_launch=clusters.c.wished_launch + 1, wish_reason=None)
+
+    def again(self, cluster_id: str) -> None:
+        """clusters/restart."""
+        self.wish(cluster_id, wish="running", state="RESTARTING", wished_launch=clusters.c.wished_launch + 1)
+
+    def row(self, cluster_id: str) -> Any:
+        with self.store.read() as reader:
+            return reader.execute(select(clusters).where(clusters.c.cluster_id == cluster_id)).first()
+
+    def state(self, cluster_id: str) -> str:
+        row = self.row(cluster_id)
+        return "GONE" if row is None else row.state
+
+    def nodes(self, cluster_id: str) -> list[str]:
+        with self.store.read() as reader:
+            found = reader.execute(select(nodes.c.node_id).where(nodes.c.cluster_id == cluster_id).order_by(nodes.c.node_id))
+            return [row.node_id for row in found]
+
+    def running(self) -> list[str]:
+        """Nodes that really exist."""
+        return [row["node_id"] for row in self.world.rows("SELECT node_id FROM node ORDER BY node_id")]
+
+    def processes(self) -> list[tuple[str, str]]:
+        return [(row["node_id"], row["name"]) for row in self.world.rows("SELECT * FROM process ORDER BY node_id, name")]
+
+    def events(self, cluster_id: str) -> list[str]:
+        with self.store.read() as reader:
+            found = reader.execute(
+                select(event_table.c.type).where(event_table.c.cluster_id == cluster_id).order_by(event_table.c.id)
+            )
+            return [row.type for row in found]
+
+    def timeline(self, cluster_id: str) -> dict[tuple[str, str], dict[str, Any]]:
+        with self.store.read() as reader:
+            launch = self.row(cluster_id).launch
+            return {(row["step"], row["node"]): row for row in timeline.rows(reader, cluster_id, launch)}
+
+    def step(self) -> bool:
+        """One due round of one cluster, moving the clock to it; False when nothing will ever be due."""
+        kinds = ["cluster"]
+        claims = leases.claim(self.store, kinds, limit=1)
+        if not claims:
+            due = leases.next_due(self.store, kinds)
+            if due is None:
+                return False
+            self.clock.advance(max(1, due - self.clock()))
+            return True
+        (held,) = claims
+        leases.settle_row(self.store, held, self.launcher.reconcilers["cluster"](held.key))
+        for cluster_id in [held.key]:
+            seen = self.states.setdefault(cluster_id, [])
+            state = self.state(cluster_id)
+            if not seen or seen[-1] != state:
+                seen.append(state)
+        return True
+
+    def settle(self, *cluster_ids: str, rounds: int = 800) -> None:
+        """Rounds until every cluster (of these, or all) is RUNNING or TERMINATED or gone, as it is wished."""
+        for _ in range(rounds):
+            if all(self.settled(row) for row in self.rows() if not cluster_ids or row.cluster_id in cluster_ids):
+                return
+            if not self.step():
+                break
+        raise AssertionError(f"no rest after {rounds} rounds: {[(r.cluster_id, r.wish, r.state) for r in self.rows()]}")
+
+    def rows(self) -> list[Any]:
+        with self.store.read() as reader:
+            return list(reader.execute(select(clusters)).all())
+
+    def settled(self, row: Any) -> bool:
+        if row.wish == "deleted":
+            return False
+        if row.wish == "terminated":
+            return row.state == endings.TERMINATED
+        return row.state == endings.RUNNING and row.launch == row.wished_launch and not row.facts.get("recovering")
+
+    def pass_time(self, ms: int) -> None:
+        """Let time pass, with all rounds that fall due."""
+        until = self.clock() + ms
+        while True:
+            due = leases.next_due(self.store, ["cluster"])
+            if due is None or due > until:
+                break
+            self.step()
+        self.clock.advance(max(0, until - self.clock()))
+
+
+@pytest.fixture
+def fleet(store: Store, clock: Any, tmp_path: Path) -> Iterator[Fleet]:
+    made = Fleet(store, clock, tmp_path)
+    yield made
+    made.world.close()
+
+
+@pytest.fixture
+def make_fleet(store: Store, clock: Any, tmp_path: Path) -> Callable[..., Fleet]:
+    return lambda **more: Fleet(store, clock, tmp_path, **more)
