@@ -1,4 +1,4 @@
-"""When a cluster was last used: auto-termination counts from there. Commands, jobs and SQL call `touch`; the reconciler reads it."""
+"""When a cluster was last used; auto-termination counts from there. Commands, jobs and SQL call `touch`, the reconciler reads."""
 
 from sqlalchemy import and_, bindparam, func, update
 

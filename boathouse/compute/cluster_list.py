@@ -4,8 +4,9 @@ Pages are cut by position (start time or name, then id), never by counting, so t
 clusters as at the beginning and nothing appears twice while clusters come and go.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from sqlalchemy import Select, and_, false, select, tuple_
 
 from boathouse.compute import access, cluster_view
@@ -17,6 +18,9 @@ from boathouse.edge.paging import decode_token, encode_token
 from boathouse.wire.compute import ListClusters, ListClustersFilterBy, ListClustersResponse
 
 MOST, DEFAULT = 100, 100
+
+#: Tokens come back from clients: a number in one must fit the database.
+Number = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
 _SELECT = select(*access.COLUMNS)
 
@@ -60,16 +64,16 @@ def _position(token: str | None, order: str, by_name: bool) -> tuple[bool, tuple
     if by_name:
         made_for, way, key, cluster_id = decode_token(token, tuple[str, str, str, str])
     else:
-        made_for, way, key, cluster_id = decode_token(token, tuple[str, str, int | str, str])
+        made_for, way, key, cluster_id = decode_token(token, tuple[str, str, Number, str])
     if made_for != order:
         raise invalid("page_token: it belongs to a list with another sort_by; give the same sort_by, or leave the token out")
     return way == "prev", (key, cluster_id)
 
 
-def _cut(wanted: Select[Any], by_name: bool, ascending: bool, position: tuple[int | str, str] | None) -> Select[Any]:
+def _cut(wanted: Select, by_name: bool, ascending: bool, position: tuple[int | str, str] | None) -> Select:
     key = clusters.c.name if by_name else clusters.c.start_time
     if position is not None:
-        here, there = tuple_(key, clusters.c.cluster_id), tuple_(*position)
+        here, there = tuple_(key, clusters.c.cluster_id), tuple_(*position, types=[key.type, clusters.c.cluster_id.type])
         wanted = wanted.where(here > there if ascending else here < there)
     if ascending:
         return wanted.order_by(key.asc(), clusters.c.cluster_id.asc())

@@ -6,10 +6,11 @@ has no word for goes to the timeline instead.
 
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from sqlalchemy import Text, and_, bindparam, cast, func, insert, or_, select
+from sqlalchemy import BigInteger, Select, Text, and_, bindparam, cast, func, insert, select, tuple_
+from sqlalchemy.sql import ColumnElement
 
 from boathouse.compute import access
 from boathouse.compute.tables import events
@@ -31,6 +32,9 @@ DETAIL_KEYS = frozenset(
 
 DEFAULT_LIMIT, MOST = 50, 500
 
+#: Tokens come back from clients: a number in one must fit the database.
+Number = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+
 _INSERT = insert(events).values(
     cluster_id=bindparam("cluster_id"), at=bindparam("at"), type=bindparam("type"), details=bindparam("details")
 )
@@ -49,56 +53,72 @@ def record(tx: Tx, cluster_id: str, type: str, details: Mapping[str, Any] | None
 
 @endpoint("POST", "/api/2.1/clusters/events", also=["/api/2.0/clusters/events"], action="clusters.events")
 def list_events(ctx: Ctx, body: GetEvents) -> GetEventsResponse:
-    """A page of a cluster's events, the latest first unless `order` is ASC."""
+    """A page of events, the latest first unless `order` is ASC. `next_page` is the body that asks for the next one."""
     limit = _limit(body)
-    offset = body.offset or 0
-    if offset < 0 or offset > 2**62:
-        raise invalid(f"offset: {offset} is not allowed; give 0 or more")
-    ascending = body.order == "ASC"
-    wanted = [events.c.cluster_id == body.cluster_id]
-    if body.start_time:
-        wanted.append(events.c.at >= _time("start_time", body.start_time))
-    if body.end_time:
-        wanted.append(events.c.at <= _time("end_time", body.end_time))
-    if body.event_types:
-        wanted.append(events.c.type.in_(body.event_types))
-    position = [events.c.at, events.c.id]
-    forward = [c.asc() if ascending else c.desc() for c in position]
-    statement = select(events.c.id, events.c.at, events.c.type, cast(events.c.details, Text).label("details"))
-    paged = and_(*wanted)
-    back = False
-    if body.page_token:
-        way, at, number, offset = decode_token(body.page_token, tuple[str, int, int, int])
-        back = way == "prev"
-        after = ascending != back
-        beyond = (events.c.at > at, events.c.id > number) if after else (events.c.at < at, events.c.id < number)
-        paged = and_(paged, or_(beyond[0], and_(events.c.at == at, beyond[1])))
-        if back:
-            forward = [c.desc() if ascending else c.asc() for c in position]
-        statement = statement.where(paged).order_by(*forward).limit(limit + 1)
-    else:
-        statement = statement.where(paged).order_by(*forward).limit(limit + 1).offset(offset)
+    wanted = and_(*_conditions(body))
+    here = decode_token(body.page_token, Position) if body.page_token else None
+    back = here is not None and here.way == "prev"
+    before = here.before if here is not None else _offset(body)
+    statement = _page(wanted, (body.order == "ASC") != back, here).limit(limit + 1)
     with ctx.read() as reader:
         access.find(reader, ctx.caller, body.cluster_id, "see", now=ctx.store.clock())
-        total = reader.execute(select(func.count()).select_from(events).where(and_(*wanted))).scalar_one()
-        rows = list(reader.execute(statement).all())
+        total = reader.execute(select(func.count()).select_from(events).where(wanted)).scalar_one()
+        rows = list(reader.execute(statement if here is not None else statement.offset(before)).all())
     more = len(rows) > limit
     rows = rows[:limit]
     if back:
         rows.reverse()
-        offset = max(0, offset - len(rows))
+        before = max(0, before - len(rows))
     answer = GetEventsResponse(
         events=[ClusterEvent(body.cluster_id, row.at, row.type, msgspec.Raw(row.details.encode())) for row in rows],
         total_count=total,
     )
     if rows and (more or back):
-        answer.next_page_token = encode_token(("next", rows[-1].at, rows[-1].id, offset + len(rows)))
+        after = before + len(rows)
+        answer.next_page_token = encode_token(Position("next", rows[-1].at, rows[-1].id, after))
         answer.next_page = msgspec.structs.replace(
-            body, offset=offset + len(rows), limit=limit, page_size=None, page_token=answer.next_page_token
+            body, offset=after, limit=limit, page_size=None, page_token=answer.next_page_token
         )
-    if rows and (offset > 0 if not back else more):
-        answer.prev_page_token = encode_token(("prev", rows[0].at, rows[0].id, offset))
+    if rows and (more if back else before > 0):
+        answer.prev_page_token = encode_token(Position("prev", rows[0].at, rows[0].id, before))
     return answer
+
+
+class Position(msgspec.Struct, array_like=True):
+    """Where a page begins: beyond the event `id` at time `at`, with `before` events before it for clients that count."""
+
+    way: Literal["next", "prev"]
+    at: Number
+    id: Number
+    before: Number
+
+
+def _conditions(body: GetEvents) -> list[ColumnElement[bool]]:
+    found = [events.c.cluster_id == body.cluster_id]
+    if body.start_time:
+        found.append(events.c.at >= _time("start_time", body.start_time))
+    if body.end_time:
+        found.append(events.c.at <= _time("end_time", body.end_time))
+    if body.event_types:
+        found.append(events.c.type.in_(body.event_types))
+    return found
+
+
+def _page(wanted: ColumnElement[bool], ascending: bool, here: Position | None) -> Select:
+    statement = select(events.c.id, events.c.at, events.c.type, cast(events.c.details, Text).label("details")).where(wanted)
+    if here is not None:
+        position = tuple_(events.c.at, events.c.id)
+        beyond = tuple_(here.at, here.id, types=[events.c.at.type, BigInteger()])
+        statement = statement.where(position > beyond if ascending else position < beyond)
+    if ascending:
+        return statement.order_by(events.c.at.asc(), events.c.id.asc())
+    return statement.order_by(events.c.at.desc(), events.c.id.desc())
+
+
+def _offset(body: GetEvents) -> int:
+    if body.offset is not None and not 0 <= body.offset < 2**62:
+        raise invalid(f"offset: {body.offset} is not allowed; give 0 or more")
+    return body.offset or 0
 
 
 def _limit(body: GetEvents) -> int:

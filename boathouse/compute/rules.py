@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from boathouse.compute import cluster_spec, container_rules, map_rules, node_types
 from boathouse.wire.compute import ClusterSpec
 
@@ -63,6 +65,21 @@ def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
     if spec.cluster_name is not None and len(spec.cluster_name) > LONGEST_NAME:
         yield f"cluster_name: {len(spec.cluster_name)} characters are too many; at most {LONGEST_NAME} are allowed"
     yield from map_rules.violations(spec)
+    if b"\\u0000" in msgspec.json.encode(spec):
+        yield from _nul(msgspec.to_builtins(spec), "")
+
+
+def _nul(value: Any, name: str) -> Iterator[str]:
+    """Text with a NUL character anywhere: no database keeps it, and no program is given it."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _nul(key, name)
+            yield from _nul(item, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _nul(item, name)
+    elif isinstance(value, str) and "\x00" in value:
+        yield f"{name}: a value cannot hold a NUL character"
 
 
 def _refused_by_name(spec: ClusterSpec) -> Iterator[str]:

@@ -1,0 +1,87 @@
+"""Who may do what: creator and admins everything, nobody else anything; one principal alone attaches to a dedicated cluster."""
+
+import inspect
+
+import pytest
+
+from boathouse.compute import access
+from boathouse.edge import ApiError, Caller
+from tests.compute.conftest import API, SPEC
+
+VERBS = ["start", "restart", "delete", "permanent-delete", "events"]
+
+
+def test_a_stranger_is_refused_everywhere(cluster_api, make_user):
+    ann, ann_token = make_user("ann@x.org")
+    bob, bob_token = make_user("bob@x.org")
+    made = cluster_api.as_(ann_token).create()
+    as_bob = cluster_api.as_(bob_token)
+    for verb in VERBS:
+        status, code, message = as_bob.refused(verb, cluster_id=made)
+        assert (status, code) == (403, "PERMISSION_DENIED"), verb
+        assert "bob@x.org does not have" in message and made in message
+    assert as_bob.refused("edit", cluster_id=made, **SPEC)[0] == 403
+    for path in (f"/api/2.1/clusters/get?cluster_id={made}", f"/api/2.0/boathouse/clusters/{made}/timeline"):
+        assert cluster_api.api.get(path, token=bob_token).status_code == 403
+    for verb in ("pin", "unpin"):
+        assert as_bob.refused(verb, cluster_id=made)[0] == 403
+    assert cluster_api.get(made)["state"] == "PENDING"
+
+
+def test_every_endpoint_with_a_cluster_is_tried_by_the_stranger():
+    """An endpoint that is added must be asked by a stranger too."""
+    import importlib
+
+    asked = {
+        mark["path"].rsplit("/", 1)[-1]
+        for name in API
+        for function in vars(importlib.import_module(name)).values()
+        if inspect.isfunction(function) and function.__module__ == name
+        for mark in getattr(function, "endpoints", ())
+    }
+    open_to_all = {"create", "list", "spark-versions", "list-node-types", "list-zones", "{code}"}
+    assert asked - open_to_all == {*VERBS, "get", "edit", "pin", "unpin", "timeline"}
+
+
+def test_another_workspace_sees_nothing(cluster_api, store, ready):
+    made = cluster_api.create()
+    elsewhere = Caller(ready.home.admin_id, "x", "user", workspace_id=2, admin=True)
+    with store.read() as reader, pytest.raises(ApiError, match="does not exist"):
+        access.find(reader, elsewhere, made, "see")
+
+
+@pytest.mark.parametrize(
+    ("mode", "single", "who", "admitted"),
+    [
+        (None, None, "ann@x.org", True),
+        ("NONE", None, "admin", True),
+        ("NONE", None, "bob@x.org", False),
+        ("SINGLE_USER", None, "ann@x.org", True),
+        ("SINGLE_USER", None, "admin", False),
+        ("SINGLE_USER", "admin", "ann@x.org", False),
+        ("SINGLE_USER", "admin", "admin", True),
+        ("DATA_SECURITY_MODE_DEDICATED", "bob@x.org", "ann@x.org", False),
+        ("LEGACY_SINGLE_USER", None, "admin", False),
+        ("DATA_SECURITY_MODE_AUTO", None, "ann@x.org", True),
+    ],
+)
+def test_attach(cluster_api, store, ready, make_user, mode, single, who, admitted):
+    people = {name: make_user(name)[0].principal_id for name in ("ann@x.org", "bob@x.org")}
+    people["admin"] = ready.home.admin_id
+    names = {**{name: name for name in people}, "admin": ready.home.admin}
+    more = {"data_security_mode": mode, "single_user_name": names[single] if single else None}
+    made = cluster_api.create(**{key: value for key, value in more.items() if value})
+    from sqlalchemy import update
+
+    from boathouse.compute.tables import clusters
+
+    with store.transaction() as tx:
+        tx.execute(update(clusters).values(creator_id=people["ann@x.org"], creator="ann@x.org"))
+    caller = Caller(people[who], names[who], "user", ready.home.workspace_id, admin=who == "admin")
+    with store.read() as reader:
+        if admitted:
+            assert access.find(reader, caller, made, "attach").cluster_id == made
+        else:
+            with pytest.raises(ApiError) as refused:
+                access.find(reader, caller, made, "attach")
+            assert refused.value.status == 403

@@ -1,0 +1,36 @@
+"""The catalogue of terminations uses the platform's codes, types and parameters only."""
+
+from databricks.sdk.service.compute import TerminationReasonCode, TerminationReasonType
+
+from boathouse.compute.terminations import CATALOGUE, type_of
+
+#: Keys that the platform uses (reference api A.4).
+PARAMETERS = {
+    "username", "instance_id", "inactivity_duration_min", "databricks_error_message", "invalid_spark_image_prefix",
+}  # fmt: skip
+
+
+def test_codes_types_and_parameters_are_the_platforms():
+    for code, termination in CATALOGUE.items():
+        assert termination.code == code
+        assert TerminationReasonCode(code)
+        assert TerminationReasonType(termination.type)
+        assert set(termination.parameters) <= PARAMETERS
+
+
+def test_every_code_is_explained():
+    for termination in CATALOGUE.values():
+        assert termination.meaning.endswith(".") and termination.fix.endswith((".", '"}.')) and termination.causes
+
+
+def test_type_of():
+    assert type_of("USER_REQUEST") == "SUCCESS"
+    assert type_of("DOCKER_IMAGE_PULL_FAILURE") == "CLIENT_ERROR"
+
+
+def test_explain(cluster_api):
+    answer = cluster_api.api.get("/api/2.0/boathouse/explain/docker_image_pull_failure").json()
+    assert (answer["code"], answer["type"]) == ("DOCKER_IMAGE_PULL_FAILURE", "CLIENT_ERROR")
+    assert set(answer) == {"code", "type", "meaning", "causes", "fix", "parameters"}
+    unknown = cluster_api.api.get("/api/2.0/boathouse/explain/NOPE")
+    assert unknown.status_code == 404 and "INACTIVITY" in unknown.json()["message"]
