@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+
 revision = '0001'
 down_revision = None
 branch_labels = None
@@ -164,6 +165,14 @@ def upgrade() -> None:
     sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('revision', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('id')
+    )
+    op.create_table('image_checks',
+    sa.Column('digest', sa.String(length=80), nullable=False),
+    sa.Column('release', sa.String(length=80), nullable=False),
+    sa.Column('strict', sa.Boolean(), nullable=False),
+    sa.Column('at', sa.BigInteger(), nullable=False),
+    sa.Column('verdict', sa.JSON(), nullable=False),
+    sa.PrimaryKeyConstraint('digest', 'release', 'strict')
     )
     op.create_table('nodes',
     sa.Column('node_id', sa.String(length=80), nullable=False),

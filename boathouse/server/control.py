@@ -1,0 +1,107 @@
+"""The control plane assembled: endpoints, services, reconcilers, and the call-backs of the nodes."""
+
+import importlib
+import logging
+from typing import Any
+
+from boathouse.commands.ground import Ground
+from boathouse.commands.reconciler import Contexts
+from boathouse.commands.spark_ui import SparkUiFront
+from boathouse.commands.workspace_secrets import WorkspaceSecrets
+from boathouse.compute import registry_password
+from boathouse.compute.assembly import Gate, make_directories, make_launcher
+from boathouse.compute.launch_inputs import Sources
+from boathouse.compute.surroundings import Surroundings
+from boathouse.edge import Routes
+from boathouse.edge.context import Services
+from boathouse.reconcile import Workers
+from boathouse.releases import Releases
+from boathouse.server import planes
+from boathouse.server.parts import Parts
+from boathouse.workspace.references import Secrets
+from boathouse.workspace.sealing import Sealer
+
+log = logging.getLogger("boathouse.server")
+
+#: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
+ENDPOINT_MODULES = (
+    "boathouse.identity.me", "boathouse.identity.scim",
+    "boathouse.auth.discovery", "boathouse.auth.oauth", "boathouse.auth.tokens", "boathouse.auth.client_secrets",
+    "boathouse.edge.openapi",
+    "boathouse.workspace.conf", "boathouse.workspace.secrets",
+    "boathouse.compute.clusters", "boathouse.compute.cluster_list", "boathouse.compute.events", "boathouse.compute.node_types",
+    "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.why", "boathouse.compute.logs",
+    "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
+)  # fmt: skip
+
+
+def routes() -> Routes:
+    """The routing table of everything that is served."""
+    return Routes([importlib.import_module(name) for name in ENDPOINT_MODULES])
+
+
+class ControlPlane:
+    """Everything but the sockets. `start` begins to look for work; `stop` settles and leaves clusters running."""
+
+    def __init__(self, parts: Parts) -> None:
+        store, keys = parts.store, parts.keys
+        sealer = Sealer(keys)
+        secrets = Secrets(store, sealer)
+        directories = make_directories(parts.directory.path, keys.hmac)
+        gate = Gate(store, directories)
+        self._contexts: Contexts | None = None
+        self._plane = planes.make(
+            parts.settings, parts.directory, gate.verify_token, self._on_node_event, {
+                name: self._later(name) for name in ("secrets.get", "secrets.getBytes", "secrets.list", "secrets.listScopes")
+            },
+        )  # fmt: skip
+        self._gate = gate
+        sources = Sources(
+            releases=Releases(parts.settings.cache / "releases"),
+            resolver=secrets,
+            keyed=keys.hmac,
+            open_password=lambda stored, workspace_id, cluster_id: registry_password.open_password(
+                sealer, stored, workspace_id, cluster_id
+            ),
+            strict=lambda workspace_id: parts.settings.strict,
+            set_up=lambda spark_version: f"boathouse release build {spark_version}",
+        )
+        plane = self._plane
+        self._launcher = make_launcher(
+            store, plane.driver, plane.images, plane.link, directories, sources, plane.image_service
+        )
+        ground = Ground(store, plane.link, self._launcher.endpoints, WorkspaceSecrets(store, secrets))
+        self._contexts = Contexts(ground)
+        self._methods = self._contexts.capabilities.node_methods()
+        self.front = SparkUiFront(ground)
+        self.routes = routes()
+        self.services = Services(
+            keys, sealer, secrets, self.routes, Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver]),
+            *self._launcher.services(),
+        )  # fmt: skip
+        self._workers = Workers(store, {**self._launcher.reconcilers, **self._contexts.reconcilers()})
+
+    def start(self) -> None:
+        """Open the tunnel, look for the engine, and take up every cluster and context where it was left."""
+        self._plane.start()
+        self._launcher.resume()
+        assert self._contexts is not None
+        self._contexts.resume()
+        self._workers.start()
+
+    def stop(self) -> None:
+        self._workers.stop()
+        assert self._contexts is not None
+        self._contexts.close()
+        self.front.close()
+        self._launcher.close()
+        self._plane.stop()
+
+    def _on_node_event(self, node_id: str, event: str, payload: dict[str, Any]) -> None:
+        self._gate.on_node_event(node_id, event, payload)
+        if self._contexts is not None:
+            self._contexts.on_node_event(node_id, event, payload)
+
+    def _later(self, name: str) -> Any:
+        # The relay wants its methods before there is a link, and the methods want the link.
+        return lambda node_id, params, capability: self._methods[name](node_id, params, capability)

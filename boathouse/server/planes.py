@@ -1,0 +1,151 @@
+"""The data plane that the settings name: what makes nodes exist, the tunnel to them, and their images.
+
+The engine is looked for in the background, so that calls are answered at once; until it is found, launches hear "try again".
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, cast
+
+from boathouse.compute.image_service import RegistryImages, SimulatedImages
+from boathouse.compute.images_step import ImageService
+from boathouse.dataplane.contract import Driver, DriverUnavailable, Images, Link, NodeError, NodeFailure, NodeGone
+from boathouse.images.registry_http import RegistrySettings
+from boathouse.relay import Relay
+from boathouse.settings import Settings
+from boathouse.store.directory import DataDirectory
+
+log = logging.getLogger("boathouse.server")
+
+#: Nodes of one cluster: a /27 has 30 addresses, one is the host's.
+LARGEST_CLUSTER = {"engine": 27, "simulated": 10_000}
+
+Verify = Callable[[str, str], bool]
+OnEvent = Callable[[str, str, dict[str, Any]], None]
+Methods = Mapping[str, Callable[[str, dict[str, Any], str], Any]]
+
+
+@dataclass(frozen=True)
+class DataPlane:
+    """One kind of nodes. `start` opens the tunnel's near end and begins the search for the engine; `stop` leaves nodes."""
+
+    driver: Driver
+    images: Images
+    link: Link
+    image_service: ImageService
+    start: Callable[[], None]
+    stop: Callable[[], None]
+
+
+def make(settings: Settings, directory: DataDirectory, verify: Verify, on_event: OnEvent, methods: Methods) -> DataPlane:
+    """The data plane of `settings.driver`."""
+    if settings.driver == "simulated":
+        return _simulated(directory)
+    return _engine(settings, directory, verify, on_event, methods)
+
+
+def _simulated(directory: DataDirectory) -> DataPlane:
+    from boathouse.dataplane.simulated import SimulatedDriver, SimulatedLink, World
+
+    world = World(directory.path / "simulated.db")
+    driver, link = SimulatedDriver(world), SimulatedLink(world)
+    return DataPlane(driver, driver, link, SimulatedImages(), link.start, world.close)
+
+
+def _engine(settings: Settings, directory: DataDirectory, verify: Verify, on_event: OnEvent, methods: Methods) -> DataPlane:
+    searched = EngineSearch(lambda: engine_driver(settings, directory))
+    relay = Relay(directory.path / "nodes", verify, on_event, methods, gone=NodeGone, refused=NodeError)
+    service = RegistryImages(registry_settings(settings))
+
+    def start() -> None:
+        relay.start()
+        searched.begin()
+
+    def stop() -> None:
+        relay.stop()
+        searched.close()
+
+    found = cast(Any, searched)
+    return DataPlane(cast(Driver, found), cast(Images, found), relay, service, start, stop)
+
+
+def registry_settings(settings: Settings) -> RegistrySettings:
+    """What the operator says about registries, for the client."""
+    return RegistrySettings(
+        allowed_private_hosts=settings.registry_private_hosts,
+        plain_http_hosts=settings.registry_plain_http_hosts,
+        ca_file=Path(settings.registry_ca_file) if settings.registry_ca_file else None,
+    )
+
+
+def engine_driver(settings: Settings, directory: DataDirectory) -> Any:
+    """The driver on the engine that the settings name or that is found; starts the embedded one when it does not run.
+
+    Raises `EngineMissing` where none can be had.
+    """
+    from boathouse.dataplane.engine.driver import EngineDriver
+    from boathouse.dataplane.engine.locate import find
+
+    engine = find(settings.cache, settings.engine or None)
+    driver = EngineDriver(
+        engine, directory.instance, lambda: _daemon_image(engine.address, settings.cache), directory.path / "engine",
+        settings.cache, IPv4Network(settings.network_pool),
+    )  # fmt: skip
+    driver.prepare()
+    return driver
+
+
+def _daemon_image(address: str, cache: Path) -> str:
+    """Our own image for the nodes' daemons, loaded into the engine where it is not there yet."""
+    import docker
+
+    from boathouse.images import build
+
+    client = docker.DockerClient(base_url=address, timeout=600)
+    try:
+        return build.load(client, "daemon", cache)
+    finally:
+        client.close()
+
+
+class EngineSearch:
+    """Stands in for the engine's driver: looks for it in a thread, then passes every call on.
+
+    Before it is found a call raises DriverUnavailable (look again); when there is none, `ensure` raises NodeFailure.
+    """
+
+    name = "engine"
+    simulated = False
+
+    def __init__(self, search: Callable[[], Any]) -> None:
+        self._search = search
+        self._driver: Any = None
+        self._missing = ""
+
+    def begin(self) -> None:
+        threading.Thread(target=self._run, name="engine-search", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._driver = self._search()
+        except Exception as error:  # whatever it is, launches and `doctor` say it
+            self._missing = str(error)
+            log.error("no container engine: %s", error)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._driver is not None:
+            return getattr(self._driver, name)
+        if self._missing and name == "ensure":
+            text = "No container engine can be used: see `boathouse doctor`."
+            raise NodeFailure("CLOUD_PROVIDER_LAUNCH_FAILURE", text, self._missing)
+        raise DriverUnavailable(self._missing or "the container engine is being looked for")
+
+    def close(self) -> None:
+        if self._driver is not None:
+            self._driver.close()
