@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     releases = release.Releases(options.root)
     if options.command == "list":
-        for key in releases.keys():
+        for key in releases.keys():  # noqa: SIM118
             found = releases.get(key)
             if found is not None:
                 print(f"{key}  Spark {found.spark}  {' > '.join(found.layer_names)}")
@@ -62,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         except (
             java.NoJdk,
             java.JavaFailed,
+            build.LauncherFailed,
             sources.SourceUnavailable,
             archive.StageFailed,
             release.ReleaseDamaged,
@@ -80,8 +81,8 @@ def _build(runtime: runtimes.Runtime, options: argparse.Namespace, releases: rel
     inputs = build.inputs_for(
         runtime,
         java_home=os.environ.get("JAVA_HOME"),
-        launcher=options.launcher,
-        programs=options.programs,
+        launcher=options.launcher or build.launcher(releases.root),
+        programs=options.programs or build.node_programs(),
         with_archive=not options.without_archive,
     )
     built = build.build(inputs, releases, progress)

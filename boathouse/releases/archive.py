@@ -159,15 +159,17 @@ def namespace_stage(layers: Sequence[Path], writable: Path, argv: Sequence[str])
     command = [sys.executable if argv[0] == "python3" else argv[0], *argv[1:]]
     users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     stack = ":".join(str(layer) for layer in layers)
+    unshare = ["unshare", *users, "--mount", "--propagation", "private"]
     done = subprocess.run(
-        ["unshare", *users, "--mount", "--propagation", "private", "sh", "-c", _NAMESPACE, "sh", str(root), stack, *command],
+        [*unshare, "sh", "-c", _NAMESPACE, "sh", str(root), stack, *command],
         capture_output=True,
         text=True,
         timeout=_TIMEOUT_SECONDS,
         check=False,
     )
     if done.returncode != 0:
-        raise StageFailed(f"{Path(command[0]).name} ended with {done.returncode}: {(done.stdout + done.stderr)[-4000:]}")
+        said = (done.stdout + done.stderr)[-4000:]
+        raise StageFailed(f"{Path(command[0]).name} ended with {done.returncode}: {said}")
 
 
 def can_use_namespaces() -> bool:

@@ -58,7 +58,13 @@ def jvm_options(release: Release, heap_mb: int, java_major: int, own_java: bool)
         options += [f"--add-opens={package}=ALL-UNNAMED" for package in _OPENED_PACKAGES]
         options += ["-Djdk.reflect.useDirectMethodHandle=false", "-Dio.netty.tryReflectionSetAccessible=true"]
     if own_java and release.archive is not None:
-        options += [f"-XX:SharedArchiveFile={RUNTIME}/{release.archive}", "-Xshare:auto"]
+        options += [
+            f"-XX:SharedArchiveFile={RUNTIME}/{release.archive}",
+            "-Xshare:auto",
+            # Mapped at the address it was made for, its pages need no patching and are shared between JVMs.
+            "-XX:+UnlockDiagnosticVMOptions",
+            "-XX:ArchiveRelocationMode=0",
+        ]
     options += [
         "-XX:-UsePerfData",
         "-Djava.security.egd=file:/dev/urandom",

@@ -12,6 +12,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -65,7 +67,7 @@ class Inputs:
     launcher: Path | None
     """The launcher program; None leaves it out (tests that start processes themselves)."""
     programs: Path | None
-    """Folder of the node programs that run in the customer's container (`*.py`)."""
+    """Folder of the node programs; those that run in the customer's container (`repl*.py`) are copied."""
     archive: bool = True
 
     def digest(self) -> str:
@@ -84,7 +86,14 @@ class Inputs:
         return whole.hexdigest()[:32]
 
     def _program_files(self) -> list[Path]:
-        return sorted(self.programs.glob("*.py")) if self.programs else []
+        return sorted(self.programs.glob("repl*.py")) if self.programs else []
+
+    def archive_digest(self) -> str:
+        """What an archive holds for: the JRE and every jar. A release that differs elsewhere links the same one."""
+        pinned = [sources.spark_source(self.runtime), *sources.jar_sources(self.runtime)]
+        parts = [str(_FORMAT), str(ARCHIVE_FORMAT), _jre_key(self.jdk), tree_digest(self.module)]
+        parts += [source.sha256 for source in pinned]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 _CONF = Path(__file__).parent / "conf"
@@ -134,8 +143,9 @@ def _build_into(
     part = root / f".building-{digest}"
     if part.exists():
         shutil.rmtree(part)
-    spark = _shared(root, f"spark-{runtime.spark}", _spark_key(runtime), lambda into: _spark(into, runtime, root, progress))
-    jre = _shared(root, f"jre-{inputs.jdk.version}", _jre_key(inputs.jdk), lambda into: _jre(into, inputs.jdk, progress))
+    jdk = inputs.jdk
+    spark = _shared(root, f"spark-{runtime.spark}", _spark_key(runtime), lambda to: _spark(to, runtime, root, progress))
+    jre = _shared(root, f"jre-{jdk.version}", _jre_key(jdk), lambda to: _jre(to, jdk, progress))
     progress("put the release together")
     part.mkdir()
     _link_tree(spark, part)
@@ -164,25 +174,34 @@ def _build_into(
         "archive_note": "built without a class-data archive",
     }
     _write_json(part / "RELEASE.json", about)
-    _normalise(part)
+    normalise(part)
     if inputs.archive:
-        about.update(_archive(part, runtime.key, root / f".training-{digest}", progress, stage))
+        about.update(_archive(part, inputs, root, progress, stage))
         _write_json(part / "RELEASE.json", about)
     _write_json(part / "MANIFEST.json", _manifest(part))
-    _normalise(part)
+    normalise(part)
     part.rename(final)
     progress(f"release {runtime.key} is at {final}")
 
 
-def _archive(part: Path, key: str, work: Path, progress: Progress, stage: Stage | None) -> dict[str, str | None]:
+def _archive(
+    part: Path, inputs: Inputs, root: Path, progress: Progress, stage: Stage | None
+) -> dict[str, str | None]:
+    """Links the archive for these jars, made first where there is none yet."""
     if stage is None and not archive.can_use_namespaces():
         return {"archive": None, "archive_note": "neither a mount namespace nor an engine was there to make it with"}
-    progress("train the class-data archive (about a minute)")
-    shutil.rmtree(work, ignore_errors=True)
-    made = archive.make_archive(compose(key, part, ()), work, stage or archive.namespace_stage)
+
+    def make(into: Path) -> None:
+        progress("train the class-data archive (a minute or two)")
+        into.mkdir()
+        release = compose(inputs.runtime.key, part, ())
+        made = archive.make_archive(release, into / "work", stage or archive.namespace_stage)
+        made.rename(into / "spark.jsa")
+        shutil.rmtree(into / "work")
+
+    shared = _shared(root, f"archive-{inputs.runtime.release_name}", inputs.archive_digest(), make)
     (part / "cds").mkdir()
-    shutil.move(made, part / ARCHIVE)
-    shutil.rmtree(work)
+    os.link(shared / "spark.jsa", part / ARCHIVE)
     return {"archive": ARCHIVE, "archive_note": ""}
 
 
@@ -197,7 +216,7 @@ def _shared(root: Path, name: str, key: str, make: Callable[[Path], None]) -> Pa
             part = final.with_name(f".building-{final.name}")
             shutil.rmtree(part, ignore_errors=True)
             make(part)
-            _normalise(part)
+            normalise(part)
             part.rename(final)
     return final
 
@@ -282,7 +301,7 @@ def _link_tree(source: Path, into: Path) -> None:
             os.link(path, target)
 
 
-def _normalise(tree: Path) -> None:
+def normalise(tree: Path) -> None:
     """One time and plain modes for everything, so that copies of a release are equal."""
     for path in [tree, *tree.rglob("*")]:
         if path.is_symlink():
@@ -309,6 +328,32 @@ def inputs_for(
     runtime: Runtime, *, java_home: str | None, launcher: Path | None, programs: Path | None, with_archive: bool = True
 ) -> Inputs:
     """The inputs on this machine. Raises NoJdk."""
-    return Inputs(runtime, java.find_jdk(runtime.java_major, java_home), module_folder(), launcher, programs, with_archive)
+    jdk = java.find_jdk(runtime.java_major, java_home)
+    return Inputs(runtime, jdk, module_folder(), launcher, programs, with_archive)
 
 
+
+
+def node_programs() -> Path:
+    """The folder of the programs that run in nodes, in this installation."""
+    return Path(__file__).parents[1] / "node"
+
+
+def launcher(root: Path) -> Path:
+    """The launcher, compiled by its own builder once for its source. Raises LauncherFailed."""
+    folder = node_programs() / "launcher"
+    builder = folder / "build.py"
+    key = hashlib.sha256(file_digest(folder / "launcher.c").encode() + file_digest(builder).encode()).hexdigest()
+
+    def make(into: Path) -> None:
+        into.mkdir()
+        argv = [sys.executable, str(builder), str(into / "launcher")]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise LauncherFailed(f"the launcher could not be compiled: {done.stderr.strip()[-2000:]}")
+
+    return _shared(root, "launcher", key, make) / "launcher"
+
+
+class LauncherFailed(Exception):
+    """No compiler could make the launcher; the message holds what each said."""

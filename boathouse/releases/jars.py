@@ -1,4 +1,4 @@
-"""Rewrites jars so that the class-data archive takes their classes, and writes our own: byte for byte the same each time.
+"""Rewrites jars so that the class-data archive takes their classes; writes jars byte for byte the same each time.
 
 The JVM leaves the classes of signed jars out of its archives; the signatures of the few signed ones that Spark brings
 mean nothing to Spark. Works on files only.

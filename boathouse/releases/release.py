@@ -105,7 +105,7 @@ class Releases:
 
 
 def compose(key: str, directory: Path, patches: tuple[Path, ...]) -> Release:
-    """The release in a folder under these patch layers (top first): class path and archive as the whole stack has them."""
+    """The release in a folder under patch layers (top first): class path and archive as the whole stack has them."""
     about = json.loads((directory / "RELEASE.json").read_text(encoding="utf-8"))
     names = list(about["jars"])
     changed = False

@@ -63,8 +63,8 @@ def _run(plan: dict, work: Path, mode: str, executor: bool) -> None:
 
 
 def _noting(argv: list[str], classes: Path) -> list[str]:
-    """The same JVM, noting the classes that it loads; without an archive, from which the notes would be incomplete."""
-    return [argv[0], f"-XX:DumpLoadedClassList={classes}", "-Xshare:off", *argv[1:]]
+    """The same JVM, noting the classes that it loads; with the quick compiler alone, as it runs for half a minute."""
+    return [argv[0], f"-XX:DumpLoadedClassList={classes}", "-Xshare:off", "-XX:TieredStopAtLevel=1", *argv[1:]]
 
 
 def _end(process: subprocess.Popen, ask: bool) -> None:
@@ -113,8 +113,8 @@ def _by_control(port: int, token: str, data: Path) -> None:
         _http("POST", port, token, "/sql", body)
         while _http("GET", port, token, f"/sql/t{number}?wait_ms=5000")["state"] == "running":
             pass
-    slow = {"context": "training", "id": "slow", "statement": "SELECT sum(a.id * b.id) FROM range(100000) a, range(100000) b"}
-    _http("POST", port, token, "/sql", {**slow, "max_rows": 1})
+    forever = "SELECT sum(id) FROM range(0, 100000000000, 1, 4)"
+    _http("POST", port, token, "/sql", {"context": "training", "id": "slow", "statement": forever, "max_rows": 1})
     _http("GET", port, token, "/sql/slow?wait_ms=1000")
     _http("POST", port, token, "/cancel", {"id": "slow"})
     while _http("GET", port, token, "/sql/slow?wait_ms=5000")["state"] == "running":
@@ -173,7 +173,8 @@ def _by_python(spark, data: Path) -> None:
 def _by_connect(jvm, port: int) -> None:
     """A Spark Connect client out of the driver's own classes: an analysis, a query."""
     proto = jvm.org.apache.spark.connect.proto
-    channel = jvm.org.sparkproject.connect.grpc.ManagedChannelBuilder.forAddress("127.0.0.1", port).usePlaintext().build()
+    grpc = jvm.org.sparkproject.connect.grpc
+    channel = grpc.ManagedChannelBuilder.forAddress("127.0.0.1", port).usePlaintext().build()
     stub = proto.SparkConnectServiceGrpc.newBlockingStub(channel)
     session = "00112233-4455-6677-8899-aabbccddeeff"
     user = proto.UserContext.newBuilder().setUserId("training").build()
