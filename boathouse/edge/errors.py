@@ -32,7 +32,8 @@ class ApiError(Exception):
             details.append(
                 {"@type": ERROR_INFO, "reason": self.reason, "domain": "boathouse", "metadata": self.metadata}
             )
-        body["details"] = details
+        if not isinstance(self.error_code, int):  # the two old cases have no details
+            body["details"] = details
         return body
 
 

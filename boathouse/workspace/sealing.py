@@ -9,8 +9,8 @@ re-wraps data keys, and values that were not re-wrapped yet stay readable.
 """
 
 import base64
-import binascii
 import json
+import re
 import secrets
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PREFIX = "sealed:1:"
 NONCE_BYTES = 12
+
+_KEK = re.compile(r"kek-[0-9]{4,9}")
 
 
 class Unsealable(Exception):
@@ -34,7 +36,7 @@ def binding(*parts: str | int) -> str:
 
 
 def is_sealed(text: str) -> bool:
-    """Whether `text` looks like something that `Sealer.seal` made."""
+    """Whether `text` looks like something that `Sealer.seal` made. Never ask it of what a caller sent: seal that."""
     return text.startswith(PREFIX)
 
 
@@ -75,11 +77,11 @@ class Sealer:
 
     def current(self) -> str:
         """The name of the KEK that new values are sealed under: the newest."""
-        return max(self._keys.names("kek-"), default="kek-0001")
+        return max(self._keys.names("kek-"), key=_number, default="kek-0001")
 
     def new_kek(self) -> str:
         """Make a KEK that everything is sealed under from now on; older ones stay for what they sealed."""
-        name = f"kek-{int(self.current().removeprefix('kek-')) + 1:04d}" if self._keys.names("kek-") else "kek-0001"
+        name = f"kek-{_number(self.current()) + 1:04d}" if self._keys.names("kek-") else "kek-0001"
         self._keys.get(name)
         return name
 
@@ -88,6 +90,10 @@ class Sealer:
         if key is None:
             raise Unsealable(f"the key {name!r} is not in {self._keys.directory}")
         return key
+
+
+def _number(kek: str) -> int:
+    return int(kek.removeprefix("kek-"))
 
 
 def _cipher(key: bytes) -> "AESGCM":
@@ -114,11 +120,11 @@ def _decrypt(key: bytes, sealed: bytes, aad: str) -> bytes:
 
 def _parse(sealed: str) -> tuple[str, bytes, bytes]:
     parts = sealed.removeprefix(PREFIX).split(":")
-    if not is_sealed(sealed) or len(parts) != 3:
+    if not is_sealed(sealed) or len(parts) != 3 or not _KEK.fullmatch(parts[0]):
         raise Unsealable("this is not a sealed value")
     try:
         return parts[0], base64.b64decode(parts[1], validate=True), base64.b64decode(parts[2], validate=True)
-    except binascii.Error:
+    except ValueError:
         raise Unsealable("this is not a sealed value") from None
 
 

@@ -1,0 +1,189 @@
+"""`/api/2.0/secrets/*`: texts, limits, and permissions at every look-up (reference api E)."""
+
+import base64
+
+import pytest
+
+from boathouse.workspace import secrets
+
+ROOT = "/api/2.0/secrets"
+
+
+@pytest.fixture
+def api(api_of):
+    return api_of("boathouse.workspace.secrets", "boathouse.identity.scim")
+
+
+@pytest.fixture
+def scope(api):
+    """A scope `s` of the admin with the secret `k`."""
+    api.post(f"{ROOT}/scopes/create", json={"scope": "s"})
+    api.post(f"{ROOT}/put", json={"scope": "s", "key": "k", "string_value": "v"})
+    return "s"
+
+
+def refused(answer):
+    return answer.status_code, answer.json()["error_code"], answer.json()["message"]
+
+
+def test_scopes_and_secrets_round_trip(api, clock):
+    assert api.get(f"{ROOT}/scopes/list").json() == {}
+    for name in ("zeta", "Alpha", "a.b_c-d@e"):
+        assert api.post(f"{ROOT}/scopes/create", json={"scope": name}).json() == {}
+    assert api.get(f"{ROOT}/scopes/list").json() == {
+        "scopes": [{"name": name, "backend_type": "DATABRICKS"} for name in ("a.b_c-d@e", "Alpha", "zeta")]
+    }
+    at = clock()
+    api.post(f"{ROOT}/put", json={"scope": "Alpha", "key": "text", "string_value": "wört"})
+    clock.advance(5)
+    api.post(f"{ROOT}/put", json={"scope": "Alpha", "key": "bytes", "bytes_value": base64.b64encode(b"\x00\xff").decode()})
+    assert api.get(f"{ROOT}/list?scope=Alpha").json() == {
+        "secrets": [{"key": "bytes", "last_updated_timestamp": at + 5}, {"key": "text", "last_updated_timestamp": at}]
+    }
+    got = api.get(f"{ROOT}/get?scope=Alpha&key=text").json()
+    assert (got["key"], base64.b64decode(got["value"]).decode()) == ("text", "wört")
+    assert base64.b64decode(api.get(f"{ROOT}/get?scope=Alpha&key=bytes").json()["value"]) == b"\x00\xff"
+    api.post(f"{ROOT}/put", json={"scope": "Alpha", "key": "text", "string_value": ""})
+    assert api.get(f"{ROOT}/get?scope=Alpha&key=text").json()["value"] == ""
+    assert api.post(f"{ROOT}/delete", json={"scope": "Alpha", "key": "text"}).json() == {}
+    assert api.get(f"{ROOT}/get?scope=Alpha&key=text").status_code == 404
+    assert api.post(f"{ROOT}/scopes/delete", json={"scope": "Alpha"}).json() == {}
+    assert api.get(f"{ROOT}/list?scope=Alpha").status_code == 404
+
+
+def test_names_compare_without_case(api, scope):
+    assert refused(api.post(f"{ROOT}/scopes/create", json={"scope": "S"}))[1] == "RESOURCE_ALREADY_EXISTS"
+    assert api.get(f"{ROOT}/get?scope=S&key=K").json() == {"key": "k", "value": "dg=="}
+    api.post(f"{ROOT}/put", json={"scope": "S", "key": "K", "string_value": "w"})
+    assert len(api.get(f"{ROOT}/list?scope=s").json()["secrets"]) == 1
+
+
+TEXTS = [
+    ("scopes/create", {"scope": "s"}, 400, "RESOURCE_ALREADY_EXISTS", "Scope s already exists"),
+    ("scopes/delete", {"scope": "x"}, 404, "RESOURCE_DOES_NOT_EXIST", "Scope x does not exist"),
+    ("put", {"scope": "x", "key": "k", "string_value": ""}, 404, "RESOURCE_DOES_NOT_EXIST", "Scope x does not exist"),
+    ("delete", {"scope": "s", "key": "x"}, 404, "RESOURCE_DOES_NOT_EXIST", "Secret scope/key not found: s/x"),
+    ("put", {"scope": "s", "key": "k"}, 400, "MALFORMED_REQUEST", "Give exactly one of string_value and bytes_value."),
+    ("put", {"scope": "s", "key": "k", "string_value": "", "bytes_value": ""}, 400, "MALFORMED_REQUEST", "exactly one"),
+    ("put", {"scope": "s", "key": "k", "bytes_value": "?"}, 400, "MALFORMED_REQUEST", "bytes_value is not base64."),
+    ("put", {"scope": "s", "key": "k/x", "string_value": ""}, 400, "INVALID_PARAMETER_VALUE", "Invalid key 'k/x'"),
+    ("put", {"scope": "s", "key": "x" * 129, "string_value": ""}, 400, "INVALID_PARAMETER_VALUE", "1 to 128 characters"),
+    ("scopes/create", {"scope": ""}, 400, "INVALID_PARAMETER_VALUE", "Invalid scope ''"),
+    ("scopes/create", {"scope": "a b"}, 400, "INVALID_PARAMETER_VALUE", "letters, digits, and any of _ . @ -"),
+    ("scopes/create", {"scope": "a\n"}, 400, "INVALID_PARAMETER_VALUE", "Invalid scope"),
+    ("scopes/create", {"scope": "ä"}, 400, "INVALID_PARAMETER_VALUE", "Invalid scope"),
+    ("scopes/create", {"scope": "n", "initial_manage_principal": "x"}, 400, "INVALID_PARAMETER_VALUE", "Allowed: users."),
+    ("scopes/create", {"scope": "n", "scope_backend_type": "AZURE_KEYVAULT"}, 501, "NOT_IMPLEMENTED", "Azure Key Vault"),
+    ("scopes/create", {"scope": "n", "backend_azure_keyvault": {"dns_name": "x"}}, 501, "NOT_IMPLEMENTED", "Azure Key Vault"),
+    ("scopes/create", {"scope": "n", "scope_backend_type": "X"}, 400, "INVALID_PARAMETER_VALUE", "DATABRICKS, AZURE_KEYVAULT"),
+    ("acls/put", {"scope": "s", "principal": "x", "permission": "READ"}, 404, "RESOURCE_DOES_NOT_EXIST",
+     "Principal x does not exist"),
+    ("acls/put", {"scope": "s", "principal": "users", "permission": "OWN"}, 400, "INVALID_PARAMETER_VALUE",
+     "READ, WRITE, MANAGE"),
+    ("acls/delete", {"scope": "s", "principal": "users"}, 404, "RESOURCE_DOES_NOT_EXIST",
+     "Principal users has no permission on scope s"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "body", "status", "code", "text"), TEXTS)
+def test_texts(api, scope, path, body, status, code, text):
+    found = refused(api.post(f"{ROOT}/{path}", json=body))
+    assert found[:2] == (status, code) and text in found[2]
+
+
+def test_texts_of_reading(api, scope):
+    assert refused(api.get(f"{ROOT}/get?scope=s&key=x")) == (404, "RESOURCE_DOES_NOT_EXIST", "Secret scope/key not found: s/x")
+    assert refused(api.get(f"{ROOT}/list?scope=x")) == (404, "RESOURCE_DOES_NOT_EXIST", "Scope x does not exist")
+    assert refused(api.get(f"{ROOT}/acls/get?scope=s&principal=x"))[1] == "RESOURCE_DOES_NOT_EXIST"
+    assert "Missing required query parameter 'scope'" in refused(api.get(f"{ROOT}/list"))[2]
+
+
+def test_limits(api, scope, monkeypatch):
+    monkeypatch.setattr(secrets, "MAX_SCOPES", 1)
+    monkeypatch.setattr(secrets, "MAX_SECRETS", 1)
+    assert refused(api.post(f"{ROOT}/scopes/create", json={"scope": "t"}))[:2] == (400, "RESOURCE_LIMIT_EXCEEDED")
+    more = {"scope": "s", "key": "other", "string_value": ""}
+    assert refused(api.post(f"{ROOT}/put", json=more))[:2] == (400, "RESOURCE_LIMIT_EXCEEDED")
+    assert api.post(f"{ROOT}/put", json={**more, "key": "k"}).status_code == 200
+
+
+def test_the_largest_value(api, scope):
+    largest = "x" * (128 << 10)
+    assert api.post(f"{ROOT}/put", json={"scope": "s", "key": "k", "string_value": largest}).status_code == 200
+    assert base64.b64decode(api.get(f"{ROOT}/get?scope=s&key=k").json()["value"]).decode() == largest
+    found = refused(api.post(f"{ROOT}/put", json={"scope": "s", "key": "k", "string_value": largest + "x"}))
+    assert found[:2] == (400, "INVALID_PARAMETER_VALUE") and "131073 bytes" in found[2]
+
+
+CALLS = [
+    ("READ", "GET", "list?scope=s", None),
+    ("READ", "GET", "get?scope=s&key=k", None),
+    ("WRITE", "POST", "put", {"scope": "s", "key": "k2", "string_value": "v"}),
+    ("WRITE", "POST", "delete", {"scope": "s", "key": "k"}),
+    ("MANAGE", "GET", "acls/list?scope=s", None),
+    ("MANAGE", "GET", "acls/get?scope=s&principal=ann@x.org", None),
+    ("MANAGE", "POST", "acls/put", {"scope": "s", "principal": "users", "permission": "READ"}),
+    ("MANAGE", "POST", "acls/delete", {"scope": "s", "principal": "ann@x.org"}),
+    ("MANAGE", "POST", "scopes/delete", {"scope": "s"}),
+]
+
+
+@pytest.mark.parametrize("has", [None, "READ", "WRITE", "MANAGE"])
+@pytest.mark.parametrize(("needs", "method", "path", "body"), CALLS)
+def test_every_call_asks_for_its_permission(api, scope, make_user, has, needs, method, path, body):
+    _, token = make_user("ann@x.org")
+    if has:
+        api.post(f"{ROOT}/acls/put", json={"scope": "s", "principal": "ann@x.org", "permission": has})
+    answer = api.call(method, f"{ROOT}/{path}", json=body, token=token)
+    rank = {None: 0, "READ": 1, "WRITE": 2, "MANAGE": 3}
+    if rank[has] >= rank[needs]:
+        assert answer.status_code == 200, answer.text
+    else:
+        assert refused(answer) == (403, "PERMISSION_DENIED", f"User ann@x.org does not have {needs} permission on scope s")
+
+
+def test_permissions_come_through_groups_and_go_with_them(api, scope, make_user):
+    _, token = make_user("ann@x.org", groups=["makers"])
+    get = f"{ROOT}/get?scope=s&key=k"
+    assert api.get(get, token=token).status_code == 403
+    assert api.get(f"{ROOT}/scopes/list", token=token).json() == {}
+    api.post(f"{ROOT}/acls/put", json={"scope": "s", "principal": "makers", "permission": "READ"})
+    assert api.get(get, token=token).status_code == 200
+    assert len(api.get(f"{ROOT}/scopes/list", token=token).json()["scopes"]) == 1
+    (makers,) = api.get('/api/2.0/preview/scim/v2/Groups?filter=displayName eq "makers"').json()["Resources"]
+    api.delete(f"/api/2.0/preview/scim/v2/Groups/{makers['id']}")
+    assert api.get(get, token=token).status_code == 403
+
+
+def test_creator_manages_or_everybody_does(api, make_user):
+    _, ann = make_user("ann@x.org")
+    _, bob = make_user("bob@x.org")
+    api.post(f"{ROOT}/scopes/create", json={"scope": "mine"}, token=ann)
+    api.post(f"{ROOT}/scopes/create", json={"scope": "ours", "initial_manage_principal": "users"}, token=ann)
+    assert api.get(f"{ROOT}/acls/list?scope=mine", token=ann).json() == {
+        "items": [{"principal": "ann@x.org", "permission": "MANAGE"}]
+    }
+    assert api.get(f"{ROOT}/acls/list?scope=ours", token=bob).json() == {
+        "items": [{"principal": "users", "permission": "MANAGE"}]
+    }
+    assert api.get(f"{ROOT}/acls/list?scope=mine", token=bob).status_code == 403
+    assert api.get(f"{ROOT}/acls/list?scope=mine").status_code == 200  # admins manage all
+
+
+def test_permissions_are_given_shown_and_taken(api, scope, make_user):
+    ann, token = make_user("ann@x.org")
+    for permission in ("READ", "WRITE"):
+        api.post(f"{ROOT}/acls/put", json={"scope": "s", "principal": "Ann@x.org", "permission": permission})
+    assert api.get(f"{ROOT}/acls/get?scope=s&principal=ann@x.org").json() == {"principal": "ann@x.org", "permission": "WRITE"}
+    api.delete(f"/api/2.0/preview/scim/v2/Users/{ann.principal_id}")  # what was given to somebody who left can be taken
+    assert api.post(f"{ROOT}/acls/delete", json={"scope": "s", "principal": "ann@x.org"}).json() == {}
+    assert "ann" not in api.get(f"{ROOT}/acls/list?scope=s").text
+
+
+def test_values_are_nowhere_in_the_clear(api, store, scope, tmp_path):
+    api.post(f"{ROOT}/put", json={"scope": "s", "key": "k", "string_value": "hunter2-in-clear"})
+    api.get(f"{ROOT}/get?scope=s&key=k")
+    store.close()
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"hunter2" not in stored and base64.b64encode(b"hunter2-in-clear") not in stored
+    assert b"[REDACTED]" in stored
