@@ -42,7 +42,7 @@ class Recipe:
     """
 
     name: str
-    about: str
+    about: str = ""
     parent: str = ""
     suite: str = ""
     variant: str = "minbase"
