@@ -73,9 +73,7 @@ class EngineDriver:
     def host(self) -> host.HostFacts:
         """The engine and its machine, asked once."""
         if self._host is None:
-            with self.client.calls() as api:
-                info = api.info()
-            self._host = host.facts(info, self.client.is_podman)
+            self._host = host.look(self.client)
         return self._host
 
     @property

@@ -88,6 +88,8 @@ def _is_socket(path: Path) -> bool:
 
 def _answers(address: str) -> bool:
     """A first word with an engine; whoever refuses or is silent is not used."""
+    if address.startswith("unix://"):
+        return podman.answers(Path(address.removeprefix("unix://")))
     client = EngineClient(address, timeout=PING_SECONDS)
     try:
         with client.calls() as api:

@@ -23,12 +23,13 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 READY_SECONDS = 20.0
 STOP_SECONDS = 15.0
+PING_SECONDS = 5.0
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED_ON = (
     "HOME",
@@ -113,12 +114,24 @@ def configuration(home: Path, hybrid_cgroups: bool, rootless: bool, hard_limits:
     )
 
 
-def answering(address: Service) -> bool:
+def answering(where: Service) -> bool:
     """Whether the service answers now."""
-    with contextlib.suppress(OSError, http.client.HTTPException), _connected(address) as connection:
+    return answers(where.socket)
+
+
+def answers(path: Path) -> bool:
+    """Whether an engine answers a ping on this socket, asked without any library: `up` asks before it has loaded one."""
+    connection = http.client.HTTPConnection("engine", timeout=PING_SECONDS)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(PING_SECONDS)
+    try:
+        connection.sock.connect(str(path))
         connection.request("GET", "/_ping")
         return connection.getresponse().status == 200
-    return False
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def ensure(where: Service, environ: Mapping[str, str] = os.environ) -> str:
@@ -239,15 +252,3 @@ def _write(path: Path, text: str) -> None:
 def _last_words(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1][:300] if lines else "it said nothing"
-
-
-@contextlib.contextmanager
-def _connected(where: Service) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection("engine", timeout=5)
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(5)
-    try:
-        connection.sock.connect(str(where.socket))
-        yield connection
-    finally:
-        connection.close()

@@ -199,7 +199,8 @@ class SimulatedDriver:
         with world.change() as db:
             db.execute(
                 "INSERT OR IGNORE INTO node "
-                "(node_id, cluster_id, number, address, image, made, daemon_at, dial_at, container_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "(node_id, cluster_id, number, address, image, made, daemon_at, dial_at, container_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     node.node_id,
                     node.cluster_id,
