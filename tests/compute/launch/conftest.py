@@ -2,12 +2,14 @@
 
 import hashlib
 import hmac
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from boathouse.compute import endings, events, timeline
 from boathouse.compute.assembly import Launcher, make_directories, make_launcher
@@ -204,12 +206,63 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(store: Store, clock: Any, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(store, clock, tmp_path)
-    yield made
-    made.world.close()
+def quick_store(store: Store) -> Store:
+    """The store without waiting for the disk: power cuts are not what these tests are about."""
+    store.engine.dispose()
+    event.listen(store.engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
+    return store
 
 
 @pytest.fixture
-def make_fleet(store: Store, clock: Any, tmp_path: Path) -> Callable[..., Fleet]:
-    return lambda **more: Fleet(store, clock, tmp_path, **more)
+def make_fleet(quick_store: Store, clock: Any, tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
+    made: list[Fleet] = []
+
+    def make(**more: Any) -> Fleet:
+        made.append(Fleet(quick_store, clock, tmp_path, **more))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        fleet.world.close()
+
+
+@pytest.fixture
+def fleet(make_fleet: Callable[..., Fleet]) -> Fleet:
+    return make_fleet()
+
+
+@pytest.fixture
+def fleet_of_its_own(template_database: Path, tmp_path: Path) -> Callable[[], Any]:
+    """A context manager with a fleet on a new store, as often as one is wanted."""
+    count = iter(range(1_000_000))
+
+    @contextmanager
+    def make() -> Iterator[Fleet]:
+        folder = tmp_path / str(next(count))
+        folder.mkdir()
+        shutil.copyfile(template_database, folder / "boathouse.db")
+        clock = FakeClock()
+        store = Store(f"sqlite:///{folder / 'boathouse.db'}", clock)
+        event.listen(store.engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
+        fleet = Fleet(store, clock, folder)
+        try:
+            yield fleet
+        finally:
+            fleet.world.close()
+            store.close()
+            shutil.rmtree(folder)
+
+    return make
+
+
+class FakeClock:
+    """Epoch milliseconds that stand still until `advance`."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, ms: int) -> None:
+        self.now += ms

@@ -39,7 +39,17 @@ def test_the_timeline_tells_every_step(fleet):
     fleet.settle()
     told = fleet.timeline(cluster)
     driver = f"{cluster}-0-1"
-    for step in ("wish", "limits", "runtime", "image.resolve", "image.pull", "image.check", "spark.executors", "healthy", "total"):
+    for step in (
+        "wish",
+        "limits",
+        "runtime",
+        "image.resolve",
+        "image.pull",
+        "image.check",
+        "spark.executors",
+        "healthy",
+        "total",
+    ):
         assert told[step, ""]["ended"] is not None, step
     for step in ("nodes", "tunnel", "container", "spark.driver"):
         assert told[step, driver]["outcome"] == "ok" and told[step, driver]["ended"] is not None, step
@@ -152,9 +162,7 @@ def test_an_executor_that_ends_gets_a_successor_with_a_new_id(fleet):
     assert fleet.state(cluster) == "RUNNING" and fleet.running() == [f"{cluster}-0-1", f"{cluster}-1-1"]
 
 
-@pytest.mark.parametrize(
-    ("fault", "code"), [(Fault.NODE_LOST, "DRIVER_UNREACHABLE"), (Fault.PROCESS_EXITS, "SPARK_ERROR")]
-)
+@pytest.mark.parametrize(("fault", "code"), [(Fault.NODE_LOST, "DRIVER_UNREACHABLE"), (Fault.PROCESS_EXITS, "SPARK_ERROR")])
 def test_a_lost_driver_ends_the_cluster_truthfully(fleet, fault, code):
     cluster = fleet.create(num_workers=1)
     fleet.settle()
