@@ -12,7 +12,7 @@ import socket
 
 from faults import Fault, field, named
 from loop import READ, Lines, Loop, listen_unix
-from protocol import MAX_CLIENT_LINE, ProtocolError, failure
+from protocol import MAX_CLIENT_DEPTH, MAX_CLIENT_LINE, ProtocolError, failure
 
 MAX_CLIENTS = 32
 MAX_CALLS_OF_ONE = 8
@@ -23,7 +23,9 @@ _METHOD = re.compile(r"[a-z][a-z0-9_.]{0,63}\Z")
 class _Client:
     def __init__(self, loop: Loop, sock: socket.socket, call, on_close) -> None:
         self._call, self._pending = call, 0
-        self._lines = Lines(loop, sock, self._message, lambda why: on_close(self), MAX_CLIENT_LINE, MAX_CLIENT_LINE)
+        self._lines = Lines(
+            loop, sock, self._message, lambda why: on_close(self), MAX_CLIENT_LINE, MAX_CLIENT_LINE, MAX_CLIENT_DEPTH
+        )
 
     def _message(self, message: dict) -> None:
         id = message.get("id")

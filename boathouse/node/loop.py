@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-from protocol import LineBuffer, ProtocolError, decode, encode
+from protocol import MAX_DEPTH, LineBuffer, ProtocolError, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,13 +100,15 @@ class Loop:
 class Lines:
     """A connection of JSON lines. Closes itself on the first line that is not one, and on a reader that is too slow."""
 
-    def __init__(self, loop: Loop, sock: socket.socket, on_message, on_close, line_limit: int, backlog: int) -> None:
+    def __init__(
+        self, loop: Loop, sock: socket.socket, on_message, on_close, line_limit: int, backlog: int, depth: int = MAX_DEPTH
+    ) -> None:
         """`on_message(dict)`; `on_close(why)`, called once; `backlog`: bytes kept at most for a slow reader (one single
         message may be longer)."""
         sock.setblocking(False)
         self._loop, self._sock, self._fd = loop, sock, sock.fileno()
         self._on_message, self._on_close = on_message, on_close
-        self._in, self._out, self._backlog = LineBuffer(line_limit), bytearray(), backlog
+        self._in, self._out, self._backlog, self._depth = LineBuffer(line_limit), bytearray(), backlog, depth
         self._paused = False
         self._mask = READ
         self.closed = False
@@ -164,7 +166,7 @@ class Lines:
                     self._rewatch()
                     return
                 if line.strip():
-                    self._on_message(decode(line))
+                    self._on_message(decode(line, self._depth))
         except ProtocolError as error:
             self.close(str(error))
 

@@ -37,6 +37,7 @@ Three conversations use this module; none of them may know what the messages are
 from __future__ import annotations
 
 import json
+import re
 import struct
 
 LAUNCHER_VERSION = 1
@@ -58,6 +59,9 @@ MIN_FDS, MAX_FDS = 3, 8
 MAX_LINE = 16 << 20
 MAX_CLIENT_LINE = 1 << 20
 MAX_HELLO_LINE = 8 << 10
+
+#: How deep JSON may be nested: on the tunnel, and in what processes of the customer's container send.
+MAX_DEPTH, MAX_CLIENT_DEPTH = 128, 64
 
 
 class ProtocolError(Exception):
@@ -178,18 +182,49 @@ def _bounded_int(text: str) -> int:
     return int(text)
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0:  # 1e999 would come out as Infinity, which the next reader refuses
+        raise ValueError(f"{text[:40]} is too large")
+    return number
+
+
 def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is not JSON")
 
 
-def decode(line: bytes) -> dict:
-    """One JSON object; ProtocolError for anything else (not UTF-8, too deep, NaN, numbers of a thousand digits...)."""
+_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]')
+
+
+def _depth(text: str) -> int:
+    """How deep valid JSON is nested; quick for the usual message, which has few brackets."""
+    if text.count("[") + text.count("{") <= MAX_CLIENT_DEPTH:
+        return 0
+    depth = deepest = 0
+    for found in _BRACKET.finditer(text):
+        if found.group() in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif found.group() in "]}":
+            depth -= 1
+    return deepest
+
+
+def decode(line: bytes, depth: int = MAX_DEPTH) -> dict:
+    """One JSON object; ProtocolError for anything else (not UTF-8, too deep, NaN, numbers of a thousand digits...).
+
+    What passes here with a smaller `depth` passes at the next reader too, inside an envelope: a client cannot make the
+    relay cut off its daemon.
+    """
     try:
-        value = json.loads(line.decode("utf-8"), parse_int=_bounded_int, parse_constant=_no_constant)
+        text = line.decode("utf-8")
+        value = json.loads(text, parse_int=_bounded_int, parse_float=_finite, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"not JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise ProtocolError("not a JSON object")
+    if _depth(text) > depth:
+        raise ProtocolError(f"nested deeper than {depth}")
     return value
 
 

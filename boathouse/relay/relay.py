@@ -287,27 +287,28 @@ class Relay:
             self._waiting_events -= 1
 
     def _serve(self, node_id: str, link: Link, message: dict[str, Any]) -> None:
-        response = msgspec.json.encode(self._response(node_id, message))
-        if len(response) > MAX_LINE - 1:
-            response = msgspec.json.encode(failure(message.get("id"), "too_large", "the answer is too large for one line"))
+        id = message["id"] if isinstance(message.get("id"), int) else None
+        try:
+            response = msgspec.json.encode(self._response(node_id, id, message))
+            if len(response) >= MAX_LINE:
+                response = msgspec.json.encode(failure(id, "too_large", "the answer is too large for one line"))
+        except Exception:
+            # What went wrong inside is for our log, not for a process of the customer.
+            log.exception("method %s failed for %s", message["method"], node_id)
+            response = msgspec.json.encode(failure(id, "internal", "the call failed in the control plane"))
         self._soon(lambda: link.answered(response + b"\n"))
 
-    def _response(self, node_id: str, message: dict[str, Any]) -> dict[str, Any]:
-        id, name = message.get("id"), message["method"]
+    def _response(self, node_id: str, id: int | None, message: dict[str, Any]) -> dict[str, Any]:
+        name, params, capability = message["method"], message.get("params"), message.get("capability")
         method = self._methods.get(name) if isinstance(name, str) else None
-        params, capability = message.get("params"), message.get("capability")
         if method is None:
             return failure(id, "no_such_method", f"nodes cannot call {str(name)[:100]}")
         if not isinstance(params, dict) or not isinstance(capability, str):
             return failure(id, "bad_params", "params must be an object and capability a string")
         try:
-            return {"id": id, "result": msgspec.to_builtins(method(node_id, params, capability))}
+            return {"id": id, "result": method(node_id, params, capability)}
         except Refused as refused:
             return failure(id, refused.code, refused.message)
-        except Exception:
-            # What went wrong inside is for our log, not for a process of the customer.
-            log.exception("method %s failed for %s", name, node_id)
-            return failure(id, "internal", f"{name} failed in the control plane")
 
 
 def _expect_no_more(node: _Node, stream: str, dialled: "Future[socket.socket]") -> None:

@@ -130,6 +130,19 @@ def test_one_bad_line_ends_the_connection_and_nothing_else(node, data):
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize(
+    "value", [b"1e999", b"[" * 63 + b"]" * 63, b"[" * 500 + b"]" * 500, b"[" * 950 + b"]" * 950, b'"\\ud800"', b"9" * 20]
+)
+def test_no_call_makes_the_relay_cut_off_the_daemon(node, value):
+    """What the daemon lets through, the relay must be able to read, and answer."""
+    node.methods["test"] = lambda node_id, params, capability: params
+    with Client(node) as client:
+        client.sock.sendall(b'{"id":1,"method":"test","params":{"a":' + value + b"}}\n")
+        client.file.readline()
+    assert node.call("status")["launcher"] == "up"
+    assert not [event for event in list(node.events.queue) if event[0] == "disconnected"]
+
+
 def test_a_client_that_asks_and_never_reads_is_made_to_wait(node):
     node.methods["test"] = lambda *_: "x" * 200_000
     with Client(node) as hostile:

@@ -71,6 +71,8 @@ def test_decode_gives_an_object_or_refuses(data):
         b"null",
         b'{"a": NaN}',
         b'{"a": Infinity}',
+        b'{"a": 1e999}',
+        b'{"a": ' + b"[" * p.MAX_DEPTH + b"]" * p.MAX_DEPTH + b"}",
         b'{"a": ' + b"9" * 1_000_000 + b"}",
         b'{"a": 1}{"b": 2}',
         b"\xff\xfe",
@@ -81,6 +83,18 @@ def test_decode_gives_an_object_or_refuses(data):
 def test_hostile_lines_are_refused(line):
     with pytest.raises(p.ProtocolError):
         p.decode(line)
+
+
+@given(st.text(alphabet='[]{}"\\x', max_size=60), st.integers(1, 80))
+def test_brackets_inside_strings_are_not_depth(text, depth):
+    line = json.dumps({"a": [text] * 70}).encode()
+    assert p.decode(line, 2)["a"][0] == text
+    nested = b'{"a":' * depth + json.dumps(text).encode() + b"}" * depth
+    try:
+        p.decode(nested, 64)
+        assert depth <= 64
+    except p.ProtocolError:
+        assert depth > 64
 
 
 json_values = st.recursive(
