@@ -1,4 +1,4 @@
-"""`boathouse compatibility`: the table of docs/compatibility.md, printed from the routing table and the platform's list of endpoints."""
+"""`boathouse compatibility`: docs/compatibility.md, printed from the routing table and the platform's list of endpoints."""
 
 import argparse
 from collections import defaultdict

@@ -47,7 +47,9 @@ def connect(options: argparse.Namespace) -> Connection:
         try:
             ready = json.loads(file.read_text())
         except (OSError, ValueError):
-            raise Failed(f"no server: set DATABRICKS_HOST and DATABRICKS_TOKEN, or start `boathouse up` ({file} is not there)") from None
+            raise Failed(
+                f"no server: set DATABRICKS_HOST and DATABRICKS_TOKEN, or start `boathouse up` ({file} is not there)"
+            ) from None
         host, token = host or ready["host"], token or ready["token"]
     return Connection(host.rstrip("/"), token)
 

@@ -9,7 +9,7 @@ from boathouse.compute.terminations import CATALOGUE
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("code", nargs="?", help="a termination code such as DOCKER_IMAGE_PULL_FAILURE; without one, all are listed")
+    parser.add_argument("code", nargs="?", help="a code such as DOCKER_IMAGE_PULL_FAILURE; without one, all are listed")
 
 
 def run(options: argparse.Namespace) -> int:

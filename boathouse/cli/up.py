@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for name, field in FIELDS.items():
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, dest=name, metavar=_FLAGS.get(name, "VALUE"), choices=field.allowed or None, help=field.help)
-    parser.add_argument("--ready-file", metavar="FILE", help="written (0600, whole) with host, token and ids when calls are answered")
+    parser.add_argument("--ready-file", metavar="FILE", help="written, 0600 and whole, when calls are answered")
 
 
 def run(options: argparse.Namespace) -> int:

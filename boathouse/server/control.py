@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from boathouse.commands.ground import Ground
@@ -96,6 +97,10 @@ class ControlPlane:
         self.front.close()
         self._launcher.close()
         self._plane.stop()
+
+    def sweep_everything(self) -> Sequence[str]:
+        """Remove whatever of this instance is left on the machine, and name it. Only when no cluster runs any more."""
+        return self._plane.driver.sweep(frozenset)
 
     def _on_node_event(self, node_id: str, event: str, payload: dict[str, Any]) -> None:
         self._gate.on_node_event(node_id, event, payload)

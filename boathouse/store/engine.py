@@ -43,7 +43,8 @@ class Tx:
         """Run `effect` once the transaction is durable; never when it rolls back. For hints only: a crash may lose it."""
         self._after.append(effect)
 
-    def _committed(self) -> None:
+    def committed(self) -> None:
+        """Run what waits for the commit."""
         for effect in self._after:
             effect()
 
@@ -55,6 +56,7 @@ class Store:
         self.clock = clock
         self.url = url
         self._listeners: list[Callable[[], None]] = []
+        self._committed: list[Callable[[], None]] = []
         self._sqlite = url.startswith("sqlite")
         self._write_lock = threading.RLock()
         if self._sqlite:
@@ -83,7 +85,7 @@ class Store:
             with self.engine.begin() as connection:
                 tx = Tx(self, connection)
                 yield tx
-            tx._committed()
+            self._after(tx)
             return
         with self._write_lock, self.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -94,14 +96,23 @@ class Store:
                 connection.rollback()
                 raise
             connection.commit()
-        tx._committed()
+        self._after(tx)
 
     def on_wake(self, listener: Callable[[], None]) -> None:
         """Have `listener` called whenever a transaction that woke somebody became durable (see `reconcile.wake`)."""
         self._listeners.append(listener)
 
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after every transaction of this process, for those who wait for a condition."""
+        self._committed.append(listener)
+
     def notify(self) -> None:
         for listener in self._listeners:
+            listener()
+
+    def _after(self, tx: Tx) -> None:
+        tx.committed()
+        for listener in self._committed:
             listener()
 
     def close(self) -> None:

@@ -1,0 +1,123 @@
+"""`boathouse doctor`: what would keep clusters from starting, each with its fix. Starts nothing but the engine."""
+
+import argparse
+import dataclasses
+import os
+import shutil
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from boathouse.cli.output import print_json
+from boathouse.dataplane.engine.probes import Finding, findings
+from boathouse.images import build
+from boathouse.releases import Releases, runtimes
+from boathouse.settings import Settings, load
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    for name in ("data", "cache", "engine", "host", "port"):
+        parser.add_argument(f"--{name}", help="as for `boathouse up`")
+
+
+def run(options: argparse.Namespace) -> int:
+    settings = load(vars(options))
+    settings.cache.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(2) as pool:
+        engine = pool.submit(findings, settings.cache, settings.data, settings.engine or None)
+        ours = [port(settings), java(), *releases(settings), registries(settings), clock(settings)]
+        found = [*engine.result(), *ours]
+    if found[0].ok:
+        found.append(images(settings))
+    failed = [finding for finding in found if not finding.ok]
+    if options.output == "json":
+        print_json([dataclasses.asdict(finding) for finding in found])
+    else:
+        for finding in found:
+            print(f"{'✓' if finding.ok else '✗' if finding.fatal else '!'} {finding.name}: {finding.detail}")
+            if not finding.ok and finding.fix:
+                print(f"    fix: {finding.fix}")
+        print("clusters can start" if not any(f.fatal for f in failed) else "clusters cannot start until that is mended")
+    return 1 if any(finding.fatal for finding in failed) else 0
+
+
+def port(settings: Settings) -> Finding:
+    """Whether `boathouse up` could listen; a server of ours that runs there already is fine."""
+    name = f"{settings.host}:{settings.port}"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+            return Finding("port", True, f"{name} is free")
+        except OSError as error:
+            if (settings.data / "ready.json").exists():
+                return Finding("port", True, f"{name} is in use, and this data directory is being served")
+            return Finding("port", False, f"{name}: {error.strerror}", "choose another with --port, or stop what listens there")
+
+
+def java() -> Finding:
+    """A JDK is needed to build releases, never to run clusters."""
+    home = os.environ.get("JAVA_HOME")
+    jlink = shutil.which("jlink") or (home and (Path(home) / "bin" / "jlink").exists())
+    if jlink:
+        return Finding("java", True, "a JDK with jlink is there (it is used to build releases only)")
+    fix = "install openjdk-17-jdk-headless, or set JAVA_HOME"
+    return Finding("java", False, "no JDK with jlink: releases cannot be built here", fix, fatal=False)
+
+
+def releases(settings: Settings) -> list[Finding]:
+    """Which runtimes can be launched."""
+    built = Releases(settings.cache / "releases")
+    found = []
+    for runtime in runtimes.RUNTIMES:
+        release = built.get(runtime.key)
+        if release is None:
+            fix = f"boathouse release build {runtime.key}"
+            found.append(Finding(f"release {runtime.key}", False, "not built", fix, fatal=False))
+        else:
+            detail = " > ".join(release.layer_names) + (f"; {release.archive_note}" if release.archive_note else "")
+            found.append(Finding(f"release {runtime.key}", True, detail))
+    if not any(finding.ok for finding in found):
+        found[0] = dataclasses.replace(found[0], fatal=True)
+    return found
+
+
+def images(settings: Settings) -> Finding:
+    """Whether the daemon's and the platform's own image are in the engine."""
+    from boathouse.cli.engine_at_hand import engine_client
+
+    with engine_client(settings) as client:
+        present = {tag for image in client.api.images() for tag in image.get("RepoTags") or ()}
+    missing = [name for name in ("daemon", "standard") if build.reference(name) not in present]
+    if missing:
+        return Finding("images", False, f"not in the engine: {', '.join(missing)}", "boathouse setup")
+    return Finding("images", True, "the daemon's and the platform's own image are in the engine")
+
+
+def registries(settings: Settings) -> Finding:
+    """Whether the registries that the settings name can be reached."""
+    silent = []
+    for host in sorted({*settings.registry_private_hosts, *settings.registry_plain_http_hosts}):
+        name, _, number = host.partition(":")
+        try:
+            socket.create_connection((name, int(number or 443)), timeout=1.0).close()
+        except (OSError, ValueError) as error:
+            silent.append(f"{host} ({error})")
+    if silent:
+        return Finding("registry", False, f"no answer from {', '.join(silent)}", "start it, or mend the setting", fatal=False)
+    named = settings.registry_private_hosts or settings.registry_plain_http_hosts
+    return Finding("registry", True, "all that the settings name answer" if named else "the settings name none")
+
+
+def clock(settings: Settings) -> Finding:
+    """A clock that was set back makes tokens and leases hold longer than they should."""
+    database = settings.data / "boathouse.db"
+    latest = max((file.stat().st_mtime for file in (database, Path(f"{database}-wal")) if file.exists()), default=0.0)
+    behind = latest - time.time()
+    if behind > 5:
+        detail = f"the clock is {behind:.0f} s behind the last write of this data directory"
+        return Finding("clock", False, detail, "set the clock (timedatectl set-ntp true)")
+    if time.time() < 1_600_000_000:
+        return Finding("clock", False, "the clock stands before 2020", "set the clock (timedatectl set-ntp true)")
+    return Finding("clock", True, time.strftime("%Y-%m-%d %H:%M:%S %Z"))

@@ -1,0 +1,26 @@
+"""How commands reach the container engine: the one that launches use."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from boathouse.cli import Failed
+from boathouse.settings import Settings
+
+
+@contextlib.contextmanager
+def engine_client(settings: Settings) -> Iterator[Any]:
+    """A `docker.DockerClient` on the engine of the settings; starts the embedded one. Raises Failed where there is none."""
+    import docker
+
+    from boathouse.dataplane.engine.locate import EngineMissing, find
+
+    try:
+        engine = find(settings.cache, settings.engine or None)
+    except EngineMissing as missing:
+        raise Failed(str(missing)) from None
+    client = docker.DockerClient(base_url=engine.address, timeout=900)
+    try:
+        yield client
+    finally:
+        client.close()

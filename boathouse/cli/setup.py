@@ -1,0 +1,33 @@
+"""`boathouse setup`: the images and releases that clusters need, built where they are missing."""
+
+import argparse
+
+from boathouse.cli import Failed
+from boathouse.cli.engine_at_hand import engine_client
+from boathouse.cli.image import build_base
+from boathouse.cli.release import build_release
+from boathouse.images import recipe
+from boathouse.images.rootfs import BuildError
+from boathouse.settings import load
+
+#: What every machine gets. Other releases: `boathouse release build KEY`; they are also built by the tests.
+IMAGES = ("daemon", "standard", "python", "nobash")
+RELEASES = ("17.3.x-scala2.13", "15.4.x-scala2.12")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cache", help="the machine's cache")
+    parser.add_argument("--engine", help="a Docker-compatible engine's URL")
+
+
+def run(options: argparse.Namespace) -> int:
+    settings = load(vars(options))
+    try:
+        with engine_client(settings) as client:
+            for name in IMAGES:
+                build_base(client, settings, name)
+    except (BuildError, recipe.RecipeError) as error:
+        raise Failed(f"{error}\n{getattr(error, 'log', '')}".rstrip()) from None
+    for key in RELEASES:
+        build_release(settings, key)
+    return 0

@@ -1,0 +1,80 @@
+"""Ends everything that a data directory launched: by the same wishes and the same reconcilers as always, then by a sweep."""
+
+import os
+import select
+import signal
+import threading
+import time
+
+import sqlalchemy as sa
+
+from boathouse.compute import clusters
+from boathouse.compute.look import clusters_with_work
+from boathouse.compute.tables import clusters as rows
+from boathouse.edge import Caller, Ctx
+from boathouse.server.control import ControlPlane
+from boathouse.server.parts import Parts, StartError, opened
+from boathouse.settings import Settings
+from boathouse.store.directory import DataDirectory
+from boathouse.wire.compute import ClusterId
+
+STOP_SECONDS, END_SECONDS = 30.0, 180.0
+
+
+def down(settings: Settings) -> tuple[list[str], list[str]]:
+    """The clusters that were ended, and what the sweep removed. A server that runs on the directory is stopped first.
+
+    Raises StartError when the server does not stop, or when clusters do not end in time.
+    """
+    _stop_server(settings)
+    with opened(settings, lock=True) as parts:
+        plane = ControlPlane(parts)
+        changed = threading.Event()
+        parts.store.on_commit(changed.set)
+        plane.start()
+        try:
+            ended = _end_all(parts, plane)
+            _wait_for_end(parts, changed)
+            return ended, list(plane.sweep_everything())
+        finally:
+            plane.stop()
+
+
+def _alive(parts: Parts) -> list[str]:
+    with parts.store.read() as reader:
+        return clusters_with_work(reader)
+
+
+def _end_all(parts: Parts, plane: ControlPlane) -> list[str]:
+    home = parts.ready.home
+    with parts.store.read() as reader:
+        alive = reader.execute(sa.select(rows.c.cluster_id, rows.c.workspace_id).where(rows.c.state != "TERMINATED")).all()
+    for cluster_id, workspace_id in alive:
+        caller = Caller(home.admin_id, home.admin, "user", workspace_id, admin=True)
+        ctx = Ctx(parts.store, caller, plane.services, action="boathouse.down")
+        clusters.delete(ctx, ClusterId(cluster_id=cluster_id))
+    return [cluster_id for cluster_id, _ in alive]
+
+
+def _wait_for_end(parts: Parts, changed: threading.Event) -> None:
+    deadline = time.monotonic() + END_SECONDS
+    while alive := _alive(parts):
+        left = deadline - time.monotonic()
+        if left <= 0 or not changed.wait(left):
+            raise StartError(f"clusters did not end within {END_SECONDS:.0f} s: {', '.join(alive)}; see `boathouse doctor`")
+        changed.clear()
+
+
+def _stop_server(settings: Settings) -> None:
+    """Stop the `boathouse up` that holds the directory, and wait until it has let go."""
+    directory = DataDirectory(settings.data)
+    holder = directory.holder()
+    if holder is None:
+        return
+    os.kill(holder, signal.SIGTERM)
+    pidfd = os.pidfd_open(holder)
+    try:
+        if not select.select([pidfd], [], [], STOP_SECONDS)[0]:
+            raise StartError(f"the server (process {holder}) did not stop within {STOP_SECONDS:.0f} s")
+    finally:
+        os.close(pidfd)
