@@ -1,0 +1,41 @@
+"""Probes on this machine, and on machines that lack something."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from boathouse.dataplane.engine import podman, probes
+
+
+def test_a_machine_without_an_engine_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(podman, "SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setattr(probes, "NETAVARK", (tmp_path / "netavark",))
+    environ = {"PATH": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    found = probes.findings(tmp_path, tmp_path, "embedded", environ)
+    engine, embedded = found[:2]
+    assert not engine.ok and engine.fatal and engine.fix.startswith("apt-get install")
+    assert embedded.detail == "missing: podman, runc or crun, conmon, iptables, netavark"
+    assert {"overlay", "firewall", "open files"} <= {one.name for one in found}
+
+
+def test_a_disk_with_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "DISK_WANTED", 2**60)
+    finding = probes.disk("cache", tmp_path / "not" / "there" / "yet")
+    assert (finding.ok, finding.fatal) == (False, True) and str(tmp_path) in finding.detail
+
+
+def test_without_nft_clusters_have_no_way_out() -> None:
+    finding = probes.firewall_trial(lambda: None)
+    assert not finding.ok and not finding.fatal and "internal" in finding.detail
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups are root's")
+def test_a_limit_that_cannot_be_set(tmp_path: Path) -> None:
+    finding = probes.cgroup_trial(tmp_path / "nothing")
+    assert not finding.ok and "cannot be set" in finding.detail
+
+
+def test_a_trial_leaves_nothing_behind(tmp_path: Path) -> None:
+    probes.overlay_trial(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,136 @@
+"""Pulls without an engine: progress, endings, and what is kept of credentials."""
+
+import base64
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from boathouse.dataplane.contract import Credentials, NodeFailure, Pull, PullState
+from boathouse.dataplane.engine.client import EngineRefused
+from boathouse.dataplane.engine.pull import Progress, Pulls, auth_header, without_secrets
+
+PINNED = "registry.example/team/base@sha256:" + "a" * 64
+ROBOT = Credentials("robot", "pa:ss w0rd")
+
+
+class Answer:
+    """The engine's answer to a pull; `gate` holds it back."""
+
+    def __init__(self, engine: "FakeEngine", lines: list[dict[str, Any]], status: int = 200) -> None:
+        self.engine, self.lines, self.status_code = engine, lines, status
+        self.text, self.raw = json.dumps({"message": "no such host"}), None
+
+    def iter_lines(self) -> Iterator[bytes]:
+        for line in self.lines:
+            yield json.dumps(line).encode()
+        assert self.engine.gate.wait(5)
+        self.engine.present = not any("error" in line for line in self.lines)
+
+    def __enter__(self) -> "Answer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class FakeEngine:
+    """As much of an EngineClient and of its API as a pull uses."""
+
+    is_podman = False
+    base_url, api_version = "http+docker://localhost", "1.41"
+
+    def __init__(self, lines: list[dict[str, Any]], status: int = 200) -> None:
+        self.lines, self.status, self.present = lines, status, False
+        self.gate, self.posts = threading.Event(), []
+
+    @contextlib.contextmanager
+    def calls(self) -> Iterator["FakeEngine"]:
+        yield self
+
+    def inspect_image(self, reference: str) -> dict[str, str]:
+        if not self.present:
+            raise EngineRefused(404, "no such image")
+        return {"Id": "sha256:local"}
+
+    def post(self, url: str, **request: Any) -> Answer:
+        self.posts.append((url, request))
+        return Answer(self, self.lines, self.status)
+
+
+def pulls_of(engine: FakeEngine) -> Pulls:
+    return Pulls(engine, None)  # type: ignore[arg-type]
+
+
+def ended(engine: FakeEngine, pulls: Pulls) -> Pull:
+    news = threading.Event()
+    assert pulls.pull(PINNED, ROBOT, False, news.set).state is PullState.PULLING
+    engine.gate.set()
+    assert news.wait(5)
+    return pulls.pull(PINNED, ROBOT, False, None)
+
+
+def test_progress_adds_up_the_layers() -> None:
+    progress = Progress()
+    for line in (
+        {"status": "Downloading", "id": "a", "progressDetail": {"current": 10, "total": 100}},
+        {"status": "Downloading", "id": "b", "progressDetail": {"current": 5, "total": 50}},
+        {"status": "Downloading", "id": "a", "progressDetail": {"current": 60, "total": 100}},
+        {"status": "Download complete", "id": "b", "progressDetail": {}},
+        {"status": "Digest: sha256:..."},
+    ):
+        progress.read(line)
+    assert (progress.done, progress.total, progress.error) == (110, 150, "")
+
+
+def test_a_pull_that_succeeds() -> None:
+    engine = FakeEngine([{"status": "Downloading", "id": "a", "progressDetail": {"current": 7, "total": 9}}])
+    answer = ended(engine, pulls_of(engine))
+    assert answer == Pull(PullState.PRESENT, image="sha256:local", bytes_done=7, bytes_total=9)
+    url, request = engine.posts[0]
+    assert url.endswith("/v1.41/images/create")
+    assert request["params"] == {"fromImage": "registry.example/team/base", "tag": "sha256:" + "a" * 64}
+
+
+def test_two_who_want_the_same_share_one_pull() -> None:
+    engine, news = FakeEngine([]), [threading.Event(), threading.Event()]
+    pulls = pulls_of(engine)
+    for one in news:
+        assert pulls.pull(PINNED, ROBOT, False, one.set).state is PullState.PULLING
+    engine.gate.set()
+    assert all(one.wait(5) for one in news)
+    assert len(engine.posts) == 1
+
+
+def test_a_failure_is_told_once_and_then_tried_again() -> None:
+    engine = FakeEngine([{"error": "denied: Basic cm9ib3Q6cGE6c3MgdzByZA== for pa:ss w0rd"}])
+    pulls = pulls_of(engine)
+    answer = ended(engine, pulls)
+    assert (answer.state, answer.error) == (PullState.FAILED, "denied: Basic ******** for ********")
+    assert pulls.pull(PINNED, ROBOT, False, None).state is PullState.PULLING
+    pulls.close()
+
+
+def test_an_engine_that_refuses_at_once() -> None:
+    engine = FakeEngine([], status=500)
+    assert ended(engine, pulls_of(engine)).error == "500: no such host"
+
+
+@pytest.mark.parametrize("reference", ["base", "base:latest", "base@sha256:abc", "a b@sha256:" + "a" * 64, ""])
+def test_only_digests_are_pulled(reference: str) -> None:
+    with pytest.raises(NodeFailure):
+        pulls_of(FakeEngine([])).pull(reference, None, False, None)
+
+
+def test_credentials_travel_in_a_header_and_nowhere_else() -> None:
+    header = auth_header(ROBOT)["X-Registry-Auth"]
+    assert json.loads(base64.urlsafe_b64decode(header)) == {"username": "robot", "password": "pa:ss w0rd"}
+    assert json.loads(base64.urlsafe_b64decode(auth_header(None)["X-Registry-Auth"])) == {}
+    assert "w0rd" not in repr(ROBOT)
+
+
+def test_words_are_bounded() -> None:
+    assert len(without_secrets("x" * 10_000, None)) == 300
