@@ -6,7 +6,7 @@ workspace admins may do everything and nobody else anything; a dedicated cluster
 
 from typing import Any, Literal
 
-from sqlalchemy import Row, Text, and_, bindparam, cast, or_, select
+from sqlalchemy import JSON, Row, Text, and_, bindparam, cast, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from boathouse.compute import cluster_spec, states
@@ -24,13 +24,15 @@ DAY_MS = 86_400_000
 #: How long after its end a cluster can be acted on and listed, and how long it can be looked at (reference api A).
 KEPT_MS, SEEN_MS = 30 * DAY_MS, 60 * DAY_MS
 
-#: JSON columns as text: answers are computed from it without building Python objects first. NULL and JSON null both occur.
-SPEC_TEXT = cast(clusters.c.spec, Text).label("spec")
-COLUMNS = [
-    cast(column, Text).label(column.name) if column.name in ("spec", "facts", "termination_reason", "wish_reason") else column
-    for column in clusters.c
-    if column.name != "idempotency_token"
-]
+
+def columns(*names: str) -> list[Any]:
+    """Columns of clusters to select, the JSON ones as text: answers are computed from it without building Python objects
+    first. SQL's NULL and JSON's null both occur."""
+    wanted = [clusters.c[name] for name in names]
+    return [cast(column, Text).label(column.name) if isinstance(column.type, JSON) else column for column in wanted]
+
+
+COLUMNS = columns(*(column.name for column in clusters.c if column.name != "idempotency_token"))
 
 _BY_ID = select(*COLUMNS).where(
     and_(

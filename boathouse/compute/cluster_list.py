@@ -22,7 +22,7 @@ MOST, DEFAULT = 100, 100
 #: Tokens come back from clients: a number in one must fit the database.
 Number = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
-_SELECT = select(*access.COLUMNS)
+_SELECT = select(*access.columns(*cluster_view.NEEDED))
 
 
 @endpoint("GET", "/api/2.1/clusters/list", also=["/api/2.0/clusters/list"], action="clusters.list")

@@ -21,6 +21,12 @@ class Facts(Wire, forbid_unknown_fields=False):
     executors: list[SparkNode] | None = None
 
 
+#: What a row must have to be shown; see `access.columns`.
+NEEDED = (
+    "cluster_id", "name", "creator", "source", "state", "state_message", "spec", "facts", "termination_reason", "start_time",
+    "terminated_time", "last_restarted_time", "last_state_loss_time",
+)  # fmt: skip
+
 _DETAILS = msgspec.json.Decoder(ClusterDetails)
 _FACTS = msgspec.json.Decoder(Facts)
 _REASON = msgspec.json.Decoder(TerminationReason | None)
@@ -30,7 +36,7 @@ JDBC_PORT = 10000
 
 
 def details(row: Any, cloud: str, zone: str) -> ClusterDetails:
-    """A row of `access.COLUMNS` as list shows it."""
+    """A row with the `NEEDED` columns as list shows it."""
     shown = _DETAILS.decode(row.spec)
     cluster_spec.redact(shown)
     cluster_spec.fill(shown, row.creator, cloud, zone)

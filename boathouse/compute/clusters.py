@@ -8,6 +8,7 @@ import hashlib
 import secrets
 import string
 import time
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -115,23 +116,33 @@ def _with_token(tx: Tx, workspace_id: int, token: str) -> str | None:
 
 def _refuse(ctx: Ctx, spec: ClusterSpec) -> None:
     """Raise the ApiError of the first rule that the wish breaks."""
-    around = ctx.service(Surroundings)
-    name, dedicated = spec.single_user_name, spec.data_security_mode in cluster_spec.DEDICATED
-    with ctx.read() as reader:
-        world = rules.World(
-            cloud=around.cloud(reader, ctx.workspace_id),
-            spark_versions=surroundings.spark_versions(),
-            dcs_enabled=spec.docker_image is not None and surroundings.dcs_enabled(reader, ctx.workspace_id),
-            max_workers=around.max_workers,
-            single_user_known=not (name and dedicated)
-            or name == ctx.caller.name
-            or surroundings.is_principal(reader, ctx.workspace_id, name),
-        )
-    first = next(rules.violations(spec, world), None)
+    first = next(rules.violations(spec, _world(ctx, spec)), None)
     if first is not None:
         raise invalid(first)
     if spec.policy_id:
         raise no_such_policy(spec.policy_id)
+
+
+def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
+    """What the rules need to know for this wish: the store is asked only for what it brings up."""
+    around = ctx.service(Surroundings)
+    dedicated = spec.data_security_mode in cluster_spec.DEDICATED
+    somebody = spec.single_user_name if dedicated and spec.single_user_name != ctx.caller.name else None
+    world = rules.World(
+        cloud=around.known_cloud(ctx.workspace_id) or "",
+        spark_versions=surroundings.spark_versions(),
+        dcs_enabled=False,
+        max_workers=around.max_workers,
+    )
+    if world.cloud and spec.docker_image is None and not somebody:
+        return world
+    with ctx.read() as reader:
+        return replace(
+            world,
+            cloud=around.cloud(reader, ctx.workspace_id),
+            dcs_enabled=surroundings.dcs_enabled(reader, ctx.workspace_id),
+            single_user_known=not somebody or surroundings.is_principal(reader, ctx.workspace_id, somebody),
+        )
 
 
 def no_such_policy(policy_id: str) -> ApiError:

@@ -41,6 +41,10 @@ class Surroundings:
         self.max_workers = max_workers
         self._clouds: dict[int, str] = {}
 
+    def known_cloud(self, workspace_id: int) -> str | None:
+        """The workspace's cloud without asking the store; None the first time."""
+        return self._clouds.get(workspace_id)
+
     def cloud(self, reader: Reader, workspace_id: int) -> str:
         """The workspace's cloud, which never changes."""
         cloud = self._clouds.get(workspace_id)
