@@ -72,19 +72,23 @@ class Ctx:
             record(tx, self, 200)
 
 
+_INSERT = insert(audit)
+
+
 def record(tx: Tx | Connection, ctx: Ctx, status: int, at: int | None = None) -> None:
     """Write the audit record of `ctx`'s request; secret values in the request are left out."""
     tx.execute(
-        insert(audit).values(
-            at=ctx.store.clock() if at is None else at,
-            workspace_id=ctx.caller.workspace_id,
-            principal=ctx.caller.name,
-            action=ctx.action,
-            request_id=ctx.request_id,
-            status=status,
-            source=ctx.source,
-            request=msgspec.json.encode(redact(msgspec.to_builtins(ctx.params))).decode() if ctx.params else "{}",
-        )
+        _INSERT,
+        {
+            "at": ctx.store.clock() if at is None else at,
+            "workspace_id": ctx.caller.workspace_id,
+            "principal": ctx.caller.name,
+            "action": ctx.action,
+            "request_id": ctx.request_id,
+            "status": status,
+            "source": ctx.source,
+            "request": msgspec.json.encode(redact(msgspec.to_builtins(ctx.params))).decode() if ctx.params else "{}",
+        },
     )
 
 

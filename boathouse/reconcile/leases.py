@@ -8,7 +8,7 @@ the row, not the outside world: that is why every driver verb is idempotent. Tim
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, and_, delete, insert, select, update
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, and_, bindparam, delete, insert, select, update
 
 from boathouse.reconcile.outcome import Outcome
 from boathouse.store import Store, Tx, metadata
@@ -36,14 +36,20 @@ class Claim:
     woken: int
 
 
+# Built once: every write of the product wakes somebody.
+_WAKE = (
+    update(due)
+    .where(and_(due.c.kind == bindparam("of_kind"), due.c.key == bindparam("of_key")))
+    .values(due_at=bindparam("now"), woken=due.c.woken + 1)
+)
+_FIRST = insert(due)
+
+
 def wake(tx: Tx, kind: str, key: str) -> None:
     """Have the reconciler of `kind` look at `key` soon. Idempotent; part of the caller's transaction."""
     now = tx.store.clock()
-    changed = tx.execute(
-        update(due).where(and_(due.c.kind == kind, due.c.key == key)).values(due_at=now, woken=due.c.woken + 1)
-    ).rowcount
-    if not changed:
-        tx.execute(insert(due).values(kind=kind, key=key, due_at=now, woken=1, lease=None, lease_until=0))
+    if not tx.execute(_WAKE, {"of_kind": kind, "of_key": key, "now": now}).rowcount:
+        tx.execute(_FIRST, {"kind": kind, "key": key, "due_at": now, "woken": 1, "lease": None, "lease_until": 0})
     tx.after_commit(tx.store.notify)
 
 
