@@ -327,9 +327,13 @@ class ControlPlane:
         deadline = time.monotonic() + seconds
         while not (found := holds()):
             assert time.monotonic() < deadline, "it did not come to pass"
-            self._woken.wait(0.02)
-            self._woken.clear()
+            self.pause()
         return found
+
+    def pause(self) -> None:
+        """Until a row changes, or a moment has passed."""
+        self._woken.wait(0.02)
+        self._woken.clear()
 
 
 @pytest.fixture

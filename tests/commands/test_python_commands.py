@@ -89,9 +89,7 @@ def test_a_context_that_ignores_its_cancellation_is_ended(shell, clock, control,
 
 def test_a_restart_in_the_middle_of_a_command_loses_and_repeats_nothing(shell, control, tmp_path):
     gate, runs = tmp_path / "gate", tmp_path / "runs"
-    long = shell.send(
-        f"open({str(runs)!r}, 'a').write('x')\nwhile not __import__('os').path.exists({str(gate)!r}): pass\n'done'"
-    )
+    long = shell.send(f"open({str(runs)!r}, 'a').write('x')\nwhile not __import__('os').path.exists({str(gate)!r}): pass\n'done'")
     shell.reach(long, "Running")
     control.until(runs.exists)
     control.kill()
