@@ -76,6 +76,7 @@ class Repl:
 
     def run(self) -> None:
         """Serve until the channel ends. Called by the main thread."""
+        signal.signal(signal.SIGINT, self._interrupted)
         for work in (self._read, self._write, self._connect):
             threading.Thread(target=work, name=f"boathouse{work.__name__}", daemon=True).start()
         while True:
