@@ -76,7 +76,7 @@ def permitted(host: str, port: int, resolver: Resolver, allowed_private: Iterabl
     if Kind.PRIVATE in kinds.values():
         raise PullFailure(
             f"{bare} is at a private address, and the settings do not name it as a registry that may be.",
-            f'An operator can allow it: registries.allowed_private_hosts = ["{bare}"].',
+            f"An operator can allow it: setting registry_private_hosts with {bare}.",
         )
     raise PullFailure(
         f"{bare} has no address that a registry may have (link-local and metadata addresses never are).",

@@ -18,8 +18,7 @@ from typing import IO, Any
 
 from boathouse.images import image_config
 from boathouse.images.findings import Entry, Kind
-from boathouse.images.image_config import ImageConfig
-from boathouse.images.registry_http import CONFIG_LIMIT, MANIFEST_LIMIT
+from boathouse.images.image_config import CONFIG_LIMIT, MANIFEST_LIMIT, ImageConfig
 from boathouse.images.tree import HostileImage, Tree
 
 MOST_UNPACKED = 64 << 30

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST_ENTRIES = 10_000
+MANIFEST_LIMIT = 4 << 20  # bytes; the distribution project's own limit
+CONFIG_LIMIT = 8 << 20
 
 
 class MalformedConfig(ValueError):

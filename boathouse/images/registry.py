@@ -13,12 +13,10 @@ from typing import Any
 
 from boathouse.images import addresses, image_config, registry_auth
 from boathouse.images.failures import PullFailure, TooLarge, WrongPlatform, quoted
-from boathouse.images.image_config import ImageConfig
+from boathouse.images.image_config import CONFIG_LIMIT, MANIFEST_LIMIT, ImageConfig
 from boathouse.images.references import Reference
 from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import (
-    CONFIG_LIMIT,
-    MANIFEST_LIMIT,
     SMALL_LIMIT,
     Clock,
     Connection,

@@ -120,7 +120,7 @@ def _token(connection: Connection, reference: Reference, challenge: Challenge, l
         place = quoted(urlsplit(realm).netloc, login.secrets, 100)
         raise PullFailure(
             f"{host} wants its password sent to {place}, which is not known to belong to it: nothing was sent.",
-            f'If it does, an operator can say so: registries.token_realms = {{"{host}" = ["{place}"]}}.',
+            f"If it does, an operator can say so: setting registry_token_realms with {host} and {place}.",
         )
     query = {"scope": f"repository:{reference.repository}:pull"}
     if service := challenge.parameters.get("service"):

@@ -5,22 +5,17 @@ bounded, never decompressed, and must arrive whole; redirects are followed only 
 judged addresses. `registry.py` and `registry_auth.py` use it; it knows nothing of manifests or tokens.
 """
 
-import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
-import httpcore
-
 from boathouse.images import addresses
 from boathouse.images.failures import PullFailure, quoted
 
-MANIFEST_LIMIT = 4 << 20
-CONFIG_LIMIT = 8 << 20
 SMALL_LIMIT = 64 << 10  # tokens, and the words of an error
 REDIRECTS = 3
 RETRIES = 3
@@ -34,6 +29,10 @@ class Clock(Protocol):
         """Seconds since the epoch."""
         ...
 
+    def monotonic(self) -> float:
+        """Seconds that only ever grow, for deadlines."""
+        ...
+
     def sleep(self, seconds: float) -> None: ...
 
 
@@ -42,6 +41,9 @@ class SystemClock:
 
     def now(self) -> float:
         return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -84,33 +86,6 @@ class Response:
         return [value for key, value in self.headers if key == name]
 
 
-class _PinnedBackend(httpcore.NetworkBackend):
-    """Opens sockets only to permitted addresses, each host resolved once."""
-
-    def __init__(self, settings: RegistrySettings, resolver: addresses.Resolver) -> None:
-        self._settings, self._resolver = settings, resolver
-        self._pinned: dict[tuple[str, int], str] = {}
-        self._sockets = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable | None = None,
-    ) -> httpcore.NetworkStream:
-        """Called by the connection pool with the name of the URL; TLS still verifies that name."""
-        address = self._pinned.get((host, port))
-        if address is None:
-            address = addresses.permitted(host, port, self._resolver, self._settings.allowed_private_hosts)
-            self._pinned[host, port] = address
-        return self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
-
-    def sleep(self, seconds: float) -> None:
-        self._sockets.sleep(seconds)
-
-
 class Connection:
     """HTTP for one resolution of one image; a context manager. Not for several threads."""
 
@@ -124,19 +99,23 @@ class Connection:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self._secrets = secrets
-        self._deadline = self.clock.now() + settings.total_seconds
-        context = ssl.create_default_context()
-        if settings.ca_file:
-            context.load_verify_locations(settings.ca_file)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=context, network_backend=_PinnedBackend(settings, resolver), max_connections=4, retries=0
+        self._deadline = self.clock.monotonic() + settings.total_seconds
+        from boathouse.images.registry_sockets import Sockets  # here: the control plane starts without the HTTP library
+
+        self._sockets = Sockets(
+            lambda host, port: addresses.permitted(host, port, resolver, settings.allowed_private_hosts),
+            lambda: self._deadline - self.clock.monotonic(),
+            settings.connect_seconds,
+            settings.stall_seconds,
+            settings.ca_file,
+            secrets,
         )
 
     def __enter__(self) -> "Connection":
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._pool.close()
+        self._sockets.close()
 
     def base(self, host: str) -> str:
         """`https://host`, or `http://host` for a host that settings name as such."""
@@ -183,37 +162,9 @@ class Connection:
 
     def _once(self, url: str, headers: Mapping[str, str], limit: int) -> Response:
         host = self._checked(url)
-        sent = {"Host": urlsplit(url).netloc, "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
-        # A read may last as long as the stall limit; the exchange ends at the deadline however steadily bytes drip.
-        timeout = {
-            "connect": self.settings.connect_seconds,
-            "read": self.settings.stall_seconds,
-            "write": self.settings.stall_seconds,
-            "pool": self.settings.connect_seconds,
-        }
-        try:
-            with self._pool.stream("GET", url, headers=list(sent.items()), extensions={"timeout": timeout}) as answer:
-                body = self._body(host, answer, limit)
-                found = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in answer.headers)
-                return Response(answer.status, found, body, url)
-        except httpcore.ConnectTimeout as error:
-            raise PullFailure(
-                f"{host} does not answer: no connection within {self.settings.connect_seconds:g} s.",
-                "Check the registry's name and the network between.",
-            ) from error
-        except (httpcore.ReadTimeout, httpcore.WriteTimeout) as error:
-            raise PullFailure(
-                f"{host} stalled: not a byte for {self.settings.stall_seconds:g} s.",
-                "Try again, or ask the registry's operator.",
-            ) from error
-        except httpcore.ConnectError as error:
-            raise self._not_connected(host, error) from error
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise PullFailure(
-                f"The connection to {host} broke, its answer is truncated or no HTTP.",
-                "Try again.",
-                quoted(error, self._secrets, 120),
-            ) from error
+        sent = {"Host": host, "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        status, found, body = self._sockets.get(host, url, sent, limit)
+        return Response(status, found, body, url)
 
     def _checked(self, url: str) -> str:
         try:
@@ -228,32 +179,9 @@ class Connection:
         if split.scheme == "http" and not addresses.named(host, port or 80, self.settings.plain_http_hosts):
             raise PullFailure(
                 f"{host} would be asked without TLS, and the settings do not name it as a host that may be.",
-                f'An operator can allow it: registries.plain_http_hosts = ["{host}"].',
+                f"An operator can allow it: setting registry_plain_http_hosts with {host}.",
             )
         return split.netloc
-
-    def _body(self, host: str, answer: httpcore.Response, limit: int) -> bytes:
-        encoding = next((v for k, v in answer.headers if k.lower() == b"content-encoding"), b"identity")
-        if encoding.lower() != b"identity":
-            raise PullFailure(f"{host} sends a compressed answer though it was asked not to.")
-        body = bytearray()
-        for block in answer.iter_stream():
-            body += block
-            if len(body) > limit:
-                raise PullFailure(f"{host} sends more than the {limit} bytes that such an answer may have.")
-            if self.clock.now() > self._deadline:
-                raise PullFailure(f"{host} stalled: no whole answer within {self.settings.total_seconds:g} s.")
-        return bytes(body)
-
-    def _not_connected(self, host: str, error: httpcore.ConnectError) -> PullFailure:
-        words = quoted(error, self._secrets, 160)
-        if isinstance(error.__cause__, ssl.SSLError) or isinstance(error.__context__, ssl.SSLError):
-            return PullFailure(
-                f"No trusted connection with {host}.",
-                "If it has a certificate of an authority of yours, an operator can name it: registries.ca_file.",
-                words,
-            )
-        return PullFailure(f"No connection with {host}.", "Check its name and port, and that it runs.", words)
 
     def _retry_after(self, response: Response) -> float | None:
         """Seconds that the server asks to wait, or None when it does not."""

@@ -55,7 +55,7 @@ def test_private_only_for_named_hosts_and_link_local_never() -> None:
     assert permitted("r.example", 443, lambda *_: ["10.0.0.1"], ["r.example"]) == "10.0.0.1"
     with pytest.raises(PullFailure, match="private address") as refused:
         permitted("r.example", 443, lambda *_: ["10.0.0.1"], ["other"])
-    assert "allowed_private_hosts" in refused.value.fix
+    assert "registry_private_hosts" in refused.value.fix
     with pytest.raises(PullFailure, match="never are"):
         permitted("r.example", 443, lambda *_: ["169.254.169.254"], ["r.example"])
 

@@ -8,6 +8,7 @@ import pytest
 
 from boathouse.images import references, registry
 from boathouse.images.failures import ImageFailure, PullFailure, TooLarge, WrongPlatform
+from boathouse.images.registry import ping
 from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import RegistrySettings
 from tests.images import conftest as kit
@@ -84,8 +85,6 @@ def test_an_open_registry_sees_no_credentials(fake: FakeRegistry) -> None:
 
 
 def test_ping_tells_what_doctor_needs(fake: FakeRegistry, registry: RealRegistry) -> None:
-    from boathouse.images.registry import ping
-
     fake.serve(Blobs())
     assert ping(fake.host, LOCAL) == "open"
     assert ping(registry.host, LOCAL) == "login"

@@ -1,16 +1,21 @@
 """Design rule: registries are hostile. One test a rule, against a fake that breaks it."""
 
+import contextlib
 import json
+import socket
 import ssl
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from boathouse.images import references, registry
 from boathouse.images.failures import PullFailure, quoted
+from boathouse.images.image_config import CONFIG_LIMIT, MANIFEST_LIMIT
 from boathouse.images.registry_auth import Challenge, Login, challenges, trusted_realm
-from boathouse.images.registry_http import CONFIG_LIMIT, MANIFEST_LIMIT, RegistrySettings
+from boathouse.images.registry_http import RegistrySettings
 from tests.images import conftest as kit
 from tests.images.conftest import Answer, Blobs, FakeClock, FakeRegistry
 
@@ -37,15 +42,28 @@ def test_a_stall_ends_after_the_limit(fake: FakeRegistry) -> None:
     assert "stalled: not a byte for 0.3 s" in failure(fake).text
 
 
-def test_dripping_bytes_end_at_the_deadline(fake: FakeRegistry, clock: FakeClock) -> None:
-    fake.serve(Blobs())
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_dripping_bytes_end_at_the_deadline(clock: FakeClock, where: str) -> None:
+    """Each byte is in time, the whole is not: a server that sends one more header, or one more byte, for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
 
-    def slow(_headers: dict[str, str]) -> Answer:
-        clock.time += 21
-        return Answer(body=Blobs().manifest)
+        def drip() -> None:
+            with contextlib.suppress(OSError), server.accept()[0] as client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 200 OK\r\n" + (b"" if where == "headers" else b"Content-Length: 99999\r\n\r\n"))
+                while True:
+                    clock.time += 5
+                    client.sendall(b"X-A: b\r\n" if where == "headers" else b".")
+                    client.settimeout(0.01)
+                    with contextlib.suppress(TimeoutError):
+                        if client.recv(1) == b"":
+                            return
 
-    fake.answers[MANIFEST] = slow
-    assert "no whole answer within 20 s" in failure(fake, clock=clock).text
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with pytest.raises(PullFailure, match="no whole answer in the time"):
+            registry.resolve(references.parse(f"127.0.0.1:{server.getsockname()[1]}/a:1"), None, QUICK, clock=clock)
+        thread.join()
 
 
 def test_nobody_listens(fake: FakeRegistry) -> None:
@@ -238,9 +256,6 @@ def test_a_name_is_resolved_once(fake: FakeRegistry) -> None:
 
 
 def test_an_untrusted_certificate_is_explained(fake: FakeRegistry, tmp_path: Path) -> None:
-    import threading
-    from http.server import HTTPServer
-
     subprocess.run(
         [
             "openssl",
@@ -270,8 +285,6 @@ def test_an_untrusted_certificate_is_explained(fake: FakeRegistry, tmp_path: Pat
         def handle_error(self, request, client_address) -> None:
             return
 
-    from http.server import BaseHTTPRequestHandler
-
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(404)
@@ -290,7 +303,7 @@ def test_an_untrusted_certificate_is_explained(fake: FakeRegistry, tmp_path: Pat
     try:
         with pytest.raises(PullFailure, match="No trusted connection") as failed:
             registry.resolve(reference, None, settings, resolver=lambda *_: ["127.0.0.1"])
-        assert "registries.ca_file" in failed.value.fix
+        assert "registry_ca_file" in failed.value.fix
         trusting = RegistrySettings(allowed_private_hosts=("localhost",), ca_file=tmp_path / "crt")
         with pytest.raises(PullFailure, match="is no registry: it answers 404"):
             registry.resolve(reference, None, trusting, resolver=lambda *_: ["127.0.0.1"])
