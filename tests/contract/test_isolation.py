@@ -162,7 +162,9 @@ def test_the_daemon_sees_its_own_directory_and_meets_the_customer(engine_plane) 
     up(engine_plane, node)
     look = "import os; print(sorted(os.listdir('/run/boathouse')))"
     assert "launcher.sock" in run(engine_plane, node, look)
-    hosts = run(engine_plane, node, "import socket; print(socket.gethostname(), open('/etc/hosts').read())")
+    hosts = run(engine_plane, node, "import socket; print(socket.gethostname() + '\\n' + open('/etc/hosts').read())")
     address = engine_plane.driver.inspect(node.cluster_id)[0].address
-    assert f"{node.cluster_id}-{str(address).replace('.', '-')}" in hosts
-    assert "localhost" in hosts and str(address) in hosts
+    name = f"{node.cluster_id}-{str(address).replace('.', '-')}"
+    assert hosts.splitlines()[0] == name
+    assert any(line.split()[0] == address and name in line.split() for line in hosts.splitlines()[1:] if line.strip())
+    assert any("localhost" in line for line in hosts.splitlines())

@@ -27,6 +27,7 @@ LABELS = {
 
 def test_the_customers_container() -> None:
     assert containers.customer_config("0badcafe", NODE, NODE.image or "", "runtime-volume", "10.213.0.2", podman=True) == {
+        "Hostname": "1123-120000-abcdefgh-10-213-0-2",
         "Image": "sha256:" + "0" * 64,
         "Entrypoint": ["/databricks/runtime/bin/launcher"],
         "Cmd": [],

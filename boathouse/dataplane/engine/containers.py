@@ -71,7 +71,10 @@ def customer_config(
             f"{naming.meeting_volume(instance, node.node_id)}:{MEETING_POINT}:rw,nocopy",
         ],
     }
+    # Docker gives the name of the container whose network is joined, and refuses another; Podman makes one up unless told.
+    named = {"Hostname": naming.hostname(node.cluster_id, address)} if podman else {}
     return {
+        **named,
         "Image": image,
         "Entrypoint": [LAUNCHER],
         "Cmd": [],
