@@ -1,7 +1,11 @@
 """The catalogue of terminations uses the platform's codes, types and parameters only."""
 
+import ast
+from pathlib import Path
+
 from databricks.sdk.service.compute import TerminationReasonCode, TerminationReasonType
 
+import boathouse
 from boathouse.compute.terminations import CATALOGUE, type_of
 
 #: Keys that the platform uses (reference api A.4).
@@ -34,3 +38,16 @@ def test_explain(cluster_api):
     assert set(answer) == {"code", "type", "meaning", "causes", "fix", "parameters"}
     unknown = cluster_api.api.get("/api/2.0/boathouse/explain/NOPE")
     assert unknown.status_code == 404 and "INACTIVITY" in unknown.json()["message"]
+
+
+def test_every_code_that_a_room_gives_is_in_the_catalogue():
+    """Whatever the launch, the image check or a driver may end a cluster with can be explained."""
+    known = {code.value for code in TerminationReasonCode} - {"UNKNOWN"}
+    given = {
+        node.value
+        for room in ("compute", "images", "dataplane")
+        for file in (Path(boathouse.__path__[0]) / room).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and node.value in known
+    }
+    assert given <= set(CATALOGUE), given - set(CATALOGUE)
