@@ -30,12 +30,12 @@ def main(argv: list[str]) -> int:
         print(f"{time.monotonic() - started:6.1f} s  {line}", file=sys.stderr, flush=True)
 
     try:
+        build.prepare(options.names, options.cache, say, options.mirror)
         for name in options.names:
             if options.load:
                 client = docker.DockerClient(base_url=options.load, timeout=600)
                 print(build.load(client, name, options.cache, say, options.mirror))
             else:
-                build.image(name, options.cache, say, options.mirror)
                 print(build.reference(name))
     except (BuildError, recipe.RecipeError) as error:
         print(f"{error}\n{getattr(error, 'log', '')}".rstrip(), file=sys.stderr)

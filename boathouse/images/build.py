@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,23 @@ def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "")
     labels = {"io.boathouse.recipe": top.name, "io.boathouse.recipe.key": recipe.key(chain)}
     names = (reference(name), f"{REPOSITORY}/{name}:latest")
     return archive.compose(tuple(stack), env, top.command, labels, names)
+
+
+def prepare(names: Sequence[str], cache: Path, progress: Progress = silent, mirror: str = "") -> None:
+    """Have the root file systems of several recipes in the cache. Families (recipes of one root) are built beside each
+    other; `progress` is called from several threads. Raises the first BuildError, when all have ended.
+    """
+    families: dict[str, list[str]] = {}
+    for name in names:
+        families.setdefault(recipe.lineage(name)[0].name, []).append(name)
+
+    def build_family(family: list[str]) -> None:
+        for name in family:
+            image(name, cache, progress, mirror)
+
+    with ThreadPoolExecutor(len(families) or 1, thread_name_prefix="image-build") as threads:
+        for outcome in [threads.submit(build_family, family) for family in families.values()]:
+            outcome.result()
 
 
 def load(client: HasApi, name: str, cache: Path | None = None, progress: Progress = silent, mirror: str = "") -> str:

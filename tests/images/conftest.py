@@ -16,6 +16,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("images", deadline=None)  # a busy machine is no failure
+settings.load_profile("images")
 
 USER, PASSWORD = "robot", "pa:ss w0rd-ünï"
 

@@ -87,6 +87,13 @@ def test_what_is_built_is_not_built_again(built: list[str], tmp_path: Path) -> N
     assert dict(view.config.labels)["io.boathouse.recipe"] == "python"
 
 
+def test_families_are_prepared_together(built: list[str], tmp_path: Path) -> None:
+    build.prepare(["daemon", "python", "nobash", "standard"], tmp_path)
+    assert sorted(built) == ["daemon", "minimal", "python", "standard"]
+    assert all(build.cached(name, tmp_path) for name in ("daemon", "python", "nobash", "standard"))
+    build.prepare([], tmp_path)
+
+
 def test_a_changed_daemon_is_another_image_on_the_same_root(
     built: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
