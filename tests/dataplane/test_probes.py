@@ -39,3 +39,12 @@ def test_a_limit_that_cannot_be_set(tmp_path: Path) -> None:
 def test_a_trial_leaves_nothing_behind(tmp_path: Path) -> None:
     probes.overlay_trial(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_engine_without_root_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(podman, "SYSTEM_PATH", str(tmp_path))
+    assert probes.rootless(environ={"PATH": str(tmp_path)}).detail == "missing: newuidmap, slirp4netns"
+    for name in ("newuidmap", "slirp4netns"):
+        (tmp_path / name).touch(mode=0o755)
+    assert "cannot be opened" in probes.rootless(tmp_path / "tun", {"PATH": str(tmp_path)}).detail
+    assert probes.rootless(tmp_path, {"PATH": str(tmp_path)}).ok

@@ -2,7 +2,7 @@
 
 `locate` falls back to it when no other engine is there. It is started detached and outlives whoever started it; the next one
 finds it by its socket. Its storage is under CACHE/engine, its volatile state in a short directory of its own (the path of a
-Unix socket has 107 characters at most). It knows nothing of nodes.
+Unix socket has 107 characters at most, that of Podman's run directory 50). It knows nothing of nodes.
 
 Configuration is our own from end to end, so that a machine's settings for other uses of Podman neither help nor hurt: a
 network directory of its own (two services that share one take each other's networks), the runtime that works on this kernel,
@@ -85,9 +85,10 @@ def service(cache: Path, environ: Mapping[str, str] = os.environ) -> Service:
     mark = hashlib.sha256(str(cache).encode()).hexdigest()[:10]
     if os.geteuid() == 0:
         volatile = Path("/run/boathouse") / f"engine-{mark}"
+    elif environ.get("XDG_RUNTIME_DIR"):
+        volatile = Path(environ["XDG_RUNTIME_DIR"]) / f"boathouse-{mark}"
     else:
-        runtime = environ.get("XDG_RUNTIME_DIR") or f"/tmp/boathouse-{os.geteuid()}"
-        volatile = Path(runtime) / f"boathouse-engine-{mark}"
+        volatile = Path(f"/tmp/boathouse-{os.geteuid()}") / mark
     return Service(cache / "engine", volatile)
 
 
@@ -189,29 +190,50 @@ def _start(where: Service, environ: Mapping[str, str]) -> None:
         )
     for directory in (where.home / "root", where.home / "networks", where.downloads):
         directory.mkdir(parents=True, exist_ok=True)
-    where.volatile.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _private(where.volatile)
     where.socket.unlink(missing_ok=True)
     arguments = [
         *(podman, "--root", str(where.home / "root"), "--runroot", str(where.volatile / "run")),
         *("--tmpdir", str(where.volatile / "tmp"), "system", "service", "--time", "0", where.address),
     ]
-    with where.log.open("ab") as log:
-        # The shell leaves at once, so that the service belongs to nobody and no dead child is left when it ends.
-        subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "sh", *arguments],
-            env=_environment(where, environ),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            check=True,
-        )
+    where.log.touch()
+    # The shell leaves at once, so that the service belongs to nobody and no dead child is left when it ends.
+    started = subprocess.run(
+        ["/bin/sh", "-c", 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!', "sh", str(where.log), *arguments],
+        env=_environment(where, environ),
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=True,
+    )
+    _await(where, int(started.stdout))
+
+
+def _await(where: Service, pid: int) -> None:
+    """Until the service answers. Its end is noticed at once; before its socket exists there is nothing else to wait on."""
     deadline = time.monotonic() + READY_SECONDS
-    while not answering(where):
-        if time.monotonic() > deadline:
-            raise EmbeddedEngineFailed(f"podman did not answer within {READY_SECONDS:.0f} s: {_last_words(where.log)}")
-        time.sleep(0.01)  # the condition is asked again; there is nothing in the kernel to wait on before the socket exists
+    try:
+        watch = os.pidfd_open(pid)
+    except ProcessLookupError as gone:
+        raise EmbeddedEngineFailed(f"podman ended at once: {_last_words(where.log)}") from gone
+    try:
+        while not answering(where):
+            if select.select([watch], [], [], 0.01)[0]:
+                raise EmbeddedEngineFailed(f"podman ended at once: {_last_words(where.log)}")
+            if time.monotonic() > deadline:
+                raise EmbeddedEngineFailed(f"podman did not answer within {READY_SECONDS:.0f} s: {_last_words(where.log)}")
+    finally:
+        os.close(watch)
+
+
+def _private(directory: Path) -> None:
+    """A directory that nobody else can have prepared for us. Raises EmbeddedEngineFailed."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for place in (directory, directory.parent):
+        if place.stat().st_uid not in (0, os.geteuid()):
+            raise EmbeddedEngineFailed(f"{place} belongs to somebody else: remove it, or set XDG_RUNTIME_DIR")
 
 
 def _environment(where: Service, environ: Mapping[str, str]) -> dict[str, str]:
@@ -222,6 +244,8 @@ def _environment(where: Service, environ: Mapping[str, str]) -> dict[str, str]:
     no_credentials = where.home / "auth.json"
     _write(no_credentials, "{}\n")
     passed = {name: environ[name] for name in PASSED_ON if name in environ}
+    if os.geteuid() != 0:
+        passed.setdefault("XDG_RUNTIME_DIR", str(where.volatile))
     return {
         **passed,
         "PATH": _path(environ),

@@ -81,6 +81,8 @@ def of_the_engine(client: EngineClient, engine: Engine) -> list[Finding]:
     memory = facts.memory_bytes / 1024**3
     small = "" if facts.memory_bytes >= MEMORY_WANTED else "give the machine at least 4 GiB of memory"
     found.append(Finding("machine", not small, f"{facts.cpus:.0f} cores, {memory:.1f} GiB of memory", small, fatal=False))
+    if facts.rootless and engine.embedded:
+        found.append(rootless())
     if storage in ("vfs", "devicemapper"):
         fix = "put the cache on ext4 or xfs (BOATHOUSE_CACHE), or install fuse-overlayfs"
         found.append(Finding("storage", False, f"storage {storage}: every container copies its image", fix, fatal=False))
@@ -102,6 +104,17 @@ def embedded_programs(environ: Mapping[str, str] = os.environ) -> Finding:
         return Finding("embedded engine", True, "podman and what it needs are installed")
     fix = "apt-get install --no-install-recommends podman runc netavark iptables nftables"
     return Finding("embedded engine", False, f"missing: {', '.join(missing)}", fix)
+
+
+def rootless(tunnel: Path = Path("/dev/net/tun"), environ: Mapping[str, str] = os.environ) -> Finding:
+    """What networks of an engine without root need of the machine."""
+    path = f"{environ.get('PATH', '')}:{podman.SYSTEM_PATH}"
+    missing = [name for name in ("newuidmap", "slirp4netns") if shutil.which(name, path=path) is None]
+    if missing:
+        return Finding("rootless", False, f"missing: {', '.join(missing)}", "apt-get install uidmap slirp4netns")
+    if not os.access(tunnel, os.R_OK | os.W_OK):
+        return Finding("rootless", False, f"{tunnel} cannot be opened: clusters get no network", f"as root: chmod 0666 {tunnel}")
+    return Finding("rootless", True, "user ids are mapped and networks can be made")
 
 
 def cgroup_trial(root: Path = podman.CGROUPS) -> Finding:
