@@ -20,6 +20,8 @@ Need = Literal["see", "attach", "restart", "manage"]
 #: What the platform calls each level in its refusals.
 _WORDS = {"see": "Attach", "attach": "Attach", "restart": "Restart", "manage": "Manage"}
 
+LONGEST_ID = 64
+
 DAY_MS = 86_400_000
 #: How long after its end a cluster can be acted on and listed, and how long it can be looked at (reference api A).
 KEPT_MS, SEEN_MS = 30 * DAY_MS, 60 * DAY_MS
@@ -50,6 +52,8 @@ def find(reader: Reader, caller: Caller, cluster_id: str, need: Need, *, now: in
     `now` (epoch ms) also asks whether the cluster is not gone too long; `lock` holds the row until the transaction ends.
     Raises ApiError: 400 when there is no such cluster in the caller's workspace, 403 when it is somebody else's.
     """
+    if len(cluster_id) > LONGEST_ID or "\0" in cluster_id:
+        raise no_such_cluster(cluster_id)
     found = reader.execute(
         _BY_ID_LOCKED if lock else _BY_ID, {"cluster_id": cluster_id, "workspace_id": caller.workspace_id}
     ).first()
@@ -71,7 +75,7 @@ def find(reader: Reader, caller: Caller, cluster_id: str, need: Need, *, now: in
 
 def no_such_cluster(cluster_id: str) -> ApiError:
     """The platform's answer: 400, which the SDK turns into ResourceDoesNotExist."""
-    return invalid(f"Cluster {cluster_id} does not exist")
+    return invalid(f"Cluster {cluster_id[:LONGEST_ID]} does not exist")
 
 
 def may_manage(caller: Caller, row: Any) -> bool:

@@ -109,6 +109,9 @@ def test_an_unknown_cluster(cluster_api, verb):
 
 
 def test_an_unknown_cluster_for_get_and_edit(cluster_api):
+    for odd in ("x" * 5000, "a\0b"):
+        status, _, message = cluster_api.refused("start", cluster_id=odd)
+        assert status == 400 and message.endswith(" does not exist") and len(message) < 100
     got = cluster_api.api.get("/api/2.1/clusters/get?cluster_id=nope")
     assert (got.status_code, got.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert got.json()["message"] == "Cluster nope does not exist"
