@@ -23,7 +23,7 @@ class DriverSecrets(Protocol):
 
 class Launches(Protocol):
     """What a running launch knows and no row holds (`compute.endpoint.Endpoints`). Works after a restart of the control plane
-    too; raises the contract's NodeGone while the node does not answer."""
+    too; raises `compute.endpoint.NotServing`."""
 
     def driver(self, cluster_id: str) -> DriverSecrets: ...
 

@@ -42,6 +42,10 @@ class Start:
     file: Mapping[str, Any]
 
 
+class CannotStart(Exception):
+    """The process cannot be started, and trying again will not help; the message says why."""
+
+
 class PythonSession:
     """See `session.Session`. `make_start` is asked once, when the process is really to be started."""
 
@@ -143,7 +147,11 @@ class PythonSession:
         return None
 
     def _start(self) -> None:
-        start = self._make_start()
+        try:
+            start = self._make_start()
+        except CannotStart as error:
+            self._failed = f"Python could not be started: {error}"
+            return
         data = base64.b64encode(json.dumps(dict(start.file)).encode()).decode()
         self._link.call(self._node_id, "put_files", {"files": [{"path": start.path, "mode": 0o600, "data": data}]})
         log_file = f"{self.name}.log"

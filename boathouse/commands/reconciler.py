@@ -8,6 +8,8 @@ node first. Results are stored before the node is told to forget them.
 import logging
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from boathouse.commands import results, rows
 from boathouse.commands.capabilities import Capabilities
 from boathouse.commands.commands import CANCELLED
@@ -17,6 +19,7 @@ from boathouse.commands.session import Phase, Session
 from boathouse.commands.sessions import Sessions
 from boathouse.commands.target import Target, read_target
 from boathouse.compute import activity
+from boathouse.compute.endpoint import NotServing
 from boathouse.dataplane.contract import NodeError, NodeGone
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 
@@ -75,9 +78,14 @@ class Contexts:
                     wake(tx, rows.KIND, context_id)
 
     def wake(self, context_id: str) -> None:
-        if not self._closed:
+        """Have a context looked at. A hint: a look comes anyway, only later."""
+        if self._closed:
+            return
+        try:
             with self._ground.store.transaction() as tx:
                 wake(tx, rows.KIND, context_id)
+        except SQLAlchemyError:
+            log.exception("context %s could not be woken", context_id)
 
     def close(self) -> None:
         """Let go of the nodes; contexts and commands go on without us."""
@@ -182,7 +190,13 @@ class Contexts:
         self, context: Any, command: Any, session: Session | None, status: str, document: dict[str, Any]
     ) -> Outcome | None:
         """A command's end. None: the next one may come."""
-        kept = results.encode(self._redaction(context).document(document))
+        try:
+            kept = results.encode(self._redaction(context).document(document))
+        except NotServing as error:
+            # The secrets of the launch are known no more, so nothing can say whether they are in there.
+            kept = results.encode(
+                results.failure(f"The results are withheld, because secrets cannot be kept out of them: {error}")
+            )
         with self._ground.store.transaction() as tx:
             rows.end_command(tx, command.command_id, status, CANCELLED if status == "Cancelled" else kept, CANCELLED)
             rows.trim_commands(tx, context.context_id)

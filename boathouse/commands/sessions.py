@@ -6,11 +6,12 @@ from typing import Any
 
 from boathouse.commands.capabilities import Capabilities
 from boathouse.commands.driver_http import DriverHttp
-from boathouse.commands.ground import Ground
-from boathouse.commands.python_context import PythonSession, Start
+from boathouse.commands.ground import DriverSecrets, Ground
+from boathouse.commands.python_context import CannotStart, PythonSession, Start
 from boathouse.commands.session import Session
 from boathouse.commands.sql_context import SqlSession
 from boathouse.commands.target import Target
+from boathouse.compute.endpoint import NotServing
 from boathouse.dataplane.contract import NodeGone
 from boathouse.releases.arguments import RUNTIME
 
@@ -55,12 +56,18 @@ class Sessions:
     def _news(self, context_id: str) -> Callable[[], None]:
         return lambda: self._on_news(context_id)
 
+    def _driver(self, target: Target) -> DriverSecrets:
+        try:
+            return self._ground.launches.driver(target.cluster_id)
+        except NotServing as error:
+            raise NodeGone(str(error)) from None
+
     def _sql(self, context: Any, target: Target) -> Session:
         def http() -> DriverHttp:
             port = target.spark.get("http_port")
             if not port:
                 raise NodeGone("the driver has not said where its control interface is")
-            token = self._ground.launches.driver(target.cluster_id).token
+            token = self._driver(target).token
             return DriverHttp(self._ground.link, target.node_id, int(port), token)
 
         return SqlSession(context.context_id, http, self._news(context.context_id))
@@ -71,8 +78,11 @@ class Sessions:
             port = target.spark.get("gateway_port")
             if not port:
                 raise NodeGone("the driver has not said where its Py4J gateway is")
-            driver = self._ground.launches.driver(target.cluster_id)
-            given = self._ground.launches.environment(target.cluster_id)
+            driver = self._driver(target)
+            try:
+                given = self._ground.launches.environment(target.cluster_id)
+            except NotServing as error:
+                raise CannotStart(str(error)) from None
             return Start(
                 argv=[target.python, "-u", REPL],
                 env={**given, **_python_path(given), "BOATHOUSE_CONTEXT_FILE": path},

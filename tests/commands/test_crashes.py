@@ -22,9 +22,12 @@ class Crash:
 
     def __init__(self, after):
         self.after, self.done = after, 0
+        self.main = threading.get_ident()
 
     def effect(self, function):
         def wrapped(*arguments, **named):
+            if threading.get_ident() != self.main:
+                return function(*arguments, **named)  # a thread that waits for the driver: no effect to stop at
             if self.done >= self.after:
                 raise Killed
             answer = function(*arguments, **named)
@@ -93,11 +96,9 @@ def drive(ground, clock, api, keys, command_id, crash):
 
 
 def _commits(crash, transaction):
-    main = threading.get_ident()
-
     @contextmanager
     def committing():
-        mine = threading.get_ident() == main  # a wake-up by a reader's thread is a hint, and no effect to stop at
+        mine = threading.get_ident() == crash.main  # a wake-up by a reader's thread is a hint, and no effect to stop at
         if mine and crash.done >= crash.after:
             raise Killed
         with transaction() as tx:

@@ -21,8 +21,8 @@ def client(host, ready, monkeypatch, tmp_path):
 
 @pytest.fixture
 def pauses(monkeypatch, control):
-    """The SDK pauses a second and more between looks; here a look follows the next change of a row. What is in the list runs first,
-    one at a pause."""
+    """The SDK pauses a second and more between looks; here a look follows the next change of a row. What is in the list runs
+    first, one at a pause."""
     first = []
 
     def sleep(seconds):

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from boathouse.commands.tables import commands
+from boathouse.compute.endpoint import NotServing
 
 SECRETS = "boathouse.workspace.secrets"
 
@@ -81,3 +82,18 @@ def test_a_capability_ends_with_its_context_and_holds_on_its_node_only(open_shel
     shell.api.post("/api/1.2/contexts/destroy", json=shell.keys)
     with pytest.raises(Refused):
         get("1123-153000-abcdefgh-0-1", asked, capability)
+
+
+def test_results_are_withheld_when_the_secrets_of_the_launch_are_not_known(open_shell, launches, jvm, monkeypatch):
+    def lost(cluster_id):
+        raise NotServing("Secret gone/key does not exist")
+
+    shell = open_shell("python")
+    shell.run("1")
+    monkeypatch.setattr(launches, "redactions", lost)
+    withheld = shell.run("'value-of-the-launch'")
+    assert withheld["status"] == "Finished"
+    assert withheld["results"]["summary"].startswith("The results are withheld")
+    monkeypatch.setattr(launches, "environment", lost)
+    other = open_shell("python")
+    other.control.until(lambda: other.state() == "Error")
