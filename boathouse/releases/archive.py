@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -54,6 +55,7 @@ def make_archive(release: Release, work: Path, stage: Stage) -> Path:
 
 
 def _plan(release: Release, work: Path) -> dict:
+    port = _free_port()
     secret_file = work / "spark.secret"
     secret_file.write_text(secrets.token_hex(32), encoding="utf-8")
     token = secrets.token_hex(16)
@@ -66,7 +68,7 @@ def _plan(release: Release, work: Path) -> dict:
                 token=token,
                 driver_host="127.0.0.1",
                 workers=workers,
-                driver_port=_PORT,
+                driver_port=port,
                 block_manager_port=0,
                 ui_port=0,
                 connect_port=0,
@@ -79,7 +81,7 @@ def _plan(release: Release, work: Path) -> dict:
     executor = arguments.executor_argv(
         release,
         driver_host="127.0.0.1",
-        driver_port=_PORT,
+        driver_port=port,
         executor_id=1,
         hostname="127.0.0.1",
         cores=2,
@@ -97,7 +99,10 @@ def _plan(release: Release, work: Path) -> dict:
     }
 
 
-_PORT = 36900
+def _free_port() -> int:
+    """A port of loopback that nobody has now: builds of several releases may run at the same time."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 def merge_class_lists(lists: Iterable[Sequence[str]]) -> list[str]:
@@ -149,6 +154,17 @@ exec chroot "$root" "$@"
 """
 
 
+def namespace_argv(layers: Sequence[Path], root: Path, argv: Sequence[str]) -> list[str]:
+    """The command that runs `argv` in a private mount namespace with the layers at /databricks/runtime.
+
+    `root` is an empty folder that becomes the root directory there. The process keeps its id, descriptors and signals.
+    """
+    users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    stack = ":".join(str(layer) for layer in layers)
+    unshare = ["unshare", *users, "--mount", "--propagation", "private"]
+    return [*unshare, "sh", "-c", _NAMESPACE, "sh", str(root), stack, *argv]
+
+
 def namespace_stage(layers: Sequence[Path], writable: Path, argv: Sequence[str]) -> None:
     """A Stage by a private mount namespace: the machine's own files, and the runtime at its place.
 
@@ -157,15 +173,8 @@ def namespace_stage(layers: Sequence[Path], writable: Path, argv: Sequence[str])
     root = writable / "root"
     root.mkdir(exist_ok=True)
     command = [sys.executable if argv[0] == "python3" else argv[0], *argv[1:]]
-    users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    stack = ":".join(str(layer) for layer in layers)
-    unshare = ["unshare", *users, "--mount", "--propagation", "private"]
     done = subprocess.run(
-        [*unshare, "sh", "-c", _NAMESPACE, "sh", str(root), stack, *command],
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-        check=False,
+        namespace_argv(layers, root, command), capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
     )
     if done.returncode != 0:
         said = (done.stdout + done.stderr)[-4000:]

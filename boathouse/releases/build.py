@@ -136,9 +136,7 @@ def _only_one(lock: Path) -> Iterator[None]:
         yield
 
 
-def _build_into(
-    final: Path, inputs: Inputs, digest: str, root: Path, progress: Progress, stage: Stage | None
-) -> None:
+def _build_into(final: Path, inputs: Inputs, digest: str, root: Path, progress: Progress, stage: Stage | None) -> None:
     runtime = inputs.runtime
     part = root / f".building-{digest}"
     if part.exists():
@@ -184,9 +182,7 @@ def _build_into(
     progress(f"release {runtime.key} is at {final}")
 
 
-def _archive(
-    part: Path, inputs: Inputs, root: Path, progress: Progress, stage: Stage | None
-) -> dict[str, str | None]:
+def _archive(part: Path, inputs: Inputs, root: Path, progress: Progress, stage: Stage | None) -> dict[str, str | None]:
     """Links the archive for these jars, made first where there is none yet."""
     if stage is None and not archive.can_use_namespaces():
         return {"archive": None, "archive_note": "neither a mount namespace nor an engine was there to make it with"}
@@ -330,8 +326,6 @@ def inputs_for(
     """The inputs on this machine. Raises NoJdk."""
     jdk = java.find_jdk(runtime.java_major, java_home)
     return Inputs(runtime, jdk, module_folder(), launcher, programs, with_archive)
-
-
 
 
 def node_programs() -> Path:
