@@ -19,15 +19,11 @@ from typing import IO, Any
 from boathouse.images import image_config
 from boathouse.images.findings import Entry, Kind
 from boathouse.images.image_config import CONFIG_LIMIT, MANIFEST_LIMIT, ImageConfig
-from boathouse.images.tree import HostileImage, Tree
+from boathouse.images.tree import HostileImage, Tree, UnreadableArchive
 
 MOST_UNPACKED = 64 << 30
 LONGEST_HEADER = 1 << 20
 MOST_LAYERS = 512
-
-
-class UnreadableArchive(ValueError):
-    """What was given is no image that can be read here; the message says what is expected."""
 
 
 class ArchiveView:

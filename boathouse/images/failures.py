@@ -25,6 +25,9 @@ class ImageFailure(Exception):
         super().__init__(message)
         self.message, self.fix, self.evidence = message, fix, evidence
 
+    def __str__(self) -> str:
+        return self.text
+
     @property
     def parameters(self) -> dict[str, str]:
         """The parameters of the termination reason, under the API's own keys."""

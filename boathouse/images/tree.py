@@ -17,7 +17,11 @@ MOST_ENTRIES = 1_000_000
 LONGEST_PATH = 4096
 
 
-class HostileImage(ValueError):
+class UnreadableArchive(ValueError):
+    """What was given is no image that can be read here; the message says what is expected."""
+
+
+class HostileImage(UnreadableArchive):
     """An archive that breaks a limit or contradicts itself; the message says which."""
 
 

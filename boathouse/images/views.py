@@ -10,10 +10,10 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from boathouse.images.archive_view import ArchiveView, UnreadableArchive, open_archive
+from boathouse.images.archive_view import ArchiveView, open_archive
 from boathouse.images.findings import Entry, Kind
 from boathouse.images.image_config import ImageConfig, from_document
-from boathouse.images.tree import MOST_LINKS, HostileImage
+from boathouse.images.tree import MOST_LINKS, HostileImage, UnreadableArchive
 
 __all__ = ["ArchiveView", "EngineView", "HostileImage", "RawView", "UnreadableArchive", "open_archive"]
 
