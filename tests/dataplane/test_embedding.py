@@ -20,14 +20,14 @@ def test_the_configuration_is_our_own() -> None:
             "http_proxy": False,
             "log_driver": "k8s-file",
         },
-        "engine": {"runtime": "runc", "cgroup_manager": "cgroupfs", "events_logger": "file"},
+        "engine": {"runtime": "runc", "cgroup_manager": "cgroupfs", "events_logger": "file", "exit_command_delay": 5},
         "network": {"network_backend": "netavark", "network_config_dir": "/cache/engine/networks"},
     }
 
 
 def test_a_modern_machine_chooses_its_runtime_itself() -> None:
     text = podman.configuration(Path("/c"), hybrid_cgroups=False, rootless=True, hard_limits=(-1, 4096))
-    assert set(tomllib.loads(text)["engine"]) == {"events_logger"}
+    assert set(tomllib.loads(text)["engine"]) == {"events_logger", "exit_command_delay"}
     assert "nofile=1048576:1048576" in text
 
 

@@ -27,6 +27,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from boathouse.dataplane.engine import overlay
+
 READY_SECONDS = 20.0
 STOP_SECONDS = 15.0
 PING_SECONDS = 5.0
@@ -109,6 +111,7 @@ def configuration(home: Path, hybrid_cgroups: bool, rootless: bool, hard_limits:
         "[engine]\n"
         f"{runtime}{manager}"
         'events_logger = "file"\n'
+        "exit_command_delay = 5\n"
         "[network]\n"
         'network_backend = "netavark"\n'
         f'network_config_dir = "{home / "networks"}"\n'
@@ -194,7 +197,10 @@ def _start(where: Service, environ: Mapping[str, str]) -> None:
     where.socket.unlink(missing_ok=True)
     arguments = [
         *(podman, "--root", str(where.home / "root"), "--runroot", str(where.volatile / "run")),
-        *("--tmpdir", str(where.volatile / "tmp"), "system", "service", "--time", "0", where.address),
+        *("--tmpdir", str(where.volatile / "tmp")),
+        # Left alone, Podman without root copies whole images for every container.
+        *(() if overlay.trial(where.home) else ("--storage-driver", "overlay")),
+        *("system", "service", "--time", "0", where.address),
     ]
     where.log.touch()
     # The shell leaves at once, so that the service belongs to nobody and no dead child is left when it ends.

@@ -9,13 +9,12 @@ import os
 import resource
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from boathouse.dataplane.contract import DriverUnavailable
-from boathouse.dataplane.engine import firewall, host, podman
+from boathouse.dataplane.engine import firewall, host, overlay, podman
 from boathouse.dataplane.engine.client import EngineClient, EngineRefused, bounded
 from boathouse.dataplane.engine.locate import Engine, EngineMissing, find
 
@@ -31,7 +30,6 @@ EMBEDDED_NEEDS = (
     ("iptables", ("iptables",)),
 )
 NETAVARK = tuple(Path(base) / "netavark" for base in ("/usr/lib/podman", "/usr/libexec/podman", "/usr/local/libexec/podman"))
-OVERLAY_TRIAL = 'mount -t overlay overlay -o "lowerdir=$1/a:$1/b,upperdir=$1/u,workdir=$1/w" "$1/m" && test -f "$1/m/mark"'
 
 
 @dataclass(frozen=True)
@@ -140,24 +138,13 @@ def cgroup_trial(root: Path = podman.CGROUPS) -> Finding:
 
 
 def overlay_trial(data: Path) -> Finding:
-    """Mount a stack of two layers where the data directory is, in a mount namespace that ends with the trial."""
-    fix = "put the data directory on ext4, xfs or btrfs (--data); OverlayFS cannot write on NFS or on another overlay"
-    unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
-    existing = next((place for place in (data, *data.parents) if place.is_dir()), Path("/"))
-    try:
-        with tempfile.TemporaryDirectory(prefix=".boathouse-trial-", dir=existing) as scratch:
-            for name in ("a", "b", "u", "w", "m"):
-                (Path(scratch) / name).mkdir()
-            (Path(scratch) / "b" / "mark").touch()
-            done = _run([*unshare, "sh", "-c", OVERLAY_TRIAL, "sh", scratch])
-            work = Path(scratch) / "w" / "work"
-            if work.exists():
-                work.chmod(0o700)
-    except (OSError, subprocess.SubprocessError) as failed:
-        return Finding("overlay", False, bounded(str(failed)), fix)
-    if done.returncode:
-        return Finding("overlay", False, bounded(done.stderr) or "the stack cannot be mounted", fix)
-    return Finding("overlay", True, f"layers can be stacked under {existing}")
+    """Mount a stack of two layers where the data directory is."""
+    place = next((one for one in (data, *data.parents) if one.is_dir()), Path("/"))
+    trouble = overlay.trial(place)
+    if trouble:
+        fix = "put the data directory on ext4, xfs or btrfs (--data); OverlayFS cannot write on NFS or on another overlay"
+        return Finding("overlay", False, trouble, fix)
+    return Finding("overlay", True, f"layers can be stacked under {place}")
 
 
 def firewall_trial(program: Callable[[], str | None] = firewall.program) -> Finding:
