@@ -81,7 +81,8 @@ class Edge:
         self, scope: dict[str, Any], headers: Mapping[str, str], receive: Receive, request_id: str, who: list[str]
     ) -> Raw:
         method = scope["method"]
-        path = scope["path"]
+        # As it was sent, still encoded: a name may hold an encoded slash. Each part is decoded once, in `_prepare`.
+        path = scope["raw_path"].decode("latin-1") if scope.get("raw_path") else scope["path"]
         hit = self.routes.find(method, path)
         shape = hit[0].error_shape if hit else None
         try:
@@ -96,6 +97,8 @@ class Edge:
             return await self._run(self._serve, *call)
         except ApiError as error:
             return _refusal(error, shape)
+        except RecursionError:
+            return _refusal(malformed("The request body is nested too deeply."), shape)
         except OperationalError as error:
             log.exception("request %s: the store refused", request_id)
             return _refusal(

@@ -74,7 +74,11 @@ def decode_query(shape: Any, query: str) -> Any:
     parameters are ignored, as the platform does."""
     known = _tree_of(shape)
     document: dict[str, Any] = {}
-    for key, value in parse_qsl(query, keep_blank_values=True, max_num_fields=1000):
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=1000)
+    except ValueError as error:
+        raise malformed(f"The query is not readable: {error}") from None
+    for key, value in pairs:
         _place(document, known, key.split("."), value)
     try:
         return msgspec.convert(document, shape, strict=False)
@@ -85,7 +89,7 @@ def decode_query(shape: Any, query: str) -> Any:
 def decode_path(name: str, kind: type, value: str) -> Any:
     """A path parameter; integers only where the function asks for one."""
     if kind is int:
-        if not re.fullmatch(r"-?\d{1,19}", value):
+        if not re.fullmatch(r"-?[0-9]{1,19}", value) or not -(1 << 63) <= int(value) < 1 << 63:
             raise invalid(f"{name}: '{value[:100]}' is not an integer")
         return int(value)
     return value
