@@ -5,6 +5,7 @@ of the control plane). The simulated one is moved by its clock, the engine by it
 """
 
 import contextlib
+import os
 import secrets
 import threading
 import time
@@ -200,8 +201,8 @@ def _engine_plane(request: pytest.FixtureRequest, home: Path) -> Iterator[Engine
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    """The embedded engine of this machine's cache: it is meant to be shared."""
-    return find(cache_directory(), "embedded")
+    """The embedded engine of this machine's cache (it is meant to be shared), or the one that BOATHOUSE_ENGINE names."""
+    return find(cache_directory(), os.environ.get("BOATHOUSE_ENGINE", "embedded"))
 
 
 @pytest.fixture(scope="session")
