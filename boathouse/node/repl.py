@@ -2,7 +2,7 @@
 
 It speaks JSON lines on the descriptor named in BOATHOUSE_CHANNEL_FD. From the control plane: `{"op": "execute", "id",
 "code"}` (an id that is known already is not run again), `cancel`, `status`, `forget` (each with `id`), `ping`. To it:
-`{"event": "ready"}` when Spark is there, `{"event": "failed", "message"}` before it ends because Spark cannot be reached,
+`{"event": "ready"}` when Spark is there, `{"event": "failed", "message"}` (also for each ping) when it cannot be reached,
 `{"event": "result", "id", "state", "result"}` when a command ended, `{"event": "status", "id", "state", "result"?}` and
 `{"event": "pong", "ready"}` as answers. States: running, finished (also when the code raised: that is a result), cancelled,
 unknown. Results are kept until `forget`, so that a control plane that was away can ask: nothing depends on an event.
@@ -104,7 +104,8 @@ class Repl:
         except (ValueError, AttributeError):
             return  # half a line of a control plane that died: it will ask again
         if op == "ping":
-            self._send({"event": "pong", "ready": self._connected.is_set()})
+            ready = self._connected.is_set()
+            self._send(self._failed() if self._failure else {"event": "pong", "ready": ready})
         elif op == "execute":
             self._execute(str(id), str(message.get("code", "")))
         elif op == "cancel":
@@ -191,13 +192,16 @@ class Repl:
             self._spark = connect(context, int(self._settings["gateway_port"]), secret)
         except BaseException as error:
             self._failure = f"The cluster's Spark cannot be reached: {type(error).__name__}: {error}"
-            self._send({"event": "failed", "message": self._failure[:4000]})
+            self._send(self._failed())
             print(describe(error)["cause"], file=sys.stderr)
         else:
             spark = self._spark.session
             self._namespace.names.update(spark=spark, sc=self._spark.sc, sql=spark.sql, table=spark.table, udf=spark.udf.register)
             self._send({"event": "ready"})
         self._connected.set()
+
+    def _failed(self) -> dict:
+        return {"event": "failed", "message": self._failure[:4000]}
 
     # -- the main thread
 

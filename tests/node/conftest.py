@@ -98,6 +98,11 @@ def log_cap() -> int:
     return 1 << 20
 
 
+@pytest.fixture(scope="session")
+def node_type() -> type[Node]:
+    return Node
+
+
 @pytest.fixture
 def node(short_folder: Path, launcher: Path, log_cap: int) -> Iterator[Node]:
     node = Node(short_folder, launcher, log_cap)

@@ -223,10 +223,9 @@ def test_too_much_output_is_cut_and_said_so(repl):
     ],
 )
 def test_a_running_command_can_be_cancelled(repl, code):
-    id = repl.begin("print('begun', flush=True)\nopen('begun', 'w').close()\n" + code)
-    begun = repl.log.parent / "begun"
-    while not begun.exists():
-        pass
+    os.mkfifo(repl.log.parent / "begun")
+    id = repl.begin("open('begun', 'w').close()\n" + code)
+    (repl.log.parent / "begun").read_bytes()  # waits for the code to open it
     repl.send(op="cancel", id=id)
     answer = repl.receive()
     assert (answer["id"], answer["state"], answer["result"]["resultType"]) == (id, "cancelled", "error")
@@ -260,11 +259,12 @@ def test_a_command_runs_once_however_often_it_is_asked_for(repl):
 
 
 def test_a_running_command_is_not_forgotten(repl):
-    id = repl.begin("import os\nwhile not os.path.exists('go'): pass")
+    os.mkfifo(repl.log.parent / "go")
+    id = repl.begin("open('go').close()")
     repl.send(op="forget", id=id)
     repl.send(op="status", id=id)
     assert repl.receive()["state"] == "running"
-    (repl.log.parent / "go").touch()
+    (repl.log.parent / "go").write_bytes(b"")
     assert repl.result()["resultType"] == "text"
 
 
@@ -394,15 +394,17 @@ def test_a_spark_that_cannot_be_reached_is_told_and_every_command_says_it(start)
     failed = repl.receive()
     assert failed["event"] == "failed"
     assert "Spark cannot be reached" in failed["message"]
+    repl.send(op="ping")
+    assert repl.receive() == failed
     assert "Spark cannot be reached" in repl.run("1")["summary"]
 
 
 def test_a_control_plane_that_never_reads_stops_nothing(repl):
     for _ in range(30):
         repl.begin("print('x' * 1_000_000)")
+    os.mkfifo(repl.log.parent / "done")
     id = repl.begin("open('done', 'w').close()")
-    while not (repl.log.parent / "done").exists():
-        pass
+    (repl.log.parent / "done").read_bytes()  # waits for the code to open it
     repl.send(op="status", id=id)
     while (answer := repl.receive())["event"] != "status":
         pass
