@@ -22,7 +22,7 @@ from boathouse.compute.nodes import NodeDirectories, TokenCheck, cluster_of
 from boathouse.compute.reconciler import Reconciler
 from boathouse.compute.sweep import Sweep
 from boathouse.dataplane.contract import Driver, Images, Link
-from boathouse.reconcile import Reconcile, wake
+from boathouse.reconcile import Reconcile, leases, wake
 from boathouse.store import Store
 
 #: Threads for effects on nodes and for looks at them; all clusters share them.
@@ -56,9 +56,14 @@ class Launcher:
         """What endpoints of this room and of rooms above ask for by type."""
         return self.endpoints, self.logs
 
-    def resume(self) -> None:
-        """Have everything that is not at its end looked at, and the sweep run: at every start of a control plane."""
+    def resume(self, alone: bool = True) -> None:
+        """Have everything that is not at its end looked at, and the sweep run: at every start of a control plane.
+
+        `alone`: no other process works on this store, so leases that are held are those of a process that was killed.
+        """
         with self.store.transaction() as tx:
+            if alone:
+                leases.free_all(tx)
             for cluster_id in clusters_with_work(tx):
                 wake(tx, reconciler.KIND, cluster_id)
             wake(tx, sweep.KIND, sweep.KEY)

@@ -35,7 +35,7 @@ from boathouse.compute.world import (
     Seen,
     World,
 )
-from boathouse.dataplane.contract import Driver, Link, NodeError, NodeGone
+from boathouse.dataplane.contract import Driver, Link, NodeError, NodeFailure, NodeGone
 from boathouse.store import Reader, Store
 
 log = logging.getLogger("boathouse.compute.look")
@@ -102,6 +102,19 @@ class Looking:
         )
         return Sight(row, world, inputs)
 
+    def blind(self, cluster_id: str) -> Sight | None:
+        """As `at`, from the store alone: for when the driver of nodes does not answer."""
+        with self._store.read() as reader:
+            row = reader.execute(select(clusters).where(clusters.c.cluster_id == cluster_id)).first()
+            if row is None:
+                return None
+            rows = nodes.of_cluster(reader, cluster_id)
+            noted = timeline.noted(reader, cluster_id, row.launch)
+        known = self._inputs.known(cluster_id)
+        now = self._store.clock()
+        world = World(now, self._awake_since, _cluster(row), rows, timeline=noted, data_plane=self._driver.name)
+        return Sight(row, world, known)
+
     def _given(self, row: Any) -> tuple[Inputs | None, Failure | None]:
         if row.wish != "running":
             return None, None
@@ -109,6 +122,8 @@ class Looking:
             return self._inputs.get(row, row.wished_launch, lambda: self._used(row.cluster_id)), None
         except Refused as refused:
             return None, refused.failure
+        except NodeFailure as failure:
+            return None, Failure(failure.code, failure.message, failure.evidence, "limits")
 
     def _used(self, cluster_id: str) -> int:
         """Memory that other clusters were given and have not given back, in bytes."""

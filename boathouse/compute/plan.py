@@ -6,7 +6,6 @@ launch is under way, `plan_running` once it serves; this module decides which of
 ends. No I/O, no clock.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from boathouse.compute import plan_launch, plan_running
@@ -40,10 +39,9 @@ def _remains(world: World) -> list[str]:
     return sorted(rows | {node_id for node_id, seen in world.seen.items() if not seen.nothing})
 
 
-def _take_down(node_ids: list[str], row: Mapping[str, Any] | None = None) -> Step:
+def _take_down(node_ids: list[str]) -> Step:
     return Step(
         actions=tuple(DeleteNode(node_id) for node_id in node_ids),
-        row=row or {},
         again=DOWN_POLL,
         after=Step(again=0.0),
     )
@@ -61,18 +59,24 @@ def _down(world: World) -> Step:
         row["state"] = TERMINATING
     if cluster.launch and ("teardown", "") not in world.timeline:
         marks = (*close_steps(world), Mark("teardown", started=world.now))
+    if row:
+        return Step(row=row, marks=marks, again=0.0)
     if left:
-        step = _take_down(left, row)
-        return Step(actions=step.actions, row=row, marks=marks, again=step.again, after=step.after)
+        step = _take_down(left)
+        return Step(actions=step.actions, marks=marks, again=step.again, after=step.after)
+    nothing_made = not cluster.launch
     if cluster.wish == "deleted":
-        return Step(actions=(ReleaseCluster(),), row=row, again=DOWN_POLL, after=Step(erase=True))
+        erased = Step(erase=True)
+        return erased if nothing_made else Step(actions=(ReleaseCluster(),), again=DOWN_POLL, after=erased)
     reason = cluster.wish_reason or Reason("UNKNOWN", type_of("UNKNOWN"))
     end = Step(
         row={"state": TERMINATED, "terminated_time": world.now, "termination_reason": reason.document()},
         facts={"driver": None, "executors": None, "spark": None, "driver_node": None},
         marks=(Mark("teardown", ended=world.now),) if cluster.launch else (),
     )
-    return Step(actions=(ReleaseCluster(),), row=row, marks=marks, again=DOWN_POLL, after=end)
+    if nothing_made:
+        return end
+    return Step(actions=(ReleaseCluster(),), marks=marks, again=DOWN_POLL, after=end)
 
 
 def _begin(world: World) -> Step:

@@ -41,6 +41,12 @@ ROUNDS = 12
 #: Unforeseen errors in a row before a launch is given up.
 PATIENCE = 5
 
+#: How long a launch waits for a data plane that does not answer at all, in ms.
+ENGINE_TIMEOUT_MS = 60_000
+
+#: States in which a launch is under way.
+LAUNCHING = (endings.PENDING, endings.RESTARTING)
+
 #: How much of a log explains a failure, in bytes.
 EVIDENCE_BYTES = 4_000
 
@@ -68,6 +74,7 @@ class Reconciler:
         self._parallel = parallel
         self._guard = threading.Lock()
         self._trouble: dict[str, int] = {}
+        self._silent_since: dict[str, int] = {}
 
     def __call__(self, cluster_id: str) -> Outcome:
         """Bring one cluster closer to its wish; several rounds when each of them brings news."""
@@ -76,14 +83,14 @@ class Reconciler:
             try:
                 outcome = self._round(cluster_id)
             except DriverUnavailable as error:
-                log.warning("%s: the data plane does not answer: %s", cluster_id, error)
-                return again(1.0)
+                return self._unavailable(cluster_id, error)
             except Stale:
                 outcome = 0.0
             except Exception as error:
                 outcome = self._unforeseen(cluster_id, error)
             else:
                 self._trouble.pop(cluster_id, None)
+                self._silent_since.pop(cluster_id, None)
             if outcome != 0.0:
                 break
         return SETTLED if outcome is None else again(outcome)
@@ -131,6 +138,21 @@ class Reconciler:
         log.info("%s: launch %d fails: %s: %s", sight.row.cluster_id, sight.row.launch, told.code, told.message)
         return self._write(sight, endings.fail(sight.world, told), [r for r in results if isinstance(r.action, AddNode)])
 
+    def _unavailable(self, cluster_id: str, error: DriverUnavailable) -> Outcome:
+        """The data plane does not answer: what runs is left alone; a launch waits, but not for ever."""
+        now = self._store.clock()
+        since = self._silent_since.setdefault(cluster_id, now)
+        log.warning("%s: the data plane does not answer: %s", cluster_id, error)
+        if now - since >= ENGINE_TIMEOUT_MS:
+            sight = self._looking.blind(cluster_id)
+            if sight is not None and sight.row.wish == "running" and sight.row.state in LAUNCHING:
+                text = f"The container engine has not answered for {(now - since) // 1000} s."
+                try:
+                    self._give_up(sight, Failure("CLOUD_PROVIDER_LAUNCH_FAILURE", text, str(error)[:500], "nodes"))
+                except Stale:
+                    log.info("%s: its wish changed meanwhile", cluster_id)
+        return again(1.0 if now - since < 60_000 else 5.0)
+
     def _unforeseen(self, cluster_id: str, error: Exception) -> float:
         """An error that nobody foresaw: tried again, and at last, while a launch is under way, its end."""
         with self._guard:
@@ -139,7 +161,7 @@ class Reconciler:
         if count >= PATIENCE:
             try:
                 sight = self._looking.at(cluster_id)
-                if sight is not None and sight.row.wish == "running" and sight.row.state in (endings.PENDING, endings.RESTARTING):
+                if sight is not None and sight.row.wish == "running" and sight.row.state in LAUNCHING:
                     text = f"The launch failed {count} times in a way that nobody foresaw ({type(error).__name__})."
                     self._give_up(sight, Failure("UNEXPECTED_LAUNCH_FAILURE", f"{text} See the server's log.", step="launch"))
                     return 0.5
@@ -155,7 +177,7 @@ class Reconciler:
         after = step.after if finished else None
         if after is not None:
             pause = after.again
-        if after is not None and after.erase:
+        if step.erase or (after is not None and after.erase):
             self._erase(sight)
             return None
         facts = {**step.facts, **(after.facts if after else {})}

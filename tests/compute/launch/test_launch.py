@@ -248,6 +248,17 @@ def test_a_data_plane_that_does_not_answer_is_waited_for(fleet):
     assert fleet.running() == []
 
 
+def test_a_launch_does_not_wait_for_ever_for_a_data_plane(fleet):
+    fleet.world.add(Trouble(Fault.UNAVAILABLE, times=None))
+    cluster = fleet.create()
+    while fleet.row(cluster).wish == "running":
+        fleet.step()
+    fleet.world.clear()
+    fleet.settle()
+    reason = fleet.row(cluster).termination_reason
+    assert reason["code"] == "CLOUD_PROVIDER_LAUNCH_FAILURE" and fleet.state(cluster) == "TERMINATED"
+
+
 def test_a_tunnel_that_falls_for_a_while_costs_nothing(fleet):
     cluster = fleet.create(num_workers=1)
     fleet.settle()
