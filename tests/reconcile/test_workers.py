@@ -1,0 +1,145 @@
+"""Workers with real threads (joined, never slept for), and `settle` on the fake clock."""
+
+import threading
+
+import pytest
+
+from boathouse.reconcile import SETTLED, Workers, again, settle, wake
+from boathouse.reconcile.leases import next_due
+
+
+def woken(store, *keys):
+    with store.transaction() as tx:
+        for key in keys:
+            wake(tx, "thing", key)
+
+
+def test_settle_runs_all_to_rest(store, clock):
+    looks: list[tuple[str, int]] = []
+    left = {"a": 2, "b": 0}
+
+    def look(key):
+        looks.append((key, clock() - begun))
+        left[key] -= 1
+        return again(10) if left[key] >= 0 else SETTLED
+
+    begun = clock()
+    woken(store, "a", "b")
+    assert settle(store, {"thing": look}, clock.advance) == 6  # four looks, two waits
+    assert looks == [("a", 0), ("b", 0), ("a", 10_000), ("a", 20_000)]
+    assert next_due(store, ["thing"]) is None
+
+
+def test_settle_says_when_there_is_no_rest(store, clock):
+    woken(store, "a")
+    with pytest.raises(RuntimeError, match="did not come to rest in 10 rounds"):
+        settle(store, {"thing": lambda key: again(1)}, clock.advance, rounds=10)
+
+
+def test_settle_raises_what_a_reconciler_raises(store, clock):
+    woken(store, "a")
+    with pytest.raises(ZeroDivisionError):
+        settle(store, {"thing": lambda key: 1 // 0}, clock.advance)
+
+
+@pytest.fixture
+def running(store):
+    """`running({...})`: started workers that are stopped at the end."""
+    made: list[Workers] = []
+
+    def start(reconcilers, **more):
+        made.append(Workers(store, reconcilers, **more))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for workers in made:
+        workers.stop()
+
+
+def test_a_wake_up_is_worked_on_at_once(store, running):
+    seen, done = [], threading.Event()
+
+    def look(key):
+        seen.append(key)
+        done.set()
+        return SETTLED
+
+    running({"thing": look}, idle_seconds=60)
+    woken(store, "a")
+    assert done.wait(10) and seen == ["a"]
+
+
+def test_what_was_woken_before_the_start_is_found(store, running):
+    done = threading.Event()
+    woken(store, "a")
+    running({"thing": lambda key: (done.set(), SETTLED)[1]}, idle_seconds=60)
+    assert done.wait(10)
+
+
+def test_one_key_serially_many_side_by_side(store, running):
+    lock, busy, worst = threading.Lock(), [], [0]
+    both, again_a = threading.Barrier(2), threading.Event()
+    looks = {"a": 0, "b": 0}
+
+    def look(key):
+        with lock:
+            assert key not in busy
+            busy.append(key)
+            looks[key] += 1
+            first = looks[key] == 1
+            worst[0] = max(worst[0], len(busy))
+        if first:
+            if key == "a":
+                woken(store, "a")  # woken while it is worked on
+            both.wait(10)  # passes only when both are worked on at the same time
+        elif key == "a":
+            again_a.set()
+        with lock:
+            busy.remove(key)
+        return SETTLED
+
+    running({"thing": look}, idle_seconds=60)
+    woken(store, "a", "b")
+    assert again_a.wait(10) and worst[0] == 2
+
+
+def test_a_reconciler_that_raises_is_tried_again(store, running, monkeypatch, caplog):
+    monkeypatch.setattr("boathouse.reconcile.workers.FIRST_PAUSE", 0.0)
+    looks, done = [], threading.Event()
+
+    def look(key):
+        looks.append(key)
+        if len(looks) < 3:
+            raise OSError("the engine is away")
+        done.set()
+        return SETTLED
+
+    running({"thing": look}, idle_seconds=60)
+    woken(store, "a")
+    assert done.wait(10)
+    assert "reconciling thing a failed (2 times in a row)" in caplog.text and "the engine is away" in caplog.text
+
+
+def test_stopping_waits_for_the_round_under_way(store):
+    begun, finish, ended = threading.Event(), threading.Event(), []
+
+    def look(key):
+        begun.set()
+        finish.wait(10)
+        ended.append(key)
+        return SETTLED
+
+    workers = Workers(store, {"thing": look}, idle_seconds=60)
+    workers.start()
+    woken(store, "a")
+    assert begun.wait(10)
+    stopper = threading.Thread(target=workers.stop)
+    stopper.start()
+    finish.set()
+    stopper.join(10)
+    assert ended == ["a"] and next_due(store, ["thing"]) is None
+
+
+def test_stopping_before_starting(store):
+    Workers(store, {}).stop()
