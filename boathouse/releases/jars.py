@@ -27,7 +27,7 @@ def strip_signatures(jar: Path, into: Path) -> None:
     with zipfile.ZipFile(jar) as archive:
         entries: dict[str, bytes] = {}
         for name in archive.namelist():
-            if name.endswith("/") or _SIGNATURE.fullmatch(name):
+            if _SIGNATURE.fullmatch(name):
                 continue
             content = archive.read(name)
             entries[name] = main_section(content) if name == "META-INF/MANIFEST.MF" else content
@@ -47,6 +47,6 @@ def write(jar: Path, entries: Mapping[str, bytes]) -> None:
         for name in names:
             info = zipfile.ZipInfo(name, _EPOCH)
             info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
+            info.external_attr = (0o40755 << 16) | 0x10 if name.endswith("/") else 0o100644 << 16
             info.create_system = 3
             archive.writestr(info, entries[name])

@@ -81,7 +81,7 @@ def find_jdk(major: int, environ_java_home: str | None) -> Jdk:
         if jdk is not None and jdk.major == major:
             return jdk
     raise NoJdk(
-        f"no JDK {major} with javac and jlink was found; on Debian or Ubuntu: apt-get install openjdk-{major}-jdk-headless"
+        f"no JDK {major} with javac and jlink; on Debian or Ubuntu: apt-get install openjdk-{major}-jdk-headless"
     )
 
 

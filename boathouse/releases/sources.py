@@ -114,7 +114,8 @@ def _download(url: str, part: Path, source: Source, progress: Progress) -> None:
                 progress(f"download {source.file}: {done >> 20}{of} MB")
     if digest.hexdigest() != source.sha256:
         part.unlink()
-        raise SourceUnavailable(f"{source.file} from {source.origin} has SHA-256 {digest.hexdigest()}, expected {source.sha256}")
+        has = digest.hexdigest()
+        raise SourceUnavailable(f"{source.file} from {source.origin} has SHA-256 {has}, expected {source.sha256}")
 
 
 def _maven_url(source: Source) -> str:

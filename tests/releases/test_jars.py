@@ -29,7 +29,7 @@ def test_signatures_and_digests_are_gone_and_everything_else_stays(signed: Path,
     jars.strip_signatures(signed, out)
     assert not jars.is_signed(out)
     with zipfile.ZipFile(out) as file:
-        assert file.namelist() == ["META-INF/MANIFEST.MF", "META-INF/services/x.Y", "a/B.class"]
+        assert file.namelist() == ["META-INF/MANIFEST.MF", "META-INF/", "META-INF/services/x.Y", "a/B.class"]
         assert file.read("META-INF/MANIFEST.MF") == b"Manifest-Version: 1.0\r\nBundle-Name: x\r\n\r\n"
         assert file.read("a/B.class") == b"\xca\xfe"
 
