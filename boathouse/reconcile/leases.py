@@ -8,7 +8,22 @@ the row, not the outside world: that is why every driver verb is idempotent. Tim
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    String,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from boathouse.reconcile.outcome import Outcome
 from boathouse.store import Store, Tx, metadata
@@ -96,16 +111,16 @@ def settle_row(store: Store, held: Claim, outcome: Outcome) -> bool:
     with store.transaction() as tx:
         now = store.clock()
         mine = and_(due.c.kind == held.kind, due.c.key == held.key, due.c.lease == held.token)
-        row = tx.execute(select(due.c.woken).where(mine)).first()
-        if row is None:
-            return False
-        if row.woken != held.woken:
-            tx.execute(update(due).where(mine).values(due_at=now, lease=None, lease_until=0))
-        elif outcome.again_in is None:
-            tx.execute(delete(due).where(mine))
+        # One statement decides: on PostgreSQL a wake-up may come between a look and a write.
+        asleep = and_(mine, due.c.woken == held.woken)
+        if outcome.again_in is None:
+            settled = tx.execute(delete(due).where(asleep))
         else:
-            tx.execute(update(due).where(mine).values(due_at=now + round(outcome.again_in * 1000), lease=None, lease_until=0))
-        return True
+            later = now + round(outcome.again_in * 1000)
+            settled = tx.execute(update(due).where(asleep).values(due_at=later, lease=None, lease_until=0))
+        if settled.rowcount:
+            return True
+        return bool(tx.execute(update(due).where(mine).values(due_at=now, lease=None, lease_until=0)).rowcount)
 
 
 def free_all(tx: Tx) -> None:
@@ -116,8 +131,6 @@ def free_all(tx: Tx) -> None:
 
 def next_due(store: Store, kinds: list[str]) -> int | None:
     """When the earliest row will be ready (due and free of a lease), or None when all sleep."""
+    ready_at = case((due.c.due_at > due.c.lease_until, due.c.due_at), else_=due.c.lease_until)
     with store.read() as connection:
-        rows = connection.execute(
-            select(due.c.due_at, due.c.lease_until).where(due.c.kind.in_(kinds)).order_by(due.c.due_at).limit(64)
-        ).all()
-    return min((max(row.due_at, row.lease_until) for row in rows), default=None)
+        return connection.execute(select(func.min(ready_at)).where(due.c.kind.in_(kinds))).scalar()
