@@ -1,9 +1,9 @@
 """The lease table: the only queue.
 
-A row a thing that somebody wants looked at. `wake` makes it due; `claim` takes a lease; `settle_row` gives it back, guarded by
-the lease's token, and keeps it due when somebody woke it meanwhile (`woken` is a counter: no wake-up is lost). A lease guards
-the row, not the outside world: that is why every driver verb is idempotent. Times are epoch milliseconds of the store's clock.
-"""
+A row a thing that somebody wants looked at. `wake` makes it due; `claim` takes a lease; `settle_row` gives it back,
+guarded by the lease's token, and keeps it due when somebody woke it meanwhile (`woken` is a counter: no wake-up is
+lost). A lease guards the row, not the outside world: that is why every driver verb is idempotent. Times are epoch
+milliseconds of the store's clock."""
 
 import secrets
 from dataclasses import dataclass
@@ -124,8 +124,8 @@ def settle_row(store: Store, held: Claim, outcome: Outcome) -> bool:
 
 
 def free_all(tx: Tx) -> None:
-    """Take every lease away: for the start of the only process that works here, so that it need not wait for those of one that was
-    killed. With several processes leases run out by themselves."""
+    """Take every lease away: for the start of the only process that works here, so that it need not wait for those of
+    one that was killed. With several processes leases run out by themselves."""
     tx.execute(update(due).where(due.c.lease.is_not(None)).values(lease=None, lease_until=0))
 
 
