@@ -2,11 +2,11 @@
 
 import argparse
 
-from boathouse.cli import Failed
+from boathouse.cli import Failed, progress
 from boathouse.cli.engine_at_hand import engine_client
 from boathouse.cli.image import build_base
 from boathouse.cli.release import build_release
-from boathouse.images import recipe
+from boathouse.images import build, recipe
 from boathouse.images.rootfs import BuildError
 from boathouse.settings import load
 
@@ -23,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     settings = load(vars(options))
     try:
+        build.prepare(IMAGES, settings.cache, progress.lines())
         with engine_client(settings) as client:
             for name in IMAGES:
                 build_base(client, settings, name)

@@ -78,7 +78,7 @@ class ControlPlane:
         self.routes = routes()
         self.services = Services(
             keys, sealer, secrets, self.routes, Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver]),
-            *self._launcher.services(),
+            ground, *self._launcher.services(),
         )  # fmt: skip
         self._workers = Workers(store, {**self._launcher.reconcilers, **self._contexts.reconcilers()})
 

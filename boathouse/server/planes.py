@@ -139,9 +139,12 @@ class EngineSearch:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        return lambda *args, **named: getattr(self._found(name), name)(*args, **named)
+
+    def _found(self, verb: str) -> Any:
         if self._driver is not None:
-            return getattr(self._driver, name)
-        if self._missing and name == "ensure":
+            return self._driver
+        if self._missing and verb == "ensure":
             text = "No container engine can be used: see `boathouse doctor`."
             raise NodeFailure("CLOUD_PROVIDER_LAUNCH_FAILURE", text, self._missing)
         raise DriverUnavailable(self._missing or "the container engine is being looked for")
