@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from boathouse.dataplane.contract import Presence
+from boathouse.dataplane.engine.firewall import Firewall
+from boathouse.dataplane.engine.locate import cache_directory
 
 pytestmark = pytest.mark.engine
 
@@ -98,6 +100,19 @@ def test_a_node_reaches_its_own_cluster_and_nothing_else_on_the_machine(fenced) 
         found = json.loads(run(fenced, mine, TRY, json.dumps(targets)))
     assert found.pop("sister") == "reached"
     assert "reached" not in found.values(), found
+
+
+def test_a_sweep_puts_back_a_firewall_that_was_flushed(fenced) -> None:
+    node = fenced.node()
+    up(fenced, node)
+    firewall = Firewall(cache_directory() / "engine" / "network.lock")
+    owner = f"{fenced.instance} {node.cluster_id}"
+    with firewall.held():
+        before = {name for name, whose in firewall.elements().items() if whose == owner}
+        firewall.remove(owner)
+    assert len(before) == 2
+    fenced.driver.sweep(lambda: frozenset({node.cluster_id}))
+    assert {name for name, whose in firewall.elements().items() if whose == owner} == before
 
 
 def test_the_way_out_is_open(fenced) -> None:

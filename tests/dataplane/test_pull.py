@@ -51,6 +51,10 @@ class FakeEngine:
     def calls(self) -> Iterator["FakeEngine"]:
         yield self
 
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        yield
+
     def inspect_image(self, reference: str) -> dict[str, str]:
         if not self.present:
             raise EngineRefused(404, "no such image")

@@ -6,6 +6,7 @@ call, not at start-up (a quarter of a second).
 """
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from boathouse.dataplane.contract import DriverUnavailable
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+log = logging.getLogger("boathouse.dataplane.engine")
 
 API_VERSION = "1.41"
 TIMEOUT_SECONDS = 60.0
@@ -82,6 +85,14 @@ class EngineClient:
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise DriverUnavailable(f"the container engine at {self.address} does not answer: {bounded(str(error))}") from error
 
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        """Around verbs that only look or remove: an engine that refuses those is confused now, and is asked again later."""
+        try:
+            yield
+        except EngineRefused as refused:
+            raise DriverUnavailable(f"the container engine refuses: {refused.words}") from refused
+
     @property
     def is_podman(self) -> bool:
         """Podman speaks a dialect of its own beside Docker's, which can do more."""
@@ -140,7 +151,7 @@ class EngineClient:
             with self.calls() as api:
                 api.remove_container(name, force=True, v=True)
         except EngineRefused as refused:
-            return refused.missing
+            return _gone(name, refused)
         return True
 
     def create_volume(self, name: str, options: dict[str, str], labels: dict[str, str]) -> None:
@@ -158,7 +169,7 @@ class EngineClient:
             with self.calls() as api:
                 api.remove_volume(name)
         except EngineRefused as refused:
-            return refused.missing
+            return _gone(name, refused)
         return True
 
     def close(self) -> None:
@@ -166,6 +177,14 @@ class EngineClient:
             if self._api is not None:
                 self._api.close()
                 self._api = None
+
+
+def _gone(name: str, refused: EngineRefused) -> bool:
+    """Whether a refusal to remove means that there is nothing to remove. Otherwise it is tried again, and the log has the
+    reason."""
+    if not refused.missing:
+        log.warning("%s cannot be removed yet: %s", name, refused.words)
+    return refused.missing
 
 
 def _cause(answer: Any) -> str:

@@ -6,8 +6,9 @@ those are forgotten when the engine contradicts. Every name is derived from ids,
 this one) finds the same things.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -103,13 +104,17 @@ class EngineDriver:
     def ensure(self, node: NodeSpec) -> SeenNode:
         """See `Driver.ensure`. The halves are made at the same time as far as they can be: while the daemon's container
         starts, the customer's is created, and joins its network namespace as soon as that is there."""
-        with self._busy_with(node.node_id):
+        with self._busy_with(node.node_id), self._launching():
             seen = self._look(node.node_id)
             if seen.daemon is Presence.EXITED or (seen.daemon is Presence.GONE and seen.container is not Presence.GONE):
                 return seen
             return self._complete(node, seen)
 
     def inspect(self, cluster_id: str) -> Sequence[SeenNode]:
+        with self.client.looking():
+            return self._inspect(cluster_id)
+
+    def _inspect(self, cluster_id: str) -> list[SeenNode]:
         listed = self._listed(f"{naming.CLUSTER}={cluster_id}")
         halves: dict[str, dict[str, dict[str, Any]]] = {}
         for container in listed:
@@ -132,6 +137,10 @@ class EngineDriver:
 
     def release(self, cluster_id: str) -> bool:
         """See `Driver.release`. Removes the network, its part of the firewall, and the runtime volumes."""
+        with self.client.looking():
+            return self._release(cluster_id)
+
+    def _release(self, cluster_id: str) -> bool:
         with self.client.calls() as api:
             filters = {"label": [f"{naming.INSTANCE}={self.instance}", f"{naming.CLUSTER}={cluster_id}"]}
             volumes = (api.volumes(filters=filters) or {}).get("Volumes") or []
@@ -142,7 +151,8 @@ class EngineDriver:
         return self._networks.release(cluster_id)
 
     def sweep(self, known: Callable[[], frozenset[str]]) -> Sequence[str]:
-        return sweep(self.client, self.instance, self._networks, self._stacks, self.images.open_views, known)
+        with self.client.looking():
+            return sweep(self.client, self.instance, self._networks, self._stacks, self.images.open_views, known)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -290,6 +300,14 @@ class EngineDriver:
     def _listed(self, *labels: str) -> list[dict[str, Any]]:
         with self.client.calls() as api:
             return api.containers(all=True, filters={"label": [f"{naming.INSTANCE}={self.instance}", *labels]})
+
+    @contextlib.contextmanager
+    def _launching(self) -> Iterator[None]:
+        """An engine's refusal that no step has put in better words: it would refuse the same again."""
+        try:
+            yield
+        except EngineRefused as refused:
+            raise NodeFailure("CONTAINER_LAUNCH_FAILURE", "The container engine refuses the node.", refused.words) from refused
 
     def _busy_with(self, node_id: str) -> threading.Lock:
         with self._guard:

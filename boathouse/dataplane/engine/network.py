@@ -13,7 +13,7 @@ from pathlib import Path
 
 from boathouse.dataplane.contract import NodeFailure
 from boathouse.dataplane.engine import addresses, naming
-from boathouse.dataplane.engine.client import EngineClient, EngineRefused
+from boathouse.dataplane.engine.client import EngineClient, EngineRefused, log
 from boathouse.dataplane.engine.firewall import Fence, Firewall, FirewallFailed
 
 ATTEMPTS = 8
@@ -66,6 +66,12 @@ class Networks:
     def forget(self, cluster_id: str) -> None:
         """Do not trust what is remembered of this network: somebody removed it behind our back."""
         self._known.pop(cluster_id, None)
+
+    def mend(self, cluster_id: str) -> None:
+        """Fence a network again whose fence somebody took away (a firewall that was flushed). One that has gone is left alone."""
+        self.forget(cluster_id)
+        if self._inspect(naming.network(self._instance, cluster_id)) is not None:
+            self.ensure(cluster_id)
 
     def release(self, cluster_id: str) -> bool:
         """Remove the network and its fence; True when gone. False while a container is in it."""
@@ -182,6 +188,8 @@ class Networks:
             with self._client.calls() as api:
                 api.remove_network(name)
         except EngineRefused as refused:
+            if not refused.missing:
+                log.warning("network %s cannot be removed yet: %s", name, refused.words)
             return refused.missing
         return True
 

@@ -90,7 +90,8 @@ class Pulls:
             job = self._jobs.get(key)
             if job is not None:
                 return self._told(key, job, hint)
-        present = self._present(pinned)
+        with self._client.looking():
+            present = self._present(pinned)
         if present:
             return Pull(PullState.PRESENT, image=present, cached=True)
         with self._guard:

@@ -1,13 +1,15 @@
 """Removal of what nobody explains: containers, networks, volumes and fences of this instance whose cluster is not known any more.
 
-Called by `driver.sweep`, at start-up, from time to time, and by `down` (which knows no cluster). Only what carries the
-instance's label is listed, so another data directory's things are never seen.
+It also puts back what it finds missing from the firewall around clusters that live. Called by `driver.sweep`, at start-up,
+from time to time, and by `down` (which knows no cluster). Only what carries the instance's label is listed, so another data
+directory's things are never seen.
 """
 
 from collections.abc import Callable
 
+from boathouse.dataplane.contract import NodeFailure
 from boathouse.dataplane.engine import naming
-from boathouse.dataplane.engine.client import EngineClient
+from boathouse.dataplane.engine.client import EngineClient, log
 from boathouse.dataplane.engine.network import Networks
 from boathouse.dataplane.engine.stacks import Stacks
 
@@ -42,5 +44,12 @@ def sweep(
     for cluster_id in sorted(scratch - alive - mounted):
         stacks.forget(cluster_id)
         removed.append(f"scratch of {cluster_id}")
+    if networks.fenced:
+        for cluster_id in sorted((frozenset(made.values()) & alive) - fenced):
+            log.warning("the firewall lost the network of cluster %s: fencing it again", cluster_id)
+            try:
+                networks.mend(cluster_id)
+            except NodeFailure as failure:
+                log.error("cluster %s has no firewall around it: %s", cluster_id, failure.evidence or failure)
     released = [one for one in sorted((frozenset(made.values()) | fenced) - alive) if networks.release(one)]
     return removed + [naming.network(instance, one) for one in released]
