@@ -34,6 +34,8 @@ STOP_SECONDS = 15.0
 PING_SECONDS = 5.0
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED_ON = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
     "HOME",
     "USER",
     "LANG",
@@ -191,6 +193,8 @@ def _start(where: Service, environ: Mapping[str, str]) -> None:
             "no container engine answers, and podman is not installed "
             "(Debian, Ubuntu: apt-get install --no-install-recommends podman runc netavark iptables nftables)"
         )
+    if where.downloads.is_dir():
+        shutil.rmtree(where.downloads)  # what a service that was killed had not finished: nobody reads it any more
     for directory in (where.home / "root", where.home / "networks", where.downloads):
         directory.mkdir(parents=True, exist_ok=True)
     _private(where.volatile)

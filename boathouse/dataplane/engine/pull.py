@@ -179,8 +179,9 @@ class Pulls:
 
     def _watch(self, job: _Job) -> None:
         """Look once a second whether anything arrives; give up by closing the connection."""
+        before = self._size()
         while job.answer.state is PullState.PULLING and not self._closed.wait(WATCH_SECONDS):
-            now, size = self._clock(), self._size()
+            now, size = self._clock(), self._size() - before
             if size > job.arrived:
                 job.heard = now
             job.arrived = max(size, job.arrived)
