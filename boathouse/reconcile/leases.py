@@ -80,7 +80,8 @@ def claim(store: Store, kinds: list[str], limit: int, lease_ms: int = LEASE_MS) 
         ready = and_(due.c.kind.in_(kinds), due.c.due_at <= now, due.c.lease_until <= now)
         rows = tx.execute(select(due.c.kind, due.c.key).where(ready).order_by(due.c.due_at).limit(limit)).all()
         claims = []
-        for kind, key in rows:
+        for row in rows:
+            kind, key = row.kind, row.key
             token = secrets.token_hex(16)
             # The condition is repeated: on PostgreSQL it is checked again on the locked row.
             taken = tx.execute(

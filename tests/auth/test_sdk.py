@@ -90,9 +90,7 @@ def test_the_accounts_client(w, host, ready):
     a = AccountClient(host=host, account_id=ready.home.account_id, token=ready.token)
     secret = a.service_principal_secrets.create(robot.id, lifetime="3600s")
     assert [entry.id for entry in a.service_principal_secrets.list(robot.id)] == [secret.id]
-    r = AccountClient(
-        host=host, account_id=ready.home.account_id, client_id=robot.application_id, client_secret=secret.secret
-    )
+    r = AccountClient(host=host, account_id=ready.home.account_id, client_id=robot.application_id, client_secret=secret.secret)
     with pytest.raises(PermissionDenied):
         r.service_principal_secrets.create(robot.id)
     a.service_principal_secrets.delete(robot.id, secret.id)
@@ -125,9 +123,7 @@ def test_secrets(w, host, make_user):
     assert base64.b64decode(w.secrets.get_secret("registry", "password").value) == b"hunter2"
     assert w.dbutils.secrets.get("registry", "password") == "hunter2"
     assert [secret.key for secret in w.secrets.list_secrets("registry")] == ["bytes", "password"]
-    assert [(scope.name, scope.backend_type) for scope in w.secrets.list_scopes()] == [
-        ("registry", ScopeBackendType.DATABRICKS)
-    ]
+    assert [(scope.name, scope.backend_type) for scope in w.secrets.list_scopes()] == [("registry", ScopeBackendType.DATABRICKS)]
     _, token = make_user("ann@x.org")
     ann = WorkspaceClient(host=host, token=token)
     with pytest.raises(PermissionDenied):
