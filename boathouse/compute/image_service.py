@@ -12,11 +12,11 @@ from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.world import Failure
 from boathouse.dataplane.contract import Credentials
 from boathouse.images import build, references, registry
-from boathouse.images.check import RULES_VERSION, Wanted, check
+from boathouse.images.check import RULES_VERSION, UNUSABLE, Wanted, check
 from boathouse.images.references import Reference
 from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import RegistrySettings
-from boathouse.images.views import EngineView
+from boathouse.images.views import EngineView, HostileImage
 from boathouse.releases.runtimes import is_ml
 
 #: Recipes of the images that clusters without `docker_image` run in.
@@ -51,7 +51,10 @@ class RegistryImages:
         wanted = Wanted(
             spark=release.spark, glibc=release.glibc, java_major=release.java_major, max_bytes=None, strict=inputs.strict
         )
-        report = check(EngineView(view), wanted)
+        try:
+            report = check(EngineView(view), wanted)
+        except HostileImage as hostile:
+            return Verdict(failure=Failure(UNUSABLE, f"The image cannot be read safely: {hostile}.", step="image.check"))
         warnings = tuple(finding.text for finding in report.warnings)
         failed = report.first_failure
         if failed is not None:

@@ -95,7 +95,8 @@ class ImageSteps:
             work = self._work(cluster_id, launch)
             local = known.get("local") or (work.present if work.checked else None)
             found = {**work.found, "local": local} if local else dict(work.found)
-            return ImageStep(tuple(work.stages.values()), {**known, **found}, local, work.failure)
+            present = local or work.present or None
+            return ImageStep(tuple(work.stages.values()), {**known, **found}, present, local, work.failure)
 
     def forget(self, cluster_id: str) -> None:
         with self._guard:

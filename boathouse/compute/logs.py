@@ -38,17 +38,24 @@ class LogReader:
         log."""
         if not FILE.fullmatch(file):
             return None
-        if self._link.connected(node):
-            try:
-                answer = self._link.call(node, "read_log", {"file": file, "offset": offset, "limit": limit}, timeout=10.0)
-                return base64.b64decode(answer["data"]), int(answer["offset"]), int(answer["size"])
-            except (NodeGone, NodeError):
-                pass  # its daemon is gone or has no such file: the archive may have it
+        live = self._live(node, file, offset, limit)
+        if live is not None:
+            return live
         for path in self._places(cluster_id, node):
             found = _read_file(path / file, offset, limit)
             if found is not None:
                 return found
         return None
+
+    def _live(self, node: str, file: str, offset: int, limit: int) -> tuple[bytes, int, int] | None:
+        """The same from a daemon that is up; None when it is gone or has no such file: the archive may have it."""
+        if not self._link.connected(node):
+            return None
+        try:
+            answer = self._link.call(node, "read_log", {"file": file, "offset": offset, "limit": limit}, timeout=10.0)
+        except (NodeGone, NodeError):
+            return None
+        return base64.b64decode(answer["data"]), int(answer["offset"]), int(answer["size"])
 
     def tail(self, cluster_id: str, node: str, file: str, limit: int) -> str:
         """The last `limit` bytes of a log as text, from the beginning of a line; empty when there is none."""

@@ -115,6 +115,16 @@ class Looking:
         world = World(now, self._awake_since, _cluster(row), rows, timeline=noted, data_plane=self._driver.name)
         return Sight(row, world, known)
 
+    def memory_kills(self, node_id: str) -> int:
+        """How many processes of a node the kernel has ended for want of memory, as far as its daemon can say."""
+        if not self._link.connected(node_id):
+            return 0
+        try:
+            return int(self._link.call(node_id, "stats", {}, timeout=DAEMON_TIMEOUT).get("oom_kills") or 0)
+        except (NodeGone, NodeError) as error:
+            log.info("%s: its counters cannot be read: %s", node_id, error)
+            return 0
+
     def _given(self, row: Any) -> tuple[Inputs | None, Failure | None]:
         if row.wish != "running":
             return None, None

@@ -45,10 +45,11 @@ def advance(world: World) -> Step:
     if driver is None or draft.failure is not None:
         return draft.step()
     process = world.daemon(driver).processes.get(DRIVER)
-    if driver.node_id in ready and process is None and world.at(driver).address:
+    checked = world.image.local is not None
+    if checked and driver.node_id in ready and process is None and world.at(driver).address:
         draft.actions.append(StartDriver(driver.node_id))
         draft.begin("spark.driver", driver.node_id)
-    if world.at(driver).address:
+    if checked and world.at(driver).address:
         run_executors(draft, nodes, ready)
         if any(node.number and node.node_id in ready for node in nodes):
             draft.begin("spark.executors", workers=world.cluster.workers)

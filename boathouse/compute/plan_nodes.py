@@ -123,9 +123,9 @@ def bring_up(draft: Draft, node: NodeRow) -> bool:
     world, node_id = draft.world, node.node_id
     seen, daemon = world.at(node), world.daemon(node)
     draft.begin("nodes", node_id, node.made_at)
-    if seen.daemon == GONE or (seen.container == GONE and world.image.local):
-        draft.actions.append(Ensure(node_id, world.image.local))
-    if world.image.local and not node.facts.get("launched"):
+    if seen.daemon == GONE or (seen.container == GONE and world.image.present):
+        draft.actions.append(Ensure(node_id, world.image.present))
+    if world.image.present and not node.facts.get("launched"):
         draft.begin("container", node_id)
     if seen.daemon == RUNNING:
         draft.end("nodes", node_id, address=seen.address or "")

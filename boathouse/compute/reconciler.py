@@ -122,6 +122,8 @@ class Reconciler:
             lambda action: self._effects.carry_out(action, sight.world, sight.inputs, hint), step.actions
         )
         failed = next((result.failure for result in results if result.failure is not None), None)
+        if failed is not None and sight.world.image.present and not sight.world.image.local:
+            failed = None  # what the check will say of the image explains more; should it say nothing, this comes again
         if failed is not None and sight.row.state not in (endings.RUNNING, endings.RESIZING):
             return self._give_up(sight, failed, results)
         if failed is not None:
@@ -134,7 +136,11 @@ class Reconciler:
         evidence = failure.evidence
         if failure.log and not evidence:
             evidence = self._logs.tail(sight.row.cluster_id, failure.node, failure.log, EVIDENCE_BYTES)
-        told = replace(failure, message=hide(failure.message, hidden), evidence=hide(evidence, hidden))
+        message = failure.message
+        kills = self._looking.memory_kills(failure.node) if failure.log else 0
+        if kills:
+            message += f" The node had used all of its memory: the kernel ended {kills} of its processes for it."
+        told = replace(failure, message=hide(message, hidden), evidence=hide(evidence, hidden))
         log.info("%s: launch %d fails: %s: %s", sight.row.cluster_id, sight.row.launch, told.code, told.message)
         return self._write(sight, endings.fail(sight.world, told), [r for r in results if isinstance(r.action, AddNode)])
 

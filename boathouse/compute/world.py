@@ -145,11 +145,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class ImageStep:
-    """Where the image stands. `local`: the reference to make containers of, once it is pulled and checked. `found`:
-    what is to be remembered in `facts.image` as soon as it is known (the digest before the pull)."""
+    """Where the image stands. `present`: the reference to make containers of, once it is pulled; `local`: the same, once
+    it is checked too and Spark may start in it. `found`: what is to be remembered in `facts.image` as soon as it is
+    known (the digest before the pull)."""
 
     stages: tuple[Stage, ...] = ()
     found: Mapping[str, Any] = field(default_factory=dict)
+    present: str | None = None
     local: str | None = None
     failure: Failure | None = None
 

@@ -1,5 +1,5 @@
-"""Random wishes, faults and kills on simulated nodes: whatever happens, every move of a cluster's state is one that the API knows, and
-once the trouble is over what runs is what the store says."""
+"""Random wishes, faults and kills on simulated nodes: whatever happens, every move of a cluster's state is one that
+the API knows, and once the trouble is over what runs is what the store says."""
 
 from collections.abc import Callable
 from typing import Any

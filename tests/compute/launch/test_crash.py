@@ -1,8 +1,8 @@
 """The control plane is killed after every single effect, one run an effect, and a new one takes over.
 
-Effects: every call of a verb of the driver, of a daemon, of the node directories, and every transaction, just before and just after it
-is durable. Whatever the instruction, the story ends as if nothing had happened: same state, same events, nothing made twice, nothing
-left over.
+Effects: every call of a verb of the driver, of a daemon, of the node directories, and every transaction, just before
+and just after it is durable. Whatever the instruction, the story ends as if nothing had happened: same state, same
+events, nothing made twice, nothing left over.
 """
 
 from collections import Counter

@@ -41,7 +41,7 @@ READY = {"http_port": 1, "gateway_secret": "hidden", "app_id": "a"}
 
 
 def world(**changes):
-    values = {"now": NOW, "awake_since": 0, "cluster": CLUSTER, "nodes": NODES, "image": ImageStep(local="img")}
+    values = {"now": NOW, "awake_since": 0, "cluster": CLUSTER, "nodes": NODES, "image": ImageStep(present="img", local="img")}
     return World(**{**values, **changes})
 
 
@@ -90,6 +90,14 @@ def test_nodes_are_made_while_the_image_is_on_its_way():
 def test_the_container_follows_as_soon_as_the_image_is_there():
     step = plan(world(seen={"c-0-1": HALF, "c-1-1": HALF}))
     assert step.actions == (Ensure("c-0-1", "img"), Ensure("c-1-1", "img"))
+
+
+def test_the_container_is_made_while_the_image_is_checked_but_spark_waits():
+    step = plan(world(seen={"c-0-1": HALF, "c-1-1": HALF}, image=ImageStep(present="img")))
+    assert step.actions == (WantImage(), Ensure("c-0-1", "img"), Ensure("c-1-1", "img"))
+    up = {"c-0-1": daemon(), "c-1-1": daemon()}
+    step = plan(world(seen={"c-0-1": BOTH, "c-1-1": BOTH}, daemons=up, image=ImageStep(present="img")))
+    assert step.actions == (WantImage(),)
 
 
 def test_driver_and_executors_start_at_once():

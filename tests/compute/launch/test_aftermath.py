@@ -1,0 +1,115 @@
+"""After the launch: logs that stay, explanations, and the sweep."""
+
+import stat
+from typing import Any
+
+import pytest
+
+from boathouse.compute.logs import LogReader
+from boathouse.compute.why import explain
+from boathouse.dataplane.simulated import Fault, Trouble
+
+CLUSTER = "1123-120000-aaaaaaaa"
+
+
+def write_log(fleet: Any, node: str, text: str, name: str = "driver.stderr") -> None:
+    """As the daemon does, for nodes that have no real one."""
+    (fleet.directories.path(node) / "logs" / name).write_text(text)
+
+
+@pytest.fixture
+def from_disk(fleet, monkeypatch):
+    """Simulated daemons have no logs of their own: read the node's directory, as after its end."""
+    monkeypatch.setattr(LogReader, "_live", lambda self, *question: None)
+    return fleet
+
+
+def test_logs_outlive_their_node(from_disk):
+    fleet = from_disk
+    cluster = fleet.create(CLUSTER)
+    fleet.settle()
+    write_log(fleet, f"{cluster}-0-1", "one\ntwo\nthree\n")
+    reader = fleet.launcher.logs
+    assert reader.tail(cluster, f"{cluster}-0-1", "driver.stderr", 8) == "three"
+    fleet.delete(cluster)
+    fleet.settle()
+    assert reader.archived(cluster) == [f"{cluster}-0-1"]
+    assert reader.read(cluster, f"{cluster}-0-1", "driver.stderr", 4, 3) == (b"two", 4, 14)
+    assert reader.files(cluster, f"{cluster}-0-1") == {"driver.stderr": 14}
+    assert reader.read(cluster, f"{cluster}-0-1", "../../boathouse.db", 0, 10) is None
+
+
+def test_a_failure_carries_the_lines_that_explain_it_without_secrets(from_disk):
+    fleet = from_disk
+    fleet.world.add(Trouble(Fault.PROCESS_EXITS, process="driver", code="1", after=0.05))
+    cluster = fleet.create(CLUSTER, spark_conf={"spark.a": "{{secrets/s/known}}"})
+    while not fleet.processes():
+        fleet.step()
+    write_log(fleet, f"{cluster}-0-1", "java.lang.Exception: bad hunter2-is-secret\n")
+    fleet.settle()
+    reason = fleet.row(cluster).termination_reason
+    assert reason["code"] == "SPARK_STARTUP_FAILURE"
+    assert reason["parameters"]["databricks_error_message"].endswith("java.lang.Exception: bad [REDACTED]")
+    told = why(fleet, cluster)["reason"]
+    assert told["lines"] == ["java.lang.Exception: bad [REDACTED]"]
+    assert told["step"] == "spark.driver" and told["fix"] and told["meaning"]
+
+
+def why(fleet: Any, cluster: str) -> dict[str, Any]:
+    row = fleet.row(cluster)
+    cluster_document = {
+        "cluster_id": cluster, "state": row.state, "state_message": row.state_message, "launch": row.launch,
+        "termination_reason": row.termination_reason,
+    }  # fmt: skip
+    return explain(cluster_document, list(fleet.timeline(cluster).values()), [], fleet.clock())
+
+
+def test_why_tells_a_good_launch_too(fleet):
+    cluster = fleet.create(CLUSTER, num_workers=1)
+    fleet.settle()
+    told = why(fleet, cluster)
+    assert told["data_plane"] == "simulated" and "reason" not in told
+    assert told["duration_ms"] == max(step["at_ms"] + step["duration_ms"] for step in told["steps"])
+    assert [step["step"] for step in told["steps"]][0] == "wish"
+
+
+def test_why_explains_a_code_that_nobody_knows():
+    cluster = {"cluster_id": "c", "state": "TERMINATED", "state_message": "", "launch": 1, "termination_reason": {"code": "X"}}
+    assert explain(cluster, [], [], 0)["reason"]["fix"] == ""
+
+
+def test_the_sweep_removes_what_no_row_explains_and_nothing_else(fleet):
+    kept = fleet.create(CLUSTER)
+    lost = fleet.create("1123-120000-bbbbbbbb", num_workers=1)
+    fleet.settle()
+    with fleet.store.transaction() as tx:
+        from sqlalchemy import delete
+
+        from boathouse.compute.tables import clusters
+
+        tx.execute(delete(clusters).where(clusters.c.cluster_id == lost))
+    write_log(fleet, f"{lost}-0-1", "kept\n")
+    sweep = fleet.launcher.reconcilers["sweep"]
+    sweep("all")  # the rows of nodes still speak for the cluster, and go
+    sweep("all")
+    assert fleet.running() == fleet.directories.present() == [f"{kept}-0-1"]
+    assert (fleet.directories.logs / lost / f"{lost}-0-1" / "driver.stderr").read_text() == "kept\n"
+    fleet.world.add(Trouble(Fault.UNAVAILABLE, times=None))
+    assert sweep("all").again_in == 10.0
+
+
+def test_a_node_keeps_its_token_and_shares_its_directory_with_nobody(fleet):
+    cluster = fleet.create(CLUSTER)
+    while not fleet.nodes(cluster):
+        fleet.step()
+    node = f"{cluster}-0-1"
+    directory = fleet.directories.path(node)
+    token = (directory / "token").read_text()
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700 and stat.S_IMODE((directory / "token").stat().st_mode) == 0o600
+    fleet.directories.prepare(node)
+    assert (directory / "token").read_text() == token
+
+    from boathouse.compute.nodes import TokenCheck
+
+    check = TokenCheck(fleet.store, fleet.directories)
+    assert check(node, token) and not check(node, "0" * 64) and not check(f"{cluster}-0-2", token)
