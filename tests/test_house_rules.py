@@ -46,10 +46,11 @@ def test_every_setting_is_documented():
 
 
 def test_links_in_the_documents_lead_somewhere():
-    broken = []
-    for name in tracked():
-        if name.endswith(".md"):
-            for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / name).read_text()):
-                if "://" not in target and not ((ROOT / name).parent / target).exists():
-                    broken.append(f"{name}: {target}")
+    broken = [
+        f"{name}: {target}"
+        for name in tracked()
+        if name.endswith(".md")
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / name).read_text())
+        if "://" not in target and not ((ROOT / name).parent / target).exists()
+    ]
     assert broken == []
