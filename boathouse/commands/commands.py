@@ -1,17 +1,22 @@
 """API 1.2 commands: execute, status, cancel. They write rows; `reconciler.py` runs them, one at a time in each context."""
 
+from functools import partial
+
 import msgspec
 
-from boathouse.commands import refusals, results, rows
+from boathouse.commands import refusals, results, rows, waiting
 from boathouse.commands.access import own_context, running, why_ended
 from boathouse.commands.contexts import language_served
 from boathouse.commands.forms import execute_request
+from boathouse.commands.ground import Ground
 from boathouse.compute import activity
 from boathouse.edge import Ctx, endpoint
 from boathouse.wire.commands import CancelCommand, CommandQuery, CommandStatus, Created
 
 #: Commands that may wait in one context.
 MAX_QUEUED = 1000
+
+ENDED = ("Finished", "Cancelled", "Error")
 
 #: What a command may weigh.
 BODY_LIMIT = 8 << 20
@@ -40,8 +45,13 @@ def execute(ctx: Ctx, raw: bytes) -> Created:
 
 
 @endpoint("GET", "/api/1.2/commands/status", error_shape=refusals.shape)
-def status(ctx: Ctx, query: CommandQuery) -> CommandStatus:
-    """Where a command stands, and its results once it has ended (also after its context has)."""
+async def status(ctx: Ctx, query: CommandQuery) -> CommandStatus:
+    """Where a command stands, and its results once it has ended (also after its context has). Stays a moment while it has not."""
+    look = partial(_status, ctx, query)
+    return await ctx.service(Ground).changes.until(query.context_id, look, lambda seen: seen.status in ENDED, waiting.HOLD)
+
+
+def _status(ctx: Ctx, query: CommandQuery) -> CommandStatus:
     with ctx.read() as reader:
         _, context = own_context(ctx, reader, query.cluster_id, query.context_id)
         command = rows.find_command(reader, context.context_id, query.command_id)

@@ -1,7 +1,10 @@
 """API 1.2 contexts: create, status, destroy. They write rows; `reconciler.py` starts and ends what runs."""
 
-from boathouse.commands import refusals, rows
+from functools import partial
+
+from boathouse.commands import refusals, rows, waiting
 from boathouse.commands.access import own_context, running, why_ended
+from boathouse.commands.ground import Ground
 from boathouse.commands.target import Target
 from boathouse.compute import activity
 from boathouse.edge import Ctx, endpoint
@@ -43,8 +46,13 @@ def create(ctx: Ctx, body: CreateContext) -> Created:
 
 
 @endpoint("GET", "/api/1.2/contexts/status", error_shape=refusals.shape)
-def status(ctx: Ctx, query: ContextQuery) -> ContextStatus:
-    """Pending, Running, or Error once it has ended by itself or with its cluster's launch."""
+async def status(ctx: Ctx, query: ContextQuery) -> ContextStatus:
+    """Pending, Running, or Error once it has ended by itself or with its cluster's launch. Stays a moment while it is Pending."""
+    look = partial(_status, ctx, query)
+    return await ctx.service(Ground).changes.until(query.context_id, look, lambda seen: seen.status != "Pending", waiting.HOLD)
+
+
+def _status(ctx: Ctx, query: ContextQuery) -> ContextStatus:
     with ctx.read() as reader:
         target, context = own_context(ctx, reader, query.cluster_id, query.context_id)
     return ContextStatus(id=context.context_id, status="Error" if why_ended(target, context) else context.status)

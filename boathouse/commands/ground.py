@@ -4,9 +4,10 @@ Only seams: no behaviour of ours. Tests put fakes here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from boathouse.commands.waiting import Changes
 from boathouse.dataplane.contract import Link
 from boathouse.store import Store
 
@@ -52,3 +53,4 @@ class Ground:
     link: Link
     launches: Launches
     secrets: ContextSecrets
+    changes: Changes = field(default_factory=Changes)

@@ -27,9 +27,11 @@ _INWARD = (
 )  # fmt: skip
 #: Of the answer: what may not pass.
 _NOT_OUTWARD = frozenset(
-    {"set-cookie", "set-cookie2", "connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-authenticate",
-     "www-authenticate", "trailer", "te", "strict-transport-security", "clear-site-data", "access-control-allow-origin",
-     "access-control-allow-credentials", "service-worker-allowed", "alt-svc", "report-to", "nel"}
+    {
+        "access-control-allow-credentials", "access-control-allow-origin", "alt-svc", "clear-site-data", "connection", "date",
+        "keep-alive", "nel", "proxy-authenticate", "report-to", "server", "service-worker-allowed", "set-cookie", "set-cookie2",
+        "strict-transport-security", "te", "trailer", "transfer-encoding", "upgrade", "www-authenticate",
+    }
 )  # fmt: skip
 
 

@@ -33,13 +33,12 @@ _SIGKILL = 9
 
 @dataclass(frozen=True)
 class Start:
-    """How the process of a context is started. `file` goes to tmpfs at `path`, readable by root of the container alone."""
+    """How the process of a context is started. `settings` become its own file, readable by root of the container alone."""
 
     argv: list[str]
     env: Mapping[str, str]
     cwd: str
-    path: str
-    file: Mapping[str, Any]
+    settings: Mapping[str, Any]
 
 
 class CannotStart(Exception):
@@ -54,20 +53,25 @@ class PythonSession:
         context_id: str,
         node_id: str,
         link: Link,
+        file: str,
         started_before: bool,
         make_start: Callable[[], Start],
         on_news: Callable[[], None],
     ) -> None:
-        """`started_before`: the process has been ready once, so that its absence is its end and not its beginning."""
+        """`file`: where its own file is, on tmpfs. `started_before`: the process has been ready once, so that its absence is its
+        end and not its beginning."""
         self.name = f"repl-{context_id}"
         self._node_id, self._link, self._make_start, self._on_news = node_id, link, make_start, on_news
-        self._started_before = started_before
+        self._file, self._started_before = file, started_before
         self._lock = threading.Lock()
         self._stream: socket.socket | None = None
         self._ready = False
         self._failed = ""
         self._answers: dict[str, Answer] = {}
         self._asked: set[str] = set()
+        # Whoever waits for the end of this very command is told; about everything else a round is asked for.
+        self._heard = threading.Condition()
+        self._lingering: str | None = None
         self._ending_since: float | None = None
 
     def prepare(self) -> Standing:
@@ -95,9 +99,19 @@ class PythonSession:
             self._send({"op": "status", "id": command_id})
         return known
 
-    def run(self, command_id: str, text: str) -> None:
-        self._answers[command_id] = RUNNING
-        self._send({"op": "execute", "id": command_id, "code": text})
+    def run(self, command_id: str, text: str, linger: float) -> Answer | None:
+        with self._heard:
+            self._answers[command_id] = RUNNING
+            self._lingering = command_id
+        try:
+            self._send({"op": "execute", "id": command_id, "code": text})
+        except NodeGone:
+            self._lingering = None
+            raise
+        with self._heard:
+            self._heard.wait_for(lambda: self._has_ended(command_id) or self._stream is None, linger)
+            self._lingering = None
+            return self._answers.get(command_id)
 
     def cancel(self, command_id: str) -> None:
         self._send({"op": "cancel", "id": command_id})
@@ -116,6 +130,7 @@ class PythonSession:
             if time.monotonic() - self._ending_since < GOODBYE_S and self._stream is not None:
                 return False
         self._link.call(self._node_id, "signal", {"name": self.name, "signal": "KILL"})
+        self._link.call(self._node_id, "remove_files", {"paths": [self._file]})
         self.close()
         return True
 
@@ -152,8 +167,8 @@ class PythonSession:
         except CannotStart as error:
             self._failed = f"Python could not be started: {error}"
             return
-        data = base64.b64encode(json.dumps(dict(start.file)).encode()).decode()
-        self._link.call(self._node_id, "put_files", {"files": [{"path": start.path, "mode": 0o600, "data": data}]})
+        data = base64.b64encode(json.dumps(dict(start.settings)).encode()).decode()
+        self._link.call(self._node_id, "put_files", {"files": [{"path": self._file, "mode": 0o600, "data": data}]})
         log_file = f"{self.name}.log"
         try:
             self._link.call(
@@ -202,8 +217,10 @@ class PythonSession:
         except OSError as error:
             log.info("%s: the stream broke: %s", self.name, error)
         if self._stream is stream:
-            self._stream = None
-            self._ready = False
+            with self._heard:
+                self._stream = None
+                self._ready = False
+                self._heard.notify_all()
             _shut(stream)
             self._on_news()
 
@@ -216,8 +233,10 @@ class PythonSession:
             self._failed = f"Python could not be started: {str(message.get('message'))[:2000]}"
             news = True
         elif event in ("result", "status"):
-            self._answers[message["id"]] = _answer(message)
-            news = True
+            with self._heard:
+                self._answers[message["id"]] = _answer(message)
+                news = self._lingering != message["id"]
+                self._heard.notify_all()
         else:
             news = False
         if news:

@@ -15,18 +15,22 @@ from boathouse.commands.capabilities import Capabilities
 from boathouse.commands.commands import CANCELLED
 from boathouse.commands.ground import Ground
 from boathouse.commands.redaction import Redaction
-from boathouse.commands.session import Phase, Session
+from boathouse.commands.session import Answer, Phase, Session
 from boathouse.commands.sessions import Sessions
 from boathouse.commands.target import Target, read_target
 from boathouse.compute import activity
 from boathouse.compute.endpoint import NotServing
 from boathouse.dataplane.contract import NodeError, NodeGone
 from boathouse.reconcile import SETTLED, Outcome, again, wake
+from boathouse.store import Tx
 
 log = logging.getLogger("boathouse.commands")
 
 #: Seconds between looks at a context that waits for nothing, that runs something, that is on its way, whose node is away.
 IDLE, BUSY, COMING, AWAY = 30.0, 5.0, 1.0, 1.0
+
+#: Seconds that a round stays with a command it has sent: most end at once, and their results come sooner without another round.
+LINGER = 0.25
 
 #: A command that ignores its cancellation for so long takes its context with it.
 CANCEL_PATIENCE_MS = 30_000
@@ -122,12 +126,13 @@ class Contexts:
         session = self._sessions.of(context, target, context.language)
         standing = session.prepare()
         if standing.phase is Phase.ENDED:
-            return self._ended(context, standing.reason)
+            return self._died(context, target, standing.reason)
         if standing.phase is not Phase.READY:
             return again(COMING if standing.phase is Phase.STARTING else AWAY)
         if context.status == "Pending":
             with self._ground.store.transaction() as tx:
                 rows.write_context(tx, context.context_id, status="Running")
+                self._tell(tx, context.context_id)
         for _ in range(COMMANDS_A_ROUND):
             with self._ground.store.read() as reader:
                 command = rows.next_command(reader, context.context_id)
@@ -145,7 +150,7 @@ class Contexts:
         session = self._sessions.of(context, target, command.language)
         standing = session.prepare()
         if standing.phase is Phase.ENDED:
-            return self._ended(context, standing.reason)
+            return self._died(context, target, standing.reason)
         if standing.phase is not Phase.READY:
             return again(COMING if standing.phase is Phase.STARTING else AWAY)
         if command.status == "Queued":
@@ -157,8 +162,7 @@ class Contexts:
             return None
         answer = session.ask(command.command_id)
         if answer is not None and answer.ended:
-            status = "Cancelled" if answer.state == "cancelled" else "Finished"
-            return self._store(context, command, session, status, answer.results or results.text(""))
+            return self._take(context, command, session, answer)
         if command.status == "Cancelling":
             return self._cancel(context, target, session, command, unknown=answer is not None and answer.state == "unknown")
         if answer is not None and answer.state == "unknown":
@@ -171,10 +175,16 @@ class Contexts:
 
     def _run(self, context: Any, session: Session, command: Any) -> Outcome | None:
         try:
-            session.run(command.command_id, command.text)
+            answer = session.run(command.command_id, command.text, LINGER)
         except NodeError as error:
             return self._store(context, command, session, "Error", results.failure(f"The command could not be run: {error}"))
+        if answer is not None and answer.ended:
+            return self._take(context, command, session, answer)
         return again(BUSY)
+
+    def _take(self, context: Any, command: Any, session: Session, answer: Answer) -> Outcome | None:
+        status = "Cancelled" if answer.state == "cancelled" else "Finished"
+        return self._store(context, command, session, status, answer.results or results.text(""))
 
     def _cancel(self, context: Any, target: Target, session: Session, command: Any, unknown: bool) -> Outcome | None:
         if unknown:
@@ -200,10 +210,14 @@ class Contexts:
         with self._ground.store.transaction() as tx:
             rows.end_command(tx, command.command_id, status, CANCELLED if status == "Cancelled" else kept, CANCELLED)
             rows.trim_commands(tx, context.context_id)
+            self._tell(tx, context.context_id)
             activity.touch(tx, context.cluster_id)
         if session is not None:
             session.forget(command.command_id)
         return None
+
+    def _tell(self, tx: Tx, context_id: str) -> None:
+        tx.after_commit(lambda: self._ground.changes.tell(context_id))
 
     def _redaction(self, context: Any) -> Redaction:
         known = self.capabilities.known_values(context)
@@ -211,17 +225,30 @@ class Contexts:
 
     def _end(self, context: Any, target: Target, reason: str) -> Outcome:
         """End what runs in the node, then the rows."""
-        with self._ground.store.read() as reader:
-            command = rows.next_command(reader, context.context_id)
-        running = command if command is not None and command.status != "Queued" else None
+        running = self._running(context)
         self._sessions.of(context, target, context.language)
-        # Whatever its language, a context may have a Spark session in the driver.
+        # Whatever its language, a context may have a Spark session in the driver: it goes last, when nothing uses it any more.
         self._sessions.of(context, target, "sql")
-        for language, session in self._sessions.all_of(context.context_id).items():
-            mine = running.command_id if running is not None and running.language == language else None
-            if not session.end(mine):
+        for _, session in sorted(self._sessions.all_of(context.context_id).items()):
+            if not session.end(running):
                 return again(0.2)
         return self._ended(context, reason)
+
+    def _died(self, context: Any, target: Target, reason: str) -> Outcome:
+        """Its process is gone already. The driver may still work for it, so it is told; whoever waits is told first."""
+        running = self._running(context)
+        outcome = self._ended(context, reason)
+        try:
+            self._sessions.of(context, target, "sql").end(running)
+        except (NodeGone, NodeError) as error:
+            log.warning("the driver could not be told that context %s has ended: %s", context.context_id, error)
+        self._sessions.drop(context.context_id)
+        return outcome
+
+    def _running(self, context: Any) -> str | None:
+        with self._ground.store.read() as reader:
+            command = rows.next_command(reader, context.context_id)
+        return command.command_id if command is not None and command.status != "Queued" else None
 
     def _ended(self, context: Any, reason: str) -> Outcome:
         """The context is no more: so say its rows, and those of its commands that had not ended."""
@@ -231,6 +258,7 @@ class Contexts:
                 tx, context.context_id, status="Error", reason=reason, ended_at=tx.store.clock(), capability_hash=None
             )
             rows.end_all_commands(tx, context.context_id, explained)
+            self._tell(tx, context.context_id)
         self._sessions.drop(context.context_id)
         self.capabilities.drop(context.context_id)
         return SETTLED

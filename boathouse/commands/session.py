@@ -1,7 +1,7 @@
 """The near end of one context's process, in this process: what every language has in common.
 
-`reconciler.py` drives it, a round at a time, and nothing here waits for user code. A session may be lost at any moment with our
-process; the next one finds everything again by asking the node.
+`reconciler.py` drives it, a round at a time, and nothing here waits long for user code. A session may be lost at any moment with
+our process; the next one finds everything again by asking the node.
 """
 
 import enum
@@ -54,8 +54,8 @@ class Session(Protocol):
         """Where the node is with a command; None while the answer is on its way (`on_news` tells when it is there)."""
         ...
 
-    def run(self, command_id: str, text: str) -> None:
-        """Have a command run. One that the node knows already is not run again."""
+    def run(self, command_id: str, text: str, linger: float) -> Answer | None:
+        """Have a command run; one that the node knows already is not run again. Its end, if it comes within `linger` seconds."""
         ...
 
     def cancel(self, command_id: str) -> None:
@@ -67,7 +67,8 @@ class Session(Protocol):
         ...
 
     def end(self, running: str | None) -> bool:
-        """End the process, the jobs of the command that runs first; True when it is gone. Call again while False."""
+        """End the process, the jobs of the context's command that runs (in whichever language) first; True when it is gone. Call
+        again while False."""
         ...
 
     def close(self) -> None:

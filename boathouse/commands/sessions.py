@@ -73,8 +73,9 @@ class Sessions:
         return SqlSession(context.context_id, http, self._news(context.context_id))
 
     def _python(self, context: Any, target: Target) -> Session:
+        context_id, path = context.context_id, CONTEXT_FILE.format(context.context_id)
+
         def start() -> Start:
-            context_id, path = context.context_id, CONTEXT_FILE.format(context.context_id)
             port = target.spark.get("gateway_port")
             if not port:
                 raise NodeGone("the driver has not said where its Py4J gateway is")
@@ -87,8 +88,7 @@ class Sessions:
                 argv=[target.python, "-u", REPL],
                 env={**given, **_python_path(given), "BOATHOUSE_CONTEXT_FILE": path},
                 cwd=WORKING_DIRECTORY,
-                path=path,
-                file={
+                settings={
                     "context": context_id,
                     "capability": self._capabilities.mint(context_id),
                     "gateway_port": int(port),
@@ -98,12 +98,13 @@ class Sessions:
             )
 
         return PythonSession(
-            context.context_id,
+            context_id,
             target.node_id,
             self._ground.link,
+            path,
             started_before=context.language == "python" and context.status == "Running",
             make_start=start,
-            on_news=self._news(context.context_id),
+            on_news=self._news(context_id),
         )
 
 

@@ -47,22 +47,14 @@ class SqlSession:
     def ask(self, command_id: str) -> Answer | None:
         if (known := self._ended.get(command_id)) is not None:
             return known
-        status, answer = self._call("GET", f"/sql/{quote(command_id)}?wait_ms=0")
-        if status == 404:
-            return UNKNOWN
-        if status != 200:
-            raise NodeError(f"the driver refused to tell about a statement: {_why(answer)}")
-        if answer.get("state") == "running":
-            self._watch(command_id)
-            return RUNNING
-        return _ended(answer)
+        return self._look(command_id, 0)
 
-    def run(self, command_id: str, text: str) -> None:
+    def run(self, command_id: str, text: str, linger: float) -> Answer | None:
         body = {"context": self._context_id, "id": command_id, "statement": text, "max_rows": MAX_ROWS}
         status, answer = self._call("POST", "/sql", body)
         if status != 202:
             raise NodeError(f"the driver refused a statement: {_why(answer)}")
-        self._watch(command_id)
+        return self._look(command_id, round(linger * 1000))
 
     def cancel(self, command_id: str) -> None:
         status, answer = self._call("POST", "/cancel", {"id": command_id})
@@ -75,12 +67,26 @@ class SqlSession:
         self._ended.pop(command_id, None)
 
     def end(self, running: str | None) -> bool:
+        """Also ends the Spark jobs of a command of another language: its process may have died without."""
+        if running is not None:
+            self._call("POST", "/cancel", {"id": running})
         self._call("DELETE", f"/sessions/{quote(self._context_id)}")
         self.close()
         return True
 
     def close(self) -> None:
         self._closed = True
+
+    def _look(self, command_id: str, wait_ms: int) -> Answer:
+        status, answer = self._call("GET", f"/sql/{quote(command_id)}?wait_ms={wait_ms}")
+        if status == 404:
+            return UNKNOWN
+        if status != 200:
+            raise NodeError(f"the driver refused to tell about a statement: {_why(answer)}")
+        if answer.get("state") == "running":
+            self._watch(command_id)
+            return RUNNING
+        return _ended(answer)
 
     def _call(self, method: str, path: str, body: object = None, timeout: float = 10.0):
         if self._http is None:

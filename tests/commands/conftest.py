@@ -125,7 +125,10 @@ class FakeNode:
         port = int(name.rpartition(":")[2])
         if port not in self.ports:
             raise NodeError(f"connect: 127.0.0.1:{port}: refused")
-        return socket.create_connection(("127.0.0.1", self.ports[port]))
+        try:
+            return socket.create_connection(("127.0.0.1", self.ports[port]))
+        except OSError as error:
+            raise NodeError(f"connect: 127.0.0.1:{port}: {error}") from None
 
     def _put_files(self, params: dict[str, Any]) -> dict[str, Any]:
         for file in params["files"]:
@@ -172,6 +175,11 @@ class FakeNode:
             else {"name": name, "state": "exited", "exit_code": each.exit[0], "signal": each.exit[1]}
             for name, each in self.processes.items()
         ]  # fmt: skip
+
+    def _remove_files(self, params: dict[str, Any]) -> dict[str, Any]:
+        for path in params["paths"]:
+            self.files.pop(path, None)
+        return {}
 
     def _signal(self, params: dict[str, Any]) -> dict[str, Any]:
         process = self.processes.get(params["name"])
@@ -334,6 +342,12 @@ class ControlPlane:
         """Until a row changes, or a moment has passed."""
         self._woken.wait(0.02)
         self._woken.clear()
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests look at states on the way, so status calls do not stay; those of `waiting` say so."""
+    monkeypatch.setattr("boathouse.commands.waiting.HOLD", 0.0)
 
 
 @pytest.fixture

@@ -150,6 +150,7 @@ def test_destroy_ends_the_process_and_hides_the_context(shell, control, node, jv
     assert (answer.status_code, answer.json()["error"][:16]) == (404, "ContextNotFound:")
     control.until(lambda: all(process.exit for process in node.processes.values()))
     control.until(lambda: jvm.removed == [shell.context])
+    assert node.files == {}
 
 
 def test_the_end_of_the_launch_is_the_end_of_its_contexts(shell, control, change_cluster):
