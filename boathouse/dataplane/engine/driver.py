@@ -96,7 +96,7 @@ class EngineDriver:
             if self._networks_made is None:
                 fenced = facts.root and program() is not None
                 firewall = Firewall(self._cache / "engine" / "network.lock")
-                self._networks_made = Networks(self.client, self.instance, self._pool, firewall, fenced)
+                self._networks_made = Networks(self.client, self.instance, self._pool, firewall, fenced, self._threads)
             return self._networks_made
 
     # -- nodes
@@ -209,6 +209,7 @@ class EngineDriver:
             return SeenNode(node.node_id, Presence.STARTING, made, address, detail=waiting)
         container = seen.container
         if node.image is not None and container in (Presence.GONE, Presence.STARTING):
+            network.wait_for_fence()
             self._start_customer(node)
             container = Presence.RUNNING
         return SeenNode(node.node_id, Presence.RUNNING, container, address, seen.exit_code, seen.oom_killed, seen.detail)

@@ -5,13 +5,15 @@ engine's networks, the host's routes and the firewall's own register, so that da
 not collide.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from boathouse.dataplane.contract import NodeFailure
+from boathouse.dataplane.contract import DriverUnavailable, NodeFailure
 from boathouse.dataplane.engine import addresses, naming
 from boathouse.dataplane.engine.client import EngineClient, EngineRefused, log
 from boathouse.dataplane.engine.firewall import Fence, Firewall, FirewallFailed
@@ -22,12 +24,16 @@ ROUTES = Path("/proc/net/route")
 
 @dataclass(frozen=True)
 class ClusterNetwork:
-    """A cluster's network. `egress`: whether its nodes reach anything but each other."""
+    """A cluster's network. `fence` is done when the firewall is around it: until then only our own daemons may run there."""
 
     name: str
     subnet: IPv4Network
-    bridge: str
-    egress: bool
+    fence: "Future[None] | None"
+
+    def wait_for_fence(self) -> None:
+        """Before a customer's container starts. Raises NodeFailure when there is no fence."""
+        if self.fence is not None:
+            self.fence.result()
 
 
 class Networks:
@@ -41,23 +47,24 @@ class Networks:
         pool: IPv4Network,
         firewall: Firewall,
         fenced: bool,
+        threads: ThreadPoolExecutor,
         routes: Callable[[], str] = ROUTES.read_text,
     ) -> None:
         self._client, self._instance, self._pool = client, instance, pool
-        self._firewall, self.fenced, self._routes = firewall, fenced, routes
+        self._firewall, self.fenced, self._threads, self._routes = firewall, fenced, threads, routes
         self._guard = threading.Lock()
         self._known: dict[str, ClusterNetwork] = {}
         self._busy: dict[str, threading.Lock] = {}
 
     def ensure(self, cluster_id: str) -> ClusterNetwork:
-        """The cluster's network, made when missing, fenced before it is returned. Raises NodeFailure when there is no room."""
-        known = self._known.get(cluster_id)
+        """The cluster's network, made when missing; its fence may still be going up. Raises NodeFailure when there is no room."""
+        known = self._remembered(cluster_id)
         if known is not None:
             return known
         with self._guard:
             busy = self._busy.setdefault(cluster_id, threading.Lock())
         with busy:
-            known = self._known.get(cluster_id)
+            known = self._remembered(cluster_id)
             if known is None:
                 known = self._make(cluster_id)
                 self._known[cluster_id] = known
@@ -71,13 +78,13 @@ class Networks:
         """Fence a network again whose fence somebody took away (a firewall that was flushed). One that has gone is left alone."""
         self.forget(cluster_id)
         if self._inspect(naming.network(self._instance, cluster_id)) is not None:
-            self.ensure(cluster_id)
+            self.ensure(cluster_id).wait_for_fence()
 
     def release(self, cluster_id: str) -> bool:
         """Remove the network and its fence; True when gone. False while a container is in it."""
         self.forget(cluster_id)
         name = naming.network(self._instance, cluster_id)
-        with self._firewall.held():
+        with self._firewall.held(), _firewall_answering():
             if not self._remove(name):
                 return False
             if self.fenced:
@@ -94,27 +101,39 @@ class Networks:
 
     def fenced_clusters(self) -> frozenset[str]:
         """The clusters of this instance that are in the firewall, whether they have a network or not."""
-        owners = self._firewall.elements().values() if self.fenced else ()
+        with _firewall_answering():
+            owners = self._firewall.elements().values() if self.fenced else ()
         return frozenset(cluster for whose, _, cluster in (owner.partition(" ") for owner in owners) if whose == self._instance)
 
+    def _remembered(self, cluster_id: str) -> ClusterNetwork | None:
+        """What was made or found before; not when its fence could not be put up, which is then tried again."""
+        known = self._known.get(cluster_id)
+        if known is None or known.fence is None or not known.fence.done() or known.fence.exception() is None:
+            return known
+        return None
+
     def _make(self, cluster_id: str) -> ClusterNetwork:
+        """Find or make the network, and put up the fence in the background: the lock is held until it stands, so that nobody
+        chooses the same addresses meanwhile."""
         name, bridge = naming.network(self._instance, cluster_id), naming.bridge(self._instance, cluster_id)
-        with self._firewall.held():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._firewall.held())
             found = self._inspect(name)
             subnet = _subnet(found) if found is not None else self._create(name, bridge, cluster_id)
             if subnet is None:
                 raise NodeFailure("CONTAINER_LAUNCH_FAILURE", f"The network {name} of this cluster has no addresses.")
-            if self.fenced:
-                uplinks = addresses.default_interfaces(self._routes())
-                try:
-                    self._firewall.add(Fence(bridge, subnet, self._instance, cluster_id), uplinks)
-                except FirewallFailed as failed:
-                    raise NodeFailure(
-                        "CONTAINER_LAUNCH_FAILURE",
-                        "The firewall around the cluster's network cannot be set up.",
-                        str(failed),
-                    ) from failed
-        return ClusterNetwork(name, subnet, bridge, egress=self.fenced)
+            if not self.fenced:
+                return ClusterNetwork(name, subnet, None)
+            fence = Fence(bridge, subnet, self._instance, cluster_id)
+            return ClusterNetwork(name, subnet, self._threads.submit(self._enclose, fence, stack.pop_all()))
+
+    def _enclose(self, fence: Fence, lock: contextlib.ExitStack) -> None:
+        with lock:
+            try:
+                self._firewall.add(fence, addresses.default_interfaces(self._routes()))
+            except FirewallFailed as failed:
+                message = "The firewall around the cluster's network cannot be set up."
+                raise NodeFailure("CONTAINER_LAUNCH_FAILURE", message, str(failed)) from failed
 
     def _create(self, name: str, bridge: str, cluster_id: str) -> IPv4Network:
         """Make the network at a free place; an engine that knows better (a race, a route we cannot see) makes us look further."""
@@ -169,10 +188,15 @@ class Networks:
             )
 
     def _taken(self) -> list[IPv4Network]:
+        fenced = self._threads.submit(self._firewall.subnets) if self.fenced else None
         with self._client.calls() as api:
             ours = [_subnet(network) for network in api.networks()]
-        fenced = self._firewall.subnets() if self.fenced else []
-        return [subnet for subnet in ours if subnet is not None] + fenced + addresses.routes(self._routes())
+        taken = [subnet for subnet in ours if subnet is not None] + addresses.routes(self._routes())
+        try:
+            return taken + (fenced.result() if fenced else [])
+        except FirewallFailed as failed:
+            message = "The firewall around the clusters cannot be read."
+            raise NodeFailure("CONTAINER_LAUNCH_FAILURE", message, str(failed)) from failed
 
     def _inspect(self, name: str) -> dict | None:
         try:
@@ -192,6 +216,15 @@ class Networks:
                 log.warning("network %s cannot be removed yet: %s", name, refused.words)
             return refused.missing
         return True
+
+
+@contextlib.contextmanager
+def _firewall_answering() -> Iterator[None]:
+    """Around removals: a firewall that fails is asked again later, as an engine is."""
+    try:
+        yield
+    except FirewallFailed as failed:
+        raise DriverUnavailable(f"the firewall cannot be changed: {failed}") from failed
 
 
 def _subnet(network: dict) -> IPv4Network | None:
