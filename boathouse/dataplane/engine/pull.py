@@ -100,7 +100,7 @@ class Pulls:
                 return self._told(key, job, hint)
             job = self._jobs[key] = _Job(began=self._clock(), heard=self._clock(), hints=[hint] if hint else [])
         threading.Thread(target=self._run, args=(job, pinned, credentials, plain_http), name="pull", daemon=True).start()
-        return job.answer
+        return Pull(PullState.PULLING)
 
     def close(self) -> None:
         """Give up what runs; the engine notices that nobody listens and stops."""
