@@ -76,7 +76,7 @@ class Contexts:
         name = str(data.get("name", ""))
         if event == "exit" and name.startswith("repl-"):
             self.wake(name.removeprefix("repl-"))
-        elif event in ("connected", "launcher_gone"):
+        elif event in ("connected", "disconnected", "launcher_gone"):
             with self._ground.store.transaction() as tx:
                 for context_id in rows.live_contexts(tx, node_id):
                     wake(tx, rows.KIND, context_id)
@@ -121,6 +121,9 @@ class Contexts:
             # Whether the node is lost is for the cluster's reconciler to find; until then the rows stay as they are.
             log.info("context %s: its node does not answer now: %s", context_id, error)
             return again(AWAY)
+        except NodeError as error:
+            log.warning("context %s: its node refused: %s", context_id, error)
+            return again(BUSY)
 
     def _advance(self, context: Any, target: Target) -> Outcome:
         session = self._sessions.of(context, target, context.language)
@@ -160,7 +163,12 @@ class Contexts:
             if begun:
                 return self._run(context, session, command)
             return None
-        answer = session.ask(command.command_id)
+        try:
+            answer = session.ask(command.command_id)
+        except NodeError as error:
+            return self._store(
+                context, command, session, "Error", results.failure(f"What became of the command is unknown: {error}")
+            )
         if answer is not None and answer.ended:
             return self._take(context, command, session, answer)
         if command.status == "Cancelling":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from boathouse.commands import passes
 from boathouse.commands.access import attachable, running
@@ -27,7 +27,7 @@ COOKIE = "boathouse_page"
 _HOST = re.compile(rf"(?P<cluster>[a-z0-9-]{{1,63}})\.{re.escape(DOMAIN)}(?P<port>:\d{{1,5}})?", re.I)
 
 #: Spark's pages change nothing but by these: they end jobs and stages, and GET does it too.
-_KILL = re.compile(r"/kill(/|$)")
+_KILL = re.compile(r"/kill(?![^/;])")
 
 _HOW_IN = (
     "This page shows a cluster's own Spark UI and opens with a ticket that is used once. "
@@ -100,7 +100,7 @@ class SparkUiFront:
                 302,
                 "",
                 {
-                    "location": scope["path"] + (f"?{rest}" if rest else ""),
+                    "location": _local(scope["path"]) + (f"?{rest}" if rest else ""),
                     "set-cookie": f"{COOKIE}={cookie}; HttpOnly; SameSite=Lax; Path=/; Max-Age={lasts}{secure}",
                 },
             )
@@ -140,6 +140,11 @@ class SparkUiFront:
         if changes and headers.get("origin", "").partition("://")[2].lower() != headers.get("host", "").lower():
             raise Refusal(403, "Only this page itself may change anything here.")
         return target
+
+
+def _local(path: str) -> str:
+    """A decoded path as the value of a Location header: one that stays on this host, and is one line."""
+    return "/" + quote(path.lstrip("/"), safe="/:@!$&'()*+,;=~")
 
 
 def _cookie(headers: Mapping[str, str]) -> str | None:

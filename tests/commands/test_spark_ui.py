@@ -139,6 +139,12 @@ def test_nothing_of_ours_goes_in_and_no_cookie_comes_out(inside, page):
     assert f"host: {inside.host}".encode() in asked
 
 
+def test_the_redirect_stays_here_and_is_one_header(port, ticket):
+    query = ticket().partition("?")[2]
+    moved = Browser(port).ask(f"//evil.example/%0d%0aset-cookie:x=1?{query}").getheader("location")
+    assert moved == "/evil.example/%0D%0Aset-cookie:x=1"
+
+
 def test_without_a_ticket_the_page_says_how(port, page):
     answer = Browser(port).ask("/jobs/")
     assert answer.status == 401
@@ -168,6 +174,7 @@ def test_the_cookie_ends_with_time_launch_and_right(inside, clock, change_cluste
 
 def test_kill_links_need_the_page_itself_and_post(inside, page):
     assert inside.ask("/stages/stage/kill/?id=1").status == 405
+    assert inside.ask("/stages/stage/kil%6c;x=1/?id=1").status == 405
     assert inside.ask("/stages/stage/kill/?id=1", "POST").status == 403
     assert inside.ask("/stages/stage/kill/", "POST", {"Origin": "http://other.apps.localhost:1"}).status == 403
     before = len(page.asked)
