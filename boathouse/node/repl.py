@@ -35,8 +35,13 @@ KEPT = 256
 #: Lines that wait for a control plane that does not read; pushed results beyond them are dropped (it can ask for them).
 WAITING_LINES = 256
 #: A command inside a call to the JVM gets so long to be ended by Spark's own cancellation before it is interrupted.
-SPARK_CANCELS_S = 5.0
+SPARK_CANCELS_S = 1.0
 CANCELLED = {"resultType": "error", "summary": "Cancelled", "cause": "The command was cancelled."}
+
+
+class Interrupted(BaseException):
+    """Ends a command that waits inside Py4J. Not a KeyboardInterrupt: for that, Py4J asks the JVM to close the socket, and
+    the JVM then closes those of all Python contexts of the cluster (`GatewayServer.shutdownSocket` compares with "or")."""
 
 
 class Command:
@@ -170,17 +175,9 @@ class Repl:
                     except Exception as error:
                         print(f"cancelling its jobs failed: {error!r}", file=sys.stderr)
                     command.ended.wait(0.1)
-                if not self._waits_for_jvm() or time.monotonic() - began > SPARK_CANCELS_S:
+                if not _inside_py4j(sys._current_frames().get(self._main)) or time.monotonic() - began > SPARK_CANCELS_S:
                     signal.pthread_kill(self._main, signal.SIGINT)
             command.ended.wait(0.3)
-
-    def _waits_for_jvm(self) -> bool:
-        frame, depth = sys._current_frames().get(self._main), 0
-        while frame is not None and depth < 30:
-            if f"{os.sep}py4j{os.sep}" in frame.f_code.co_filename:
-                return True
-            frame, depth = frame.f_back, depth + 1
-        return False
 
     def _connect(self) -> None:
         if "gateway_port" not in self._settings:
@@ -207,8 +204,12 @@ class Repl:
 
     def _interrupted(self, number: int, frame) -> None:
         """The handler of SIGINT: only a running command that somebody cancelled feels it."""
-        if self._interruptible is not None and self._interruptible.cancelling:
-            raise KeyboardInterrupt
+        if self._interruptible is None or not self._interruptible.cancelling:
+            return
+        if self._spark is not None and _inside_py4j(frame):
+            self._spark.drop_connection()
+            raise Interrupted
+        raise KeyboardInterrupt
 
     def _run(self, command: Command) -> None:
         signal.signal(signal.SIGINT, self._interrupted)  # PySpark, or an earlier command, may have set its own
@@ -235,9 +236,7 @@ class Repl:
             result = describe(error)
         if error is not None and text:
             result["data"] = text  # what it printed before
-        if error is not None and self._spark is not None and isinstance(error, KeyboardInterrupt):
-            self._spark.drop_connection()
-        del error
+        del error  # and with its frames what they hold
         self._finish(command, result)
 
     def _execute_in_main(self, command: Command) -> None:
@@ -260,6 +259,16 @@ class Repl:
             command.result = result
             command.ended.set()
         self._send({"event": "result", "id": command.id, "state": command.state, "result": result})
+
+
+def _inside_py4j(frame) -> bool:
+    for _ in range(30):
+        if frame is None:
+            return False
+        if f"{os.sep}py4j{os.sep}" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def fitting(result: dict, limit: int = MAX_LINE - 4096) -> dict:

@@ -29,7 +29,7 @@ class Spark:
         self.sc.cancelJobGroup(group)
 
     def drop_connection(self) -> None:
-        """Forget the calling thread's connection: an interrupted call left an unread answer in it."""
+        """Forget the calling thread's connection: the call that is being interrupted leaves an unread answer in it."""
         client = self.sc._gateway._gateway_client
         connections = getattr(client, "thread_connection", None)  # not there with PYSPARK_PIN_THREAD=false, nor needed
         if connections is not None:

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ def driver(request: pytest.FixtureRequest, node_type: Any, launcher: Path) -> It
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def context(driver: tuple[Any, Any, dict[str, str]]) -> Iterator[Context]:
+@contextmanager
+def new_context(driver: tuple[Any, Any, dict[str, str]]) -> Iterator[Context]:
     node, ready, environment = driver
     id = secrets.token_hex(4)
     settings = {"context": id, "capability": "", "socket": str(node.run / "node.sock")}
@@ -106,6 +107,12 @@ def context(driver: tuple[Any, Any, dict[str, str]]) -> Iterator[Context]:
         yield made
         made.file.close()
     node.call("signal", name=f"repl-{id}", signal="KILL")
+
+
+@pytest.fixture
+def context(driver: tuple[Any, Any, dict[str, str]]) -> Iterator[Context]:
+    with new_context(driver) as made:
+        yield made
 
 
 def test_a_context_has_spark_with_tasks_in_python(context):
@@ -163,3 +170,21 @@ def test_a_cancel_ends_a_spark_job_and_the_context_goes_on(context, driver, code
     assert context.text("spark.range(7).count()") == "7\n"
     active = "sc.statusTracker().getActiveJobsIds()"
     assert context.text(f"import time\nwhile {active}: time.sleep(0.05)\n{active}") in ("[]\n", "()\n")
+
+
+def test_a_cancel_disturbs_no_other_context(context, driver):
+    begun, go = (driver[0].run / secrets.token_hex(4) for _ in range(2))
+    os.mkfifo(begun)
+    os.mkfifo(go)
+    long = f"sc.parallelize([1], 1).map(lambda x: (open('{begun}', 'w').close(), open('{go}').close())).count()"
+    with new_context(driver) as other:
+        other.begin(long)
+        begun.read_bytes()
+        id = context.begin(
+            f"open('{begun}', 'w').close()\nwhile True:\n  try: spark.range(100).count()\n  except Exception: pass"
+        )
+        begun.read_bytes()
+        context.send(op="cancel", id=id)
+        assert context.receive()["state"] == "cancelled"
+        go.write_bytes(b"")
+        assert other.receive()["result"] == {"resultType": "text", "data": "1\n"}
