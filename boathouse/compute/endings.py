@@ -15,7 +15,7 @@ PENDING, RUNNING, RESTARTING, RESIZING = "PENDING", "RUNNING", "RESTARTING", "RE
 TERMINATING, TERMINATED = "TERMINATING", "TERMINATED"
 
 #: Steps of the timeline that each node has; all others belong to the cluster.
-NODE_STEPS = frozenset({"nodes", "tunnel", "container"})
+NODE_STEPS = frozenset({"nodes", "tunnel", "container", "spark.driver"})
 
 #: Longest explanation, and longest piece of log, kept in a termination reason (characters).
 MESSAGE_LIMIT, EVIDENCE_LIMIT = 1500, 4000
@@ -50,10 +50,11 @@ def fail(world: World, failure: Failure) -> Step:
     if failure.node:
         parameters["instance_id"] = failure.node
     reason = Reason(failure.code, type_of(failure.code), parameters)
+    at = failure.node if failure.step in NODE_STEPS else ""
     return Step(
         row=_ending(reason, message),
         events=(("TERMINATING", {"reason": reason.document()}),),
-        marks=close_steps(world, failure.step or "launch", failure.node if failure.step in NODE_STEPS else "", details)
+        marks=close_steps(world, failure.step or "launch", at, details)
         if cluster.state not in (RUNNING, RESIZING)
         else (Mark("lost", failure.node, started=world.now, ended=world.now, outcome="failed", details=details),),
         again=0.0,

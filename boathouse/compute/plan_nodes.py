@@ -12,6 +12,7 @@ from boathouse.compute.world import (
     EXITED,
     GONE,
     RUNNING,
+    STARTING,
     Action,
     Ensure,
     Failure,
@@ -21,6 +22,8 @@ from boathouse.compute.world import (
     Step,
     World,
 )
+
+NOT_YET = (GONE, STARTING)
 
 #: From a node's making to its daemon's first word (BOOTSTRAP_TIMEOUT), and from a known image to the launcher's.
 DAEMON_TIMEOUT_MS, CONTAINER_TIMEOUT_MS = 60_000, 60_000
@@ -123,7 +126,8 @@ def bring_up(draft: Draft, node: NodeRow) -> bool:
     world, node_id = draft.world, node.node_id
     seen, daemon = world.at(node), world.daemon(node)
     draft.begin("nodes", node_id, node.made_at)
-    if seen.daemon == GONE or (seen.container == GONE and world.image.present):
+    # STARTING too: whoever waits for something (an address that a predecessor holds) goes on only when asked again.
+    if seen.daemon in NOT_YET or (seen.container in NOT_YET and world.image.present):
         draft.actions.append(Ensure(node_id, world.image.present))
     if world.image.present and not node.facts.get("launched"):
         draft.begin("container", node_id)

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import and_, delete, insert, update
 
 from boathouse.compute import endings, events, timeline
+from boathouse.compute.evidence import telling
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch import Effects, Result
 from boathouse.compute.launch_inputs import InputsCache
@@ -47,8 +48,8 @@ ENGINE_TIMEOUT_MS = 60_000
 #: States in which a launch is under way.
 LAUNCHING = (endings.PENDING, endings.RESTARTING)
 
-#: How much of a log explains a failure, in bytes.
-EVIDENCE_BYTES = 4_000
+#: How much of the end of a log is searched for what explains a failure, in bytes.
+EVIDENCE_BYTES = 64_000
 
 
 class Stale(Exception):
@@ -135,7 +136,7 @@ class Reconciler:
         hidden = sight.inputs.values.values if sight.inputs else frozenset()
         evidence = failure.evidence
         if failure.log and not evidence:
-            evidence = self._logs.tail(sight.row.cluster_id, failure.node, failure.log, EVIDENCE_BYTES)
+            evidence = telling(self._logs.tail(sight.row.cluster_id, failure.node, failure.log, EVIDENCE_BYTES))
         message = failure.message
         kills = self._looking.memory_kills(failure.node) if failure.log else 0
         if kills:

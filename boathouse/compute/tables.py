@@ -1,7 +1,7 @@
 """The tables of clusters: the wish and what is known of it, their nodes, Databricks' events, and our timeline.
 
-`clusters.py` (the API) writes wishes; `reconciler.py` alone writes what came of them. JSON columns hold documents that only travel
-whole; secret values in `spec` are sealed by `workspace.secrets` before they get here.
+`clusters.py` (the API) writes wishes; `reconciler.py` alone writes what came of them. JSON columns hold documents that
+only travel whole; secret values in `spec` are sealed by `workspace.secrets` before they get here.
 """
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, String, Table, Text
@@ -40,9 +40,11 @@ clusters = Table(
     Column("pinned_at", BigInteger, nullable=True),
     # An unpinned cluster stays in the list as long as one that ended then.
     Column("unpinned_at", BigInteger, nullable=True),
-    # SHA-256 of the caller and the token: a token belongs to who sent it. Cleared when the cluster has ended and the token comes again.
+    # SHA-256 of the caller and the token: a token belongs to who sent it. Cleared when the cluster has ended and the
+    # token comes again.
     Column("idempotency_token", String(64), nullable=True),
-    # Set by the launch: {spark_context_id, driver, executors, image: {reference, digest, python, ...}, release, limits, spark: {ports}}
+    # Set by the launch: {spark_context_id, driver, executors, driver_node, data_plane, app_id, image: {reference, digest, local,
+    # python, python_reason, java}, release, limits, spark: {ports}}; no secrets.
     Column("facts", JSON, nullable=False, default=dict),
     # Compare-and-set: every write of the row adds one.
     Column("version", Integer, nullable=False, default=0),
@@ -81,7 +83,8 @@ events = Table(
     Index("cluster_events_by_time", "cluster_id", "at"),
 )
 
-#: Ours: a step of a launch, on a node or on the whole cluster. `ended` is null while it runs; `outcome`: ok, failed, skipped, info.
+#: Ours: a step of a launch, on a node or on the whole cluster. `ended` is null while it runs; `outcome`: ok, failed, skipped,
+#: info.
 timeline = Table(
     "cluster_timeline",
     metadata,
