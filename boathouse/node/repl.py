@@ -52,10 +52,6 @@ class Command:
         self.cancelling = False
         self.ended = threading.Event()
 
-    @property
-    def group(self) -> str:
-        return "boathouse-command-" + self.id
-
 
 class Repl:
     def __init__(self, channel: socket.socket, settings: dict) -> None:
@@ -171,7 +167,7 @@ class Repl:
             if self._interruptible is command:
                 if self._spark is not None:
                     try:
-                        self._spark.cancel(command.group)
+                        self._spark.cancel(self._group(command))
                     except Exception as error:
                         print(f"cancelling its jobs failed: {error!r}", file=sys.stderr)
                     command.ended.wait(0.1)
@@ -196,6 +192,10 @@ class Repl:
             self._namespace.names.update(spark=spark, sc=self._spark.sc, sql=spark.sql, table=spark.table, udf=spark.udf.register)
             self._send({"event": "ready"})
         self._connected.set()
+
+    def _group(self, command: Command) -> str:
+        """The Spark job group of a command; the driver serves many contexts."""
+        return "boathouse-{}-{}".format(self._settings["context"], command.id)
 
     def _failed(self) -> dict:
         return {"event": "failed", "message": self._failure[:4000]}
@@ -246,7 +246,7 @@ class Repl:
         if self._failure:
             raise RuntimeError(self._failure)
         if self._spark is not None:
-            self._spark.enter(command.group, command.code[:200])
+            self._spark.enter(self._group(command), command.code[:200])
         self._namespace.run(command.code, self._show)
 
     def _show(self, value) -> None:
