@@ -5,6 +5,7 @@ of `images` become the launch's verdicts.
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from boathouse.compute.images_step import Resolved, Verdict
@@ -13,6 +14,7 @@ from boathouse.compute.world import Failure
 from boathouse.dataplane.contract import Credentials
 from boathouse.images import build, references, registry
 from boathouse.images.check import RULES_VERSION, UNUSABLE, Wanted, check
+from boathouse.images.findings import PythonFacts
 from boathouse.images.references import Reference
 from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import RegistrySettings
@@ -61,7 +63,7 @@ class RegistryImages:
             return Verdict(warnings=warnings, failure=Failure(failed.termination_code, failed.text, step="image.check"))
         python, java = report.python, report.java
         return Verdict(
-            python={"path": python.path, "version": python.version} if python else None,
+            python=_python(python, view.config) if python else None,
             python_reason=report.python_reason,
             java={"path": java.path, "major": java.major} if java else None,
             warnings=warnings,
@@ -74,6 +76,12 @@ class RegistryImages:
     def _plain(self, reference: Reference) -> bool:
         host = reference.api_host
         return host in self._settings.plain_http_hosts or host.partition(":")[0] in self._settings.plain_http_hosts
+
+
+def _python(python: PythonFacts, config: Mapping[str, Any]) -> dict[str, str]:
+    """What processes need to know of the image's Python; `search` is its own PYTHONPATH, which ours goes in front of."""
+    variables = dict(item.partition("=")[::2] for item in config.get("Env") or ())
+    return {"path": python.path, "version": python.version, "search": variables.get("PYTHONPATH", "")}
 
 
 class SimulatedImages:

@@ -33,10 +33,12 @@ def of_node(inputs: Inputs, image: Mapping[str, Any], node: NodeRow, address: st
         "SPARK_HOME": arguments.RUNTIME,
         "HOME": "/root",
     }
-    python = (image.get("python") or {}).get("path")
-    found = {"PYSPARK_PYTHON": python, **arguments.python_env(inputs.release)} if python else {}
+    python = image.get("python") or {}
+    found = {"PYSPARK_PYTHON": python["path"], **arguments.python_env(inputs.release)} if python else {}
     user = dict(inputs.values.env_vars)
     environment = {**found, **user, **platform}
-    if python and "PYTHONPATH" in user:
-        environment["PYTHONPATH"] = f"{found['PYTHONPATH']}:{user['PYTHONPATH']}"
+    # The runtime's PySpark comes first; behind it what the user set, else what the image set.
+    behind = user.get("PYTHONPATH") or python.get("search")
+    if python and behind:
+        environment["PYTHONPATH"] = f"{found['PYTHONPATH']}:{behind}"
     return environment
