@@ -25,7 +25,7 @@ from boathouse.dataplane.contract import (
     SeenNode,
 )
 from boathouse.dataplane.engine import addresses, containers, host, naming, sight
-from boathouse.dataplane.engine.client import EngineClient, EngineRefused
+from boathouse.dataplane.engine.client import EngineClient, EngineRefused, bounded, log
 from boathouse.dataplane.engine.firewall import Firewall, program
 from boathouse.dataplane.engine.images import EngineImages, RawView
 from boathouse.dataplane.engine.locate import Engine
@@ -63,7 +63,8 @@ class EngineDriver:
         self._stacks = Stacks(self.client, instance, scratch)
         self.images = EngineImages(self.client, instance, engine.downloads)
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="engine")
-        self._guard = threading.Lock()
+        self._guard, self._image_guard = threading.Lock(), threading.Lock()
+        self._own_image_found = ""
         self._busy: dict[str, threading.Lock] = {}
         self._host: host.HostFacts | None = None
         self._networks_made: Networks | None = None
@@ -83,8 +84,12 @@ class EngineDriver:
         return self._networks.fenced
 
     def prepare(self) -> None:
-        """Do ahead what the first launch would wait for: the library, the connection, the facts. Optional."""
+        """Do ahead what the first launch would wait for: the library, the connection, the facts, our own image. Optional."""
         _ = self._networks
+        try:
+            self._own_image()
+        except NodeFailure as failure:
+            log.warning("%s %s", failure, failure.evidence)
 
     def capacity(self) -> Limits:
         return host.capacity(self.host)
@@ -223,7 +228,7 @@ class EngineDriver:
             self._stacks.ensure(node.cluster_id, node.layers)
 
     def _create_daemon(self, node: NodeSpec, network: ClusterNetwork, address: str) -> None:
-        image = self._daemon_image if isinstance(self._daemon_image, str) else self._daemon_image()
+        image = self._own_image()
         user = ":".join(str(part) for part in self.host.owner)
         config = containers.daemon_config(
             self.instance, node, image, network.name, address, user, self.host.podman, self.host.limits
@@ -231,12 +236,28 @@ class EngineDriver:
         try:
             self.client.create(naming.daemon(self.instance, node.node_id), config)
         except EngineRefused as refused:
+            if "image" in refused.words and refused.missing and self._own_image_found:
+                self._own_image_found = ""
+                raise DriverUnavailable(f"the daemon's image has gone, and is fetched again: {refused.words}") from refused
             if "network" in refused.words and refused.missing:
                 self._networks.forget(node.cluster_id)
                 raise DriverUnavailable(f"the cluster's network has gone: {refused.words}") from refused
             raise NodeFailure(
                 "CONTAINER_LAUNCH_FAILURE", "The container engine refuses to create the node's daemon.", refused.words
             ) from refused
+
+    def _own_image(self) -> str:
+        """The daemon's image. Whoever gives it may have to build it, so it is asked once; anything can go wrong there."""
+        if isinstance(self._daemon_image, str):
+            return self._daemon_image
+        with self._image_guard:
+            if not self._own_image_found:
+                try:
+                    self._own_image_found = self._daemon_image()
+                except Exception as error:
+                    message = "The image of the node's daemon cannot be had."
+                    raise NodeFailure("CONTAINER_LAUNCH_FAILURE", message, bounded(str(error))) from error
+            return self._own_image_found
 
     def _start_daemon(self, node: NodeSpec) -> str:
         """Start the daemon's container; empty, or why it is not time yet."""
