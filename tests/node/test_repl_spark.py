@@ -22,7 +22,9 @@ from boathouse.settings import default_cache
 pytestmark = pytest.mark.spark
 
 NODE_FOLDER = Path(boathouse.node.__file__).parent
-KEYS = Releases(default_cache() / "releases").keys() or ["17.3.x-scala2.13"]
+RELEASES = Releases(default_cache() / "releases")
+#: One key for each version of Spark that is built here.
+KEYS = list({release.spark: key for key in RELEASES.keys() if (release := RELEASES.get(key))}.values()) or ["17.3.x-scala2.13"]  # noqa: SIM118
 PATIENCE_S = 180.0
 
 
@@ -60,7 +62,7 @@ def put(node: Any, path: str, text: str) -> str:
 @pytest.fixture(scope="module", params=KEYS)
 def driver(request: pytest.FixtureRequest, node_type: Any, launcher: Path) -> Iterator[tuple[Any, Any, dict[str, str]]]:
     """(node, ready payload, environment) of a driver that serves."""
-    release = Releases(default_cache() / "releases").get(request.param)
+    release = RELEASES.get(request.param)
     assert release is not None, f"{request.param} is not built on this machine"
     folder = Path(tempfile.mkdtemp(prefix="bh-spark-"))
     node = node_type(folder, launcher, 16 << 20)
