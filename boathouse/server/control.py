@@ -18,11 +18,14 @@ from boathouse.edge.context import Services
 from boathouse.reconcile import Workers
 from boathouse.releases import Releases
 from boathouse.server import planes
-from boathouse.server.parts import Parts
+from boathouse.server.parts import Parts, StartError
 from boathouse.workspace.references import Secrets
 from boathouse.workspace.sealing import Sealer
 
 log = logging.getLogger("boathouse.server")
+
+#: How long `down` waits for the embedded engine to start.
+ENGINE_SECONDS = 60.0
 
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
 ENDPOINT_MODULES = (
@@ -99,7 +102,13 @@ class ControlPlane:
         self._plane.stop()
 
     def sweep_everything(self) -> Sequence[str]:
-        """Remove whatever of this instance is left on the machine, and name it. Only when no cluster runs any more."""
+        """Remove whatever of this instance is left on the machine, and name it. Only when no cluster runs any more.
+
+        Raises StartError where there is no engine to ask.
+        """
+        missing = self._plane.wait(ENGINE_SECONDS)
+        if missing:
+            raise StartError(missing)
         return self._plane.driver.sweep(frozenset)
 
     def _on_node_event(self, node_id: str, event: str, payload: dict[str, Any]) -> None:

@@ -39,6 +39,8 @@ class DataPlane:
     image_service: ImageService
     start: Callable[[], None]
     stop: Callable[[], None]
+    #: Waits (seconds) until the driver can be used; why it cannot, or an empty text.
+    wait: Callable[[float], str]
 
 
 def make(settings: Settings, directory: DataDirectory, verify: Verify, on_event: OnEvent, methods: Methods) -> DataPlane:
@@ -53,7 +55,7 @@ def _simulated(directory: DataDirectory) -> DataPlane:
 
     world = World(directory.path / "simulated.db")
     driver, link = SimulatedDriver(world), SimulatedLink(world)
-    return DataPlane(driver, driver, link, SimulatedImages(), link.start, world.close)
+    return DataPlane(driver, driver, link, SimulatedImages(), link.start, world.close, lambda seconds: "")
 
 
 def _engine(settings: Settings, directory: DataDirectory, verify: Verify, on_event: OnEvent, methods: Methods) -> DataPlane:
@@ -70,7 +72,7 @@ def _engine(settings: Settings, directory: DataDirectory, verify: Verify, on_eve
         searched.close()
 
     found = cast(Any, searched)
-    return DataPlane(cast(Driver, found), cast(Images, found), relay, service, start, stop)
+    return DataPlane(cast(Driver, found), cast(Images, found), relay, service, start, stop, searched.wait)
 
 
 def registry_settings(settings: Settings) -> RegistrySettings:
@@ -125,6 +127,7 @@ class EngineSearch:
         self._search = search
         self._driver: Any = None
         self._missing = ""
+        self._over = threading.Event()
 
     def begin(self) -> None:
         threading.Thread(target=self._run, name="engine-search", daemon=True).start()
@@ -135,6 +138,12 @@ class EngineSearch:
         except Exception as error:  # whatever it is, launches and `doctor` say it
             self._missing = str(error)
             log.error("no container engine: %s", error)
+        finally:
+            self._over.set()
+
+    def wait(self, seconds: float) -> str:
+        """Wait until the search is over; why there is no engine, or an empty text."""
+        return self._missing if self._over.wait(seconds) else "the search for a container engine takes too long"
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -76,13 +76,6 @@ def test_sql_and_tables(workspace, river):
     assert "TABLE_OR_VIEW_NOT_FOUND" in missing.summary
 
 
-def test_delta_tables(workspace, river):
-    sql = Notebook(workspace, river.cluster_id, SQL)
-    place = "/databricks/driver/levels"
-    sql.ask(f"CREATE TABLE IF NOT EXISTS levels (station STRING, level DOUBLE) USING delta LOCATION '{place}'")
-    assert sql.ask("DESCRIBE DETAIL levels").data[0][0] == "delta"
-
-
 def test_a_command_is_cancelled_in_the_middle_of_a_spark_job(workspace, river):
     python = Notebook(workspace, river.cluster_id, PYTHON)
     running = workspace.command_execution.execute(
@@ -177,6 +170,11 @@ def test_without_an_image_the_platforms_own_is_run_in_local_mode(workspace):
         python = Notebook(workspace, plain.cluster_id, PYTHON)
         assert python.text("print(sc.master, spark.range(100).count())") == "local[*] 100"
         assert plain.executors in (None, [])
+        sql = Notebook(workspace, plain.cluster_id, SQL)
+        sql.text("CREATE TABLE levels (station STRING, level DOUBLE) USING delta")
+        sql.text("INSERT INTO levels VALUES ('weir', 2.75), ('lock', 1.2)")
+        assert sql.ask("SELECT station FROM levels WHERE level > 2").data == [["weir"]]
+        assert sql.ask("SELECT format FROM (DESCRIBE DETAIL levels)").data == [["delta"]]
 
 
 def test_an_ml_runtime_names_the_command_that_builds_its_image(workspace):
