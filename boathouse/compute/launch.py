@@ -5,7 +5,6 @@ store: each effect answers with what it came to, and the reconciler writes all o
 """
 
 import base64
-import json
 import logging
 import shlex
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ from boathouse.compute.world import (
     DRIVER,
     Action,
     AddNode,
-    Announce,
     DeleteNode,
     Ensure,
     Failure,
@@ -98,8 +96,6 @@ class Effects:
                 self._start_driver(_row(world, action.node_id), world, inputs)
             case StartExecutor():
                 self._start_executor(_row(world, action.node_id), action.executor_id, world, inputs)
-            case Announce():
-                self._announce(_row(world, action.node_id), world, inputs)
         return Result(action)
 
     def _spec(self, node: NodeRow, image: str | None, inputs: Inputs) -> NodeSpec:
@@ -145,7 +141,6 @@ class Effects:
             {
                 "driver.properties": arguments.render_properties(properties),
                 "spark.secret": inputs.keys.spark_secret,
-                "spark.json": json.dumps({"app_id": inputs.app_id, "environment": environment}),
             },
         )
         argv = arguments.driver_argv(
@@ -177,13 +172,6 @@ class Effects:
         )
         environment = launch_environment.of_node(inputs, world.image.found, node, address, driver_address)
         self._start(node, f"executor-{executor_id}", argv, {**environment, **arguments.jvm_env()}, ready=False)
-
-    def _announce(self, node: NodeRow, world: World, inputs: Inputs) -> None:
-        address = world.at(node).address or ""
-        environment = launch_environment.of_node(inputs, world.image.found, node, address, address)
-        process = world.daemon(node).processes[DRIVER]
-        document = {"app_id": inputs.app_id, "environment": environment, **(process.ready or {})}
-        self._put(node, {"spark.json": json.dumps(document)})
 
     def _put(self, node: NodeRow, files: Mapping[str, str]) -> None:
         encoded = [

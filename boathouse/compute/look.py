@@ -174,8 +174,8 @@ class Looking:
         return Daemon(True, status.get("launcher") == "up", {entry["name"]: _process(entry) for entry in listed})
 
     def _health(self, row: Any, live: list[NodeRow], daemons: Mapping[str, Daemon]) -> Health | None:
-        if row.launch != row.wished_launch:
-            return None
+        if row.launch != row.wished_launch or (row.state in ("PENDING", "RESTARTING") and len(live) == 1):
+            return None  # a launch without workers asks nothing of the driver but that it be ready
         for node in live:
             process = daemons.get(node.node_id, Daemon()).processes.get(DRIVER)
             if node.number == 0 and process is not None and process.running and process.ready:

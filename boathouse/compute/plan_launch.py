@@ -2,11 +2,10 @@
 
 from math import ceil
 
-from boathouse.compute.plan_nodes import Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
+from boathouse.compute.plan_nodes import WATCH, Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
 from boathouse.compute.world import (
     DRIVER,
     AddNode,
-    Announce,
     DeleteNode,
     Failure,
     Mark,
@@ -173,7 +172,6 @@ def _await_driver(draft: Draft, driver: NodeRow, process: Process, nodes: list[N
     if (world.cluster.facts.get("spark") or {}) != spark:
         draft.facts["spark"] = spark
         draft.facts["driver_node"] = driver.node_id
-        draft.actions.append(Announce(driver.node_id))
     _await_workers(draft, driver, nodes)
 
 
@@ -182,7 +180,8 @@ def _await_workers(draft: Draft, driver: NodeRow, nodes: list[NodeRow]) -> None:
     workers = world.cluster.workers
     count = registered(draft, nodes)
     waited = draft.since("healthy")
-    serves = world.health is not None and world.health.state == "running"
+    # A driver without workers has said that it serves by being ready: nobody else has to register.
+    serves = not workers or (world.health is not None and world.health.state == "running")
     patient = workers > count and waited < GRACE_MS
     if serves and count >= ceil(ENOUGH * workers) and not patient:
         _run(draft, driver, nodes, count)
@@ -219,4 +218,4 @@ def _run(draft: Draft, driver: NodeRow, nodes: list[NodeRow], count: int) -> Non
         ("RUNNING", {"current_num_workers": count, "target_num_workers": cluster.workers}),
         ("DRIVER_HEALTHY", {}),
     ]
-    draft.again = 0.0
+    draft.again = WATCH

@@ -6,11 +6,8 @@ replaced.
 
 from boathouse.compute.autotermination import deadline
 from boathouse.compute.endings import end_idle
-from boathouse.compute.plan_nodes import Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
+from boathouse.compute.plan_nodes import WATCH, Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
 from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Failure, NodeRow, Step, World
-
-#: How often a cluster at rest is looked at, in seconds: daemons and driver hint at news, this is for what nobody can hint at.
-WATCH = 15.0
 
 #: A driver that answers nothing for this long is said to be unresponsive (an event, not an end), in ms.
 UNRESPONSIVE_MS = 30_000

@@ -243,13 +243,6 @@ class StartExecutor:
 
 
 @dataclass(frozen=True)
-class Announce:
-    """Put what the driver said when it was ready on its node's tmpfs, for the programs there."""
-
-    node_id: str
-
-
-@dataclass(frozen=True)
 class DeleteNode:
     """Remove a node's containers, keep its logs, forget its directory and tunnel. Its row goes once nothing is left."""
 
@@ -261,7 +254,7 @@ class ReleaseCluster:
     """Remove what belongs to the whole cluster, once no node is left."""
 
 
-Action = AddNode | Ensure | WantImage | StartDriver | StartExecutor | Announce | DeleteNode | ReleaseCluster
+Action = AddNode | Ensure | WantImage | StartDriver | StartExecutor | DeleteNode | ReleaseCluster
 
 
 @dataclass(frozen=True)

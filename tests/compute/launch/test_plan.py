@@ -8,7 +8,6 @@ from boathouse.compute.plan import plan
 from boathouse.compute.world import (
     DRIVER,
     AddNode,
-    Announce,
     Cluster,
     Daemon,
     DeleteNode,
@@ -119,9 +118,14 @@ def test_a_healthy_driver_with_all_its_workers_serves():
     assert [kind for kind, _ in step.events] == ["RUNNING", "DRIVER_HEALTHY"]
 
 
-def test_what_the_driver_said_is_announced_without_its_secret():
+def test_a_driver_without_workers_serves_when_it_is_ready():
+    alone = {"cluster": replace(CLUSTER, workers=0), "nodes": everything_up().nodes[:1], "health": None}
+    assert plan(everything_up(**alone)).row["state"] == "RUNNING"
+
+
+def test_what_the_driver_said_is_kept_without_its_secret():
     step = plan(everything_up(health=None))
-    assert kinds(step) == [Announce] and "gateway_secret" not in step.facts["spark"]
+    assert step.actions == () and step.facts["spark"] == {"http_port": 1, "app_id": "a"}
 
 
 @pytest.mark.parametrize(("workers", "registered", "waited", "serves"), [
