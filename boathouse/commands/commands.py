@@ -11,6 +11,7 @@ from boathouse.commands.forms import execute_request
 from boathouse.commands.ground import Ground
 from boathouse.compute import activity
 from boathouse.edge import Ctx, endpoint
+from boathouse.edge.errors import invalid
 from boathouse.wire.commands import CancelCommand, CommandQuery, CommandStatus, Created
 
 #: Commands that may wait in one context.
@@ -30,6 +31,8 @@ def execute(ctx: Ctx, raw: bytes) -> Created:
     """Queue a command. Once answered it will run, or its status will say why not."""
     body = execute_request(ctx.headers, raw)
     ctx.params = body
+    if "\0" in body.command:
+        raise invalid("Invalid value for field 'command': it contains a NUL character, which no language served here allows.")
     with ctx.transaction() as tx:
         target, context = own_context(ctx, tx, body.cluster_id, body.context_id)
         running(ctx, tx, body.cluster_id)

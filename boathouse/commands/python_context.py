@@ -9,6 +9,7 @@ import base64
 import json
 import logging
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,9 @@ log = logging.getLogger("boathouse.commands")
 
 #: A result has at most 20 MB; a longer line is no result.
 LONGEST_LINE = 64 << 20
+
+#: What a REPL reads as one line, less a little; and how long it may leave us waiting to write, in seconds.
+LONGEST_SENT, SEND_PATIENCE_S = 15 << 20, 10
 
 #: How long a REPL that is to end gets to cancel its Spark jobs.
 GOODBYE_S = 3.0
@@ -94,7 +98,8 @@ class PythonSession:
 
     def ask(self, command_id: str) -> Answer | None:
         known = self._answers.get(command_id)
-        if known is None and command_id not in self._asked:
+        if known == RUNNING or (known is None and command_id not in self._asked):
+            # Also while it is thought to run: the REPL drops news that nobody took, and relies on being asked.
             self._asked.add(command_id)
             self._send({"op": "status", "id": command_id})
         return known
@@ -105,8 +110,9 @@ class PythonSession:
             self._lingering = command_id
         try:
             self._send({"op": "execute", "id": command_id, "code": text})
-        except NodeGone:
+        except (NodeGone, NodeError):
             self._lingering = None
+            self._answers.pop(command_id, None)
             raise
         with self._heard:
             self._heard.wait_for(lambda: self._has_ended(command_id) or self._stream is None, linger)
@@ -186,6 +192,7 @@ class PythonSession:
 
     def _attach(self) -> None:
         stream = self._link.open(self._node_id, f"channel:{self.name}")
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_PATIENCE_S, 0))
         self._asked.clear()
         self._answers = {command_id: answer for command_id, answer in self._answers.items() if answer.ended}
         self._stream = stream
@@ -196,10 +203,14 @@ class PythonSession:
         stream = self._stream
         if stream is None:
             raise NodeGone(f"{self.name} is not attached")
+        line = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        if len(line) > LONGEST_SENT:
+            raise NodeError(f"too_large: {len(line)} bytes for one line; at most {LONGEST_SENT}")
         try:
             with self._lock:
-                stream.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+                stream.sendall(line)
         except OSError as error:
+            _shut(stream)  # perhaps in the middle of a line: it is of no more use
             raise NodeGone(f"{self.name}: the stream broke: {error}") from None
 
     def _read(self, stream: socket.socket) -> None:
@@ -234,8 +245,9 @@ class PythonSession:
             news = True
         elif event in ("result", "status"):
             with self._heard:
-                self._answers[message["id"]] = _answer(message)
-                news = self._lingering != message["id"]
+                command_id, answer = message["id"], _answer(message)
+                news = self._lingering != command_id and self._answers.get(command_id) != answer
+                self._answers[command_id] = answer
                 self._heard.notify_all()
         else:
             news = False

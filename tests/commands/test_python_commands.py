@@ -1,5 +1,6 @@
 """Python commands from the API's request to the REPL's answer: the real REPL program, a fake tunnel."""
 
+import json
 import threading
 
 import pytest
@@ -199,3 +200,42 @@ def test_the_cluster_counts_as_active_while_a_command_runs(shell, control, clock
     control.until(lambda: active() == clock.now)
     shell.cancel(running)
     shell.reach(running, "Cancelled")
+
+
+def test_news_that_got_lost_is_asked_for(open_shell, control, node, clock):
+    """A REPL that never tells by itself: the next look asks, without asking for ever."""
+    asked: list[dict] = []
+
+    def silent(channel, params):
+        for line in channel.makefile("rb"):
+            message = json.loads(line)
+            asked.append(message)
+            answer = {"event": "pong", "ready": True}
+            if message["op"] == "status":
+                answer = {
+                    "event": "status",
+                    "id": message["id"],
+                    "state": "finished",
+                    "result": {"resultType": "text", "data": "x"},
+                }
+            if message["op"] in ("ping", "status"):
+                channel.sendall(json.dumps(answer).encode() + b"\n")
+
+    node.starter = silent
+    shell = open_shell("python")
+    command = shell.send("1")
+    shell.reach(command, "Running")
+
+    def ended():
+        clock.advance(1000)
+        return shell.status(command)["status"] == "Finished"
+
+    control.until(ended)
+    assert [message["op"] for message in asked] == ["ping", "execute", "status", "forget"]
+
+
+def test_a_command_too_long_for_the_channel_is_an_error_and_no_more(shell):
+    code = {"command": ("code.py", b"'" + b"\x01" * 3_000_000 + b"'")}  # six bytes each in JSON
+    command = shell.api.post("/api/1.2/commands/execute", data=shell.keys, files=code).json()["id"]
+    assert "too_large" in shell.reach(command, "Error")["results"]["summary"]
+    assert shell.run("1")["status"] == "Finished"

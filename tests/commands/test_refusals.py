@@ -67,6 +67,8 @@ def test_bodies_are_decoded_strictly(api, cluster):
     assert refused(answer, 400)
     answer = api.post("/api/1.2/commands/execute", json={"clusterId": cluster, "contextId": "1", "command": 5})
     assert "'command'" in refused(answer, 400)
+    answer = api.post("/api/1.2/commands/execute", json={"clusterId": cluster, "contextId": "1", "command": "a\0b"})
+    assert "contains a NUL" in refused(answer, 400)
     answer = api.get("/api/1.2/contexts/status", params={"clusterId": cluster})
     assert "contextId" in refused(answer, 400)
 
