@@ -132,8 +132,8 @@ class Effects:
             workers=world.cluster.workers,
             local_cores=inputs.limits.driver.cores,
             python=_python(image),
-            redacted_keys=values.redacted_keys,
-            spark_conf={**values.spark_conf, **_memory(inputs)},
+            redacted_keys=[launch_environment.spark_key(key) for key in values.redacted_keys],
+            spark_conf={launch_environment.spark_key(key): text for key, text in values.spark_conf.items()} | _memory(inputs),
         )
         environment = launch_environment.of_node(inputs, image, node, address, address)
         self._put(

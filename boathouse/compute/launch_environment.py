@@ -1,4 +1,4 @@
-"""The environment of processes in a node: the platform's variables over the user's over the image's; pure.
+"""The settings and the environment of processes in a node: the platform's variables over the user's over the image's; pure.
 
 The image's own ENV stays below (the launcher lays this over it). Names as Databricks documents them (reference api
 A.2); the user's `spark_env_vars` cannot change the platform's. Called by `launch.py` for JVMs and by `endpoint.py`
@@ -14,6 +14,12 @@ from boathouse.releases import arguments
 
 #: Where processes of a cluster begin.
 WORKING_DIRECTORY = "/databricks/driver"
+
+
+def spark_key(key: str) -> str:
+    """The key under which Spark takes a setting of `spark_conf`: what is not Spark's is Hadoop's (`fs.azure...`), and Spark
+    would leave it out otherwise."""
+    return key if key.startswith("spark.") else f"spark.hadoop.{key}"
 
 
 def of_node(inputs: Inputs, image: Mapping[str, Any], node: NodeRow, address: str, driver_address: str) -> dict[str, str]:

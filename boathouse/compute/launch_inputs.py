@@ -6,6 +6,7 @@ the launch recorded. The keys (`spark.authenticate`, the driver's bearer token) 
 they are stored nowhere. Called by the reconciler before a launch's first effect, and by `endpoint.py`.
 """
 
+import shlex
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from boathouse.compute.world import Failure
 from boathouse.dataplane.contract import Limits
 from boathouse.releases.release import Release
 from boathouse.wire.compute import ClusterSpec
+
+#: Settings that hold command-line options, as a shell would read them.
+JAVA_OPTIONS = ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions")
 
 
 class ReleaseShelf(Protocol):
@@ -124,6 +128,11 @@ class InputsCache:
         if password and not cluster_spec.is_reference(password):
             password = sources.open_password(password, row.workspace_id, row.cluster_id)
         values = secrets_step.resolve(spec, row.workspace_id, row.editor, sources.resolver, password or "")
+        for key in JAVA_OPTIONS:
+            try:
+                shlex.split(values.spark_conf.get(key, ""))
+            except ValueError as error:
+                raise Refused(Failure("INVALID_ARGUMENT", f"spark_conf {key} cannot be read: {error}.", step="launch")) from None
         return Inputs(
             cluster_id=row.cluster_id,
             launch=launch,

@@ -1,5 +1,7 @@
 """Launches on the simulated data plane, from the wish to RUNNING and to every kind of end."""
 
+import base64
+
 import pytest
 
 from boathouse.dataplane.contract import Limits
@@ -228,6 +230,39 @@ def test_a_secret_is_on_the_node_and_nowhere_else(fleet):
     fleet.restart()
     assert fleet.launcher.endpoints.environment(cluster)["KEY"] == "hunter2-is-secret"
     assert b"hunter2" not in (fleet.data / "boathouse.db").read_bytes()
+
+
+def test_options_that_no_shell_could_read_are_refused(fleet):
+    cluster = fleet.create(spark_conf={"spark.driver.extraJavaOptions": "-Da='b"})
+    fleet.settle()
+    assert fleet.row(cluster).termination_reason["code"] == "INVALID_ARGUMENT"
+
+
+def test_what_driver_and_executors_are_given(fleet):
+    conf = {"fs.some.key": "{{secrets/s/known}}", "spark.master": "local[*, 4]", "spark.driver.extraJavaOptions": "-Da='b c'"}
+    calls = []
+    plain = fleet.link.call
+
+    def call(node, method, params=None, timeout=10.0):
+        calls.append((node, method, params))
+        return plain(node, method, params, timeout)
+
+    fleet.link.call = call
+    cluster = fleet.create(num_workers=1, spark_conf=conf, spark_env_vars={"A": "1", "DB_IS_DRIVER": "no"})
+    fleet.settle()
+    files = {
+        (node[-3:], file["path"]): base64.b64decode(file["data"]).decode()
+        for node, method, params in calls if method == "put_files" for file in params["files"]
+    }  # fmt: skip
+    properties = files["0-1", "/run/boathouse/driver.properties"]
+    assert "spark.hadoop.fs.some.key=hunter2-is-secret\n" in properties
+    assert f"spark.master=spark-nodes:{cluster}\n" in properties and "boathouse.token=" in properties
+    assert files["0-1", "/run/boathouse/spark.secret"] == files["1-1", "/run/boathouse/spark.secret"]
+    started = {params["name"]: params for _, method, params in calls if method == "start"}
+    assert "-Da=b c" in started["driver"]["argv"] and started["driver"]["ready"]
+    environment = started["executor-1"]["env"]
+    assert (environment["A"], environment["DB_IS_DRIVER"], started["driver"]["env"]["DB_IS_DRIVER"]) == ("1", "FALSE", "TRUE")
+    assert "hunter2" not in str(started)
 
 
 def test_an_unknown_runtime_names_the_command(fleet):
