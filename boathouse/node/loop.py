@@ -134,6 +134,11 @@ class Lines:
             self._out += data
             self._rewatch()
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that the reader has not taken."""
+        return len(self._out)
+
     def pause(self) -> None:
         """Hand out no more messages and read nothing until `resume()`: the sender feels it."""
         self._paused = True

@@ -31,9 +31,9 @@ from repl_spark import Spark, connect
 
 MAX_LINE = 16 << 20
 #: Results that are kept when nobody forgets them.
-KEPT = 256
-#: Lines that wait for a control plane that does not read; pushed results beyond them are dropped (it can ask for them).
-WAITING_LINES = 256
+KEPT = 64
+#: Bytes that wait for a control plane that does not read; results beyond them are not pushed (it can ask for them).
+WAITING_BYTES = 4 * MAX_LINE
 #: A command inside a call to the JVM gets so long to be ended by Spark's own cancellation before it is interrupted.
 SPARK_CANCELS_S = 1.0
 CANCELLED = {"resultType": "error", "summary": "Cancelled", "cause": "The command was cancelled."}
@@ -58,7 +58,8 @@ class Repl:
         self._channel, self._settings = channel, settings
         self._commands: dict = {}
         self._queue: queue.Queue = queue.Queue()
-        self._lines: queue.Queue = queue.Queue(WAITING_LINES)
+        self._lines: queue.Queue = queue.Queue()
+        self._waiting = 0
         self._lock = threading.Lock()
         self._main = threading.get_ident()
         self._interruptible: Command | None = None
@@ -120,17 +121,21 @@ class Repl:
 
     def _write(self) -> None:
         while True:
+            line = self._lines.get()
             try:
-                self._channel.sendall(self._lines.get())
+                self._channel.sendall(line)
             except OSError:
                 os._exit(0)
+            with self._lock:
+                self._waiting -= len(line)
 
     def _send(self, message: dict) -> None:
         line = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
-            return  # nobody reads; whoever comes asks for the status
+        with self._lock:
+            if self._waiting > WAITING_BYTES:
+                return  # nobody reads; whoever comes asks for the status
+            self._waiting += len(line)
+        self._lines.put(line)
 
     def _status(self, id: str) -> dict:
         with self._lock:

@@ -17,7 +17,9 @@ REFUSED_REDIAL_S = 2.0
 CALL_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT_S = 5.0
 MAX_STREAMS = 1024
-MAX_CALLS = 64
+#: Calls of the node that wait for their answer at once, and bytes of them that wait to be read: no process of the customer's
+#: container can fill the backlog, beyond which the connection is given up.
+MAX_CALLS, MAX_WAITING = 64, 4 << 20
 BACKLOG = 2 * MAX_LINE
 
 
@@ -125,7 +127,7 @@ class Tunnel:
         if not self._welcome or lines is None:
             on_done(failure(None, "unavailable", "the control plane is away"))
             return
-        if len(self._calls) >= MAX_CALLS:
+        if len(self._calls) >= MAX_CALLS or lines.waiting > MAX_WAITING:
             on_done(failure(None, "busy", "too many calls of this node wait for the control plane"))
             return
         self._last += 1

@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 MAX_PENDING = 1024
 #: Calls from one node that are served at once, and that may wait for their turn.
 MAX_SERVED, MAX_QUEUED = 4, 64
-#: Bytes kept for a daemon that does not read.
-BACKLOG = 4 * MAX_LINE
+#: Bytes kept for a daemon that does not read: beyond the first no call of the node is begun, beyond the second it is cut off.
+#: Processes of the customer's container can cause the first (they choose what they ask for), never the second.
+FULL, BACKLOG = 4 << 20, 6 * MAX_LINE
 
 
 class Link(asyncio.Protocol):
@@ -45,12 +46,14 @@ class Link(asyncio.Protocol):
         self._pending: dict[int, Future[Any]] = {}
         self._last = 0
         self._serving = 0
+        self._full = False
         self._queued: deque[dict[str, Any]] = deque()
 
     # -- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=FULL)
         self._write(b'{"welcome":{}}\n')
         self._on_up(self)
 
@@ -62,6 +65,13 @@ class Link(asyncio.Protocol):
         except ProtocolError as error:
             log.warning("a node's daemon broke the protocol: %s", error)
             self.close()
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._begin_queued()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.close()
@@ -90,8 +100,7 @@ class Link(asyncio.Protocol):
         """One call of the node was served."""
         self._serving -= 1
         self._write(response)
-        if self._queued and self._transport is not None:
-            self._begin(self._queued.popleft())
+        self._begin_queued()
 
     def close(self) -> None:
         """Give the connection up; every call that waits fails."""
@@ -117,10 +126,9 @@ class Link(asyncio.Protocol):
 
     def _message(self, message: dict[str, Any]) -> None:
         if "method" in message:
-            if self._serving < MAX_SERVED:
-                self._begin(message)
-            elif len(self._queued) < MAX_QUEUED:
+            if len(self._queued) < MAX_QUEUED:
                 self._queued.append(message)
+                self._begin_queued()
             else:
                 busy = failure(message.get("id"), "busy", "too many calls of this node")
                 self._write(msgspec.json.encode(busy) + b"\n")
@@ -138,9 +146,10 @@ class Link(asyncio.Protocol):
             else:
                 future.set_exception(self._failure(error if isinstance(error, dict) else {}))
 
-    def _begin(self, message: dict[str, Any]) -> None:
-        self._serving += 1
-        self._serve(self, message)
+    def _begin_queued(self) -> None:
+        while self._queued and self._serving < MAX_SERVED and not self._full and self._transport is not None:
+            self._serving += 1
+            self._serve(self, self._queued.popleft())
 
     def _failure(self, error: dict[str, Any]) -> Exception:
         code, text = str(error.get("code", "unknown"))[:100], str(error.get("message", ""))[:2000]

@@ -18,6 +18,8 @@ from boathouse.relay import Relay
 
 NODE_FOLDER = Path(boathouse.node.__file__).parent
 PATIENCE_S = 20.0
+#: BOATHOUSE_TEST_PYTHON names another Python (3.8 or later) to run the daemon with.
+PYTHON = os.environ.get("BOATHOUSE_TEST_PYTHON", sys.executable)
 
 
 class Node:
@@ -35,7 +37,7 @@ class Node:
         (self.folder / "token").write_text("right")
         environment = {**os.environ, "BOATHOUSE_NODE_DIR": str(self.folder), "BOATHOUSE_RUN_DIR": str(self.run)}
         self.daemon = subprocess.Popen(
-            [sys.executable, "-S", "-E", str(NODE_FOLDER / "daemon.py")],
+            [PYTHON, "-S", "-E", str(NODE_FOLDER / "daemon.py")],
             env={**environment, "BOATHOUSE_LOG_CAP": str(log_cap)},
             stderr=(folder / "daemon.log").open("wb"),
         )

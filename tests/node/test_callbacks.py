@@ -157,6 +157,26 @@ def test_a_client_that_asks_and_never_reads_is_made_to_wait(node):
     assert memory < 100_000  # kB
 
 
+def test_many_clients_that_do_not_read_large_answers_are_cut_off(node):
+    node.methods["test"] = lambda *_: "x" * 4_000_000
+    clients = [Client(node) for _ in range(20)]
+    for client in clients:
+        client.send(id=1, method="test")
+    with Client(node) as other:
+        other.send(id=1, method="none")
+        assert other.receive()["error"]["code"] == "no_such_method"
+    ends = []
+    for client in clients:
+        try:
+            ends.append(client.file.readline().endswith(b"\n"))
+        except ConnectionResetError:
+            ends.append(False)
+        client.__exit__()
+    assert True in ends
+    status = Path(f"/proc/{node.daemon.pid}/status").read_text()
+    assert int(status.partition("VmHWM:")[2].split()[0]) < 150_000  # kB
+
+
 def test_a_flood_of_connections_and_lines_leaves_the_control_plane_its_way_in(node):
     stop = threading.Event()
 
