@@ -50,7 +50,7 @@ class Launcher:
     endpoints: Endpoints
     logs: LogReader
     store: Store
-    pool: Executor | None
+    pools: tuple[Executor, ...]
 
     def services(self) -> tuple[Any, ...]:
         """What endpoints of this room and of rooms above ask for by type."""
@@ -69,8 +69,8 @@ class Launcher:
             wake(tx, sweep.KIND, sweep.KEY)
 
     def close(self) -> None:
-        if self.pool is not None:
-            self.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self.pools:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def make_launcher(
@@ -85,8 +85,10 @@ def make_launcher(
 ) -> Launcher:
     """The launch over these parts. `threads` 0: everything in the caller's thread, in order (tests)."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="launch") if threads else None
+    # Registries may take minutes to answer: they must not hold up what is done with nodes.
+    asking = ThreadPoolExecutor(threads, thread_name_prefix="images") if threads else None
     inputs = InputsCache(sources, driver.capacity)
-    steps = ImageSteps(store, images, image_service, pool.submit if pool else lambda task: task())
+    steps = ImageSteps(store, images, image_service, asking.submit if asking else lambda task: task())
     logs = LogReader(link, directories)
     parallel = _parallel(pool)
     looking = Looking(store, driver, link, directories, steps, inputs, parallel)
@@ -95,7 +97,8 @@ def make_launcher(
         reconciler.KIND: Reconciler(store, looking, effects, steps, inputs, directories, logs, parallel),
         sweep.KIND: Sweep(store, driver, link, directories),
     }
-    return Launcher(reconcilers, Endpoints(store, link, inputs), logs, store, pool)
+    pools = tuple(each for each in (pool, asking) if each is not None)
+    return Launcher(reconcilers, Endpoints(store, link, inputs), logs, store, pools)
 
 
 def make_directories(data: Path, keyed: Callable[[str, str], str]) -> NodeDirectories:

@@ -77,7 +77,7 @@ class Endpoints:
         if known is not None and known.launch == row.launch:
             return known
         try:
-            return self._inputs.get(row, row.launch, lambda: 0)
+            return self._inputs.get(row, row.launch, dict)
         except Refused as refused:
             raise NotServing(refused.failure.message) from None
 

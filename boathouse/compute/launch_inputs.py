@@ -24,6 +24,10 @@ from boathouse.wire.compute import ClusterSpec
 JAVA_OPTIONS = ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions")
 
 
+#: Memory that clusters were given and have not given back, in bytes, by cluster.
+Used = Callable[[], Mapping[str, int]]
+
+
 class ReleaseShelf(Protocol):
     """`releases.Releases` has this shape."""
 
@@ -81,11 +85,13 @@ class InputsCache:
         self._sources, self._capacity = sources, capacity
         self._guard = threading.Lock()
         self._known: dict[str, Inputs] = {}
+        self._promising = threading.Lock()
+        self._promised: dict[str, int] = {}
 
-    def get(self, row: Any, launch: int, used_bytes: Callable[[], int]) -> Inputs:
+    def get(self, row: Any, launch: int, used_bytes: Used) -> Inputs:
         """The inputs of `launch` of the cluster in `row`. Raises Refused with the reason why it cannot be launched.
 
-        `used_bytes` is asked only when the launch has no limits yet: the memory that other clusters were given.
+        `used_bytes` is asked only when the launch has no limits yet: the memory that clusters were given, by their ids.
         """
         with self._guard:
             known = self._known.get(row.cluster_id)
@@ -104,13 +110,15 @@ class InputsCache:
     def forget(self, cluster_id: str) -> None:
         with self._guard:
             self._known.pop(cluster_id, None)
+        with self._promising:
+            self._promised.pop(cluster_id, None)
 
     def keys(self, cluster_id: str, launch: int) -> LaunchKeys:
         """The keys of a launch; the same whenever they are asked for."""
         what = f"{cluster_id}/{launch}"
         return LaunchKeys(self._sources.keyed("driver-token", what), self._sources.keyed("spark-secret", what))
 
-    def _make(self, row: Any, launch: int, used_bytes: Callable[[], int]) -> Inputs:
+    def _make(self, row: Any, launch: int, used_bytes: Used) -> Inputs:
         sources = self._sources
         spec = cluster_spec.effective(row.spec, row.creator)
         release = sources.releases.get(spec.spark_version)
@@ -123,7 +131,8 @@ class InputsCache:
                     step="image.resolve",
                 )
             )
-        limits = self._limits(spec, row.facts.get("limits") if row.launch == launch else None, used_bytes)
+        recorded = row.facts.get("limits") if row.launch == launch else None
+        limits = scaling.restore(recorded) if recorded else self._promise(row.cluster_id, spec, used_bytes)
         password = spec.docker_image.basic_auth.password if spec.docker_image and spec.docker_image.basic_auth else None
         if password and not cluster_spec.is_reference(password):
             password = sources.open_password(password, row.workspace_id, row.cluster_id)
@@ -146,23 +155,27 @@ class InputsCache:
             strict=sources.strict(row.workspace_id),
         )
 
-    def _limits(self, spec: ClusterSpec, recorded: Mapping[str, Any] | None, used_bytes: Callable[[], int]) -> ClusterLimits:
-        if recorded:
-            return scaling.restore(recorded)
+    def _promise(self, cluster_id: str, spec: ClusterSpec, used_bytes: Used) -> ClusterLimits:
+        """Limits for a launch that begins. Promises that are not in the store yet count too, so that two clusters that begin at
+        once do not get the same memory."""
         machine = self._capacity()
         conf = spec.spark_conf or {}
-        found = scaling.scale(
-            _size(spec.driver_node_type_id or spec.node_type_id),
-            _size(spec.node_type_id or spec.driver_node_type_id),
-            spec.num_workers or 0,
-            machine.cpus,
-            machine.memory_bytes,
-            used_bytes(),
-            conf.get("spark.driver.memory"),
-            conf.get("spark.executor.memory"),
-        )
-        if isinstance(found, Failure):
-            raise Refused(found)
+        with self._promising:
+            used = {**self._promised, **used_bytes()}
+            used.pop(cluster_id, None)
+            found = scaling.scale(
+                _size(spec.driver_node_type_id or spec.node_type_id),
+                _size(spec.node_type_id or spec.driver_node_type_id),
+                spec.num_workers or 0,
+                machine.cpus,
+                machine.memory_bytes,
+                sum(used.values()),
+                conf.get("spark.driver.memory"),
+                conf.get("spark.executor.memory"),
+            )
+            if isinstance(found, Failure):
+                raise Refused(found)
+            self._promised[cluster_id] = found.total_bytes
         return found
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import select
 
 from boathouse.compute import cluster_spec, nodes, timeline
 from boathouse.compute.images_step import ImageSteps
@@ -129,19 +129,18 @@ class Looking:
         if row.wish != "running":
             return None, None
         try:
-            return self._inputs.get(row, row.wished_launch, lambda: self._used(row.cluster_id)), None
+            return self._inputs.get(row, row.wished_launch, self._used), None
         except Refused as refused:
             return None, refused.failure
         except NodeFailure as failure:
             return None, Failure(failure.code, failure.message, failure.evidence, "limits")
 
-    def _used(self, cluster_id: str) -> int:
-        """Memory that other clusters were given and have not given back, in bytes."""
+    def _used(self) -> dict[str, int]:
+        """Memory that clusters were given and have not given back, in bytes."""
         with self._store.read() as reader:
-            rows = reader.execute(
-                select(clusters.c.facts).where(and_(clusters.c.state != "TERMINATED", clusters.c.cluster_id != cluster_id))
-            )
-            return sum(int(((row.facts or {}).get("limits") or {}).get("total_bytes", 0)) for row in rows)
+            rows = reader.execute(select(clusters.c.cluster_id, clusters.c.facts).where(clusters.c.state != "TERMINATED")).all()
+        given = {row.cluster_id: ((row.facts or {}).get("limits") or {}).get("total_bytes") for row in rows}
+        return {cluster_id: int(size) for cluster_id, size in given.items() if size}
 
     def _seen(self, row: Any, rows: tuple[NodeRow, ...]) -> dict[str, Seen]:
         if not rows and (row.launch == 0 or row.state == "TERMINATED"):
@@ -189,11 +188,11 @@ def read_health(link: Link, node_id: str, port: int, token: str) -> Health | Non
     try:
         with link.open(node_id, f"tcp:127.0.0.1:{port}", timeout=HEALTH_TIMEOUT) as stream:
             document = _get(stream, "/health", token)
-    except (NodeGone, NodeError, OSError, http.client.HTTPException, ValueError) as error:
-        log.info("%s: the driver does not answer: %s", node_id, error)
+        alive = {int(each["id"]) for each in document["executors"] if each["alive"] and str(each["id"]).isdigit()}
+        return Health(str(document["state"]), frozenset(alive))
+    except (NodeGone, NodeError, OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        log.info("%s: the driver does not answer as it should: %s", node_id, error)
         return None
-    alive = {int(each["id"]) for each in document["executors"] if each["alive"] and str(each["id"]).isdigit()}
-    return Health(str(document["state"]), frozenset(alive))
 
 
 def _get(stream: socket.socket, path: str, token: str) -> dict[str, Any]:

@@ -113,3 +113,26 @@ def test_a_node_keeps_its_token_and_shares_its_directory_with_nobody(fleet):
 
     check = TokenCheck(fleet.store, fleet.directories)
     assert check(node, token) and not check(node, "0" * 64) and not check(f"{cluster}-0-2", token)
+
+
+def test_the_endpoints_answer_those_who_may_ask(from_disk, api_of, services, ready, make_user):
+    fleet = from_disk
+    cluster = fleet.create(CLUSTER)
+    fleet.settle()
+    fleet.wish(cluster, workspace_id=ready.home.workspace_id)
+    write_log(fleet, f"{cluster}-0-1", "one\ntwo\n")
+    services.add(fleet.launcher.logs)
+    api = api_of("boathouse.compute.why", "boathouse.compute.logs")
+    base = f"/api/2.0/boathouse/clusters/{cluster}"
+    told = api.get(f"{base}/why").json()
+    assert told["state"] == "RUNNING" and [step["step"] for step in told["steps"]][-1] == "healthy"
+    assert told["events"][0]["type"] == "CREATING"
+    assert api.get(f"{base}/logs").json()["logs"] == [
+        {"node": f"{cluster}-0-1", "running": True, "file": "driver.stderr", "size": 8},
+    ]
+    read = api.get(f"{base}/logs?file=driver.stderr&offset=4").json()
+    assert (read["text"], read["next_offset"]) == ("two\n", 8)
+    assert api.get(f"{base}/logs?file=..%2Ftoken").status_code == 404
+    assert api.get(f"{base}/logs?limit=0").status_code == 400
+    _, stranger = make_user("stranger@x.org")
+    assert {api.get(f"{base}/{what}", token=stranger).status_code for what in ("why", "logs")} == {403}

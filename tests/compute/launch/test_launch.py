@@ -213,6 +213,15 @@ def test_a_full_machine_says_so(make_fleet):
     assert reason["code"] == "CLOUD_PROVIDER_RESOURCE_STOCKOUT" and "GiB" in reason["parameters"]["databricks_error_message"]
 
 
+def test_two_clusters_that_begin_at_once_do_not_share_memory(make_fleet):
+    fleet = make_fleet(capacity=Limits(2, 6 * GIB))
+    names = [fleet.create(f"1123-120000-{letter * 8}", num_workers=1) for letter in "abc"]
+    fleet.settle()
+    given = [fleet.row(name).facts["limits"]["total_bytes"] for name in names if fleet.state(name) == "RUNNING"]
+    assert given and sum(given) <= 5 * GIB
+    assert "CLOUD_PROVIDER_RESOURCE_STOCKOUT" in [(fleet.row(name).termination_reason or {}).get("code") for name in names]
+
+
 @pytest.mark.parametrize(
     ("reference", "code"), [("{{secrets/s/gone}}", "INVALID_ARGUMENT"), ("{{secrets/s/denied}}", "SECRET_PERMISSION_DENIED")]
 )

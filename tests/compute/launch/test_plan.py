@@ -236,3 +236,15 @@ def test_a_wish_that_ended_before_anything_was_made():
     assert plan(world(cluster=ending, nodes=())).row["state"] == "TERMINATED"
     unsaid = replace(ending, state="PENDING")
     assert plan(world(cluster=unsaid, nodes=())).row == {"state": "TERMINATING"}
+
+
+def test_a_driver_that_says_nothing_is_told_once_and_its_recovery_too():
+    first = plan(running(health=None))
+    assert first.facts == {"unresponsive_since": NOW} and first.events == ()
+    silent = {**running().cluster.facts, "unresponsive_since": NOW - 31_000}
+    step = plan(running(health=None, cluster=replace(running().cluster, facts=silent)))
+    assert step.events == (("DRIVER_NOT_RESPONDING", {}),) and step.failure is None
+    told = {**silent, "unresponsive": True}
+    assert plan(running(health=None, cluster=replace(running().cluster, facts=told))).events == ()
+    step = plan(running(cluster=replace(running().cluster, facts=told)))
+    assert step.events == (("DRIVER_HEALTHY", {}),) and step.facts == {"unresponsive_since": None, "unresponsive": None}
