@@ -334,9 +334,9 @@ def test_images_are_data_uris(repl):
 
 
 @pytest.fixture
-def node_socket(tmp_path: Path) -> Iterator[tuple[str, dict[str, Any], list[dict[str, Any]]]]:
+def node_socket(short_folder: Path) -> Iterator[tuple[str, dict[str, Any], list[dict[str, Any]]]]:
     """(path, answers by method, requests seen) of a node.sock."""
-    path, answers, seen = str(tmp_path / "n.sock"), {}, []
+    path, answers, seen = str(short_folder / "n.sock"), {}, []
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
