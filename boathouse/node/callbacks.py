@@ -18,7 +18,7 @@ MAX_CLIENTS = 32
 MAX_CALLS_OF_ONE = 8
 MAX_CAPABILITY = 4096
 MAX_WAITING = 24 << 20
-_METHOD = re.compile(r"[a-z][a-z0-9_.]{0,63}\Z")
+_METHOD = re.compile(r"[a-z][A-Za-z0-9_.]{0,63}\Z")
 
 
 class _Client:

@@ -56,7 +56,7 @@ class ControlPlane:
         self._contexts: Contexts | None = None
         self._plane = planes.make(
             parts.settings, parts.directory, gate.verify_token, self._on_node_event, {
-                name: self._later(name) for name in ("secrets.get", "secrets.getBytes", "secrets.list", "secrets.listScopes")
+                name: self._later(name) for name in ("secrets.get", "secrets.list", "secrets.listScopes")
             },
         )  # fmt: skip
         self._gate = gate
