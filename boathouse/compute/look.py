@@ -80,8 +80,9 @@ class Looking:
             rows = nodes.of_cluster(reader, cluster_id)
             noted = timeline.noted(reader, cluster_id, row.launch)
         inputs, refusal = self._given(row)
-        seen = self._seen(row, rows)
         live = [node for node in rows if not node.leaving]
+        self._listen(row, live)  # before the engine is asked: daemons that live dial in even while it does not answer
+        seen = self._seen(row, rows)
         daemons = self._daemons(row, live)
         launched = row.launch == row.wished_launch
         image = self._images.look(cluster_id, row.wished_launch, (row.facts.get("image") or {}) if launched else {})
@@ -152,13 +153,15 @@ class Looking:
             for seen in self._driver.inspect(row.cluster_id)
         }
 
+    def _listen(self, row: Any, live: list[NodeRow]) -> None:
+        for node in live:
+            if row.wish == "running" and self._directories.path(node.node_id).is_dir():
+                self._link.listen(node.node_id)
+
     def _daemons(self, row: Any, live: list[NodeRow]) -> dict[str, Daemon]:
         if row.wish != "running":
             return {}
         ids = [node.node_id for node in live]
-        for node_id in ids:
-            if self._directories.path(node_id).is_dir():
-                self._link.listen(node_id)
         return dict(zip(ids, self._parallel(self._daemon, ids), strict=True))
 
     def _daemon(self, node_id: str) -> Daemon:

@@ -42,6 +42,9 @@ ROUNDS = 12
 #: Unforeseen errors in a row before a launch is given up.
 PATIENCE = 5
 
+#: How long a data plane may be silent before it is a warning, in ms: at a start the engine is still looked for.
+WORRYING_MS = 10_000
+
 #: How long a launch waits for a data plane that does not answer at all, in ms.
 ENGINE_TIMEOUT_MS = 60_000
 
@@ -149,7 +152,8 @@ class Reconciler:
         """The data plane does not answer: what runs is left alone; a launch waits, but not for ever."""
         now = self._store.clock()
         since = self._silent_since.setdefault(cluster_id, now)
-        log.warning("%s: the data plane does not answer: %s", cluster_id, error)
+        level = logging.INFO if now - since < WORRYING_MS else logging.WARNING
+        log.log(level, "%s: the data plane does not answer: %s", cluster_id, error)
         if now - since >= ENGINE_TIMEOUT_MS:
             sight = self._looking.blind(cluster_id)
             if sight is not None and sight.row.wish == "running" and sight.row.state in LAUNCHING:
