@@ -7,8 +7,9 @@ call, not at start-up (a quarter of a second).
 
 import contextlib
 import logging
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from boathouse.dataplane.contract import DriverUnavailable
@@ -21,6 +22,8 @@ log = logging.getLogger("boathouse.dataplane.engine")
 API_VERSION = "1.41"
 TIMEOUT_SECONDS = 60.0
 LIBPOD = "/v4.0.0/libpod"
+HEALING_ATTEMPTS = 4
+RECORD_ONLY = re.compile(r'getting container from store "([0-9a-f]{64})": container not known')
 
 
 class EngineRefused(Exception):
@@ -122,23 +125,54 @@ class EngineClient:
     def inspect(self, name: str) -> dict[str, Any] | None:
         """A container as the engine sees it, or None when there is none."""
         try:
-            with self.calls() as api:
-                return api.inspect_container(name)
+            return self._healing(lambda api: api.inspect_container(name))
         except EngineRefused as refused:
             if refused.missing:
                 return None
             raise
 
+    def containers(self, *labels: str) -> list[dict[str, Any]]:
+        """All containers with all of these labels (`key=value`), running or not. Filtered here too: engines differ in what
+        several labels mean."""
+        found = self._healing(lambda api: api.containers(all=True, filters={"label": list(labels)}))
+        return [one for one in found if set(labels) <= {f"{key}={value}" for key, value in (one.get("Labels") or {}).items()}]
+
+    def _healing(self, look: "Callable[[APIClient], Any]") -> Any:
+        """Look at containers. A Podman that was killed while it removed one may have a record without a container, and then
+        refuses every look that meets it; for a moment it does so while it removes one properly. So: look again, then remove
+        the record."""
+        for attempt in range(HEALING_ATTEMPTS):
+            try:
+                with self.calls() as api:
+                    return look(api)
+            except EngineRefused as refused:
+                lost = RECORD_ONLY.search(refused.words)
+                if lost is None or attempt == HEALING_ATTEMPTS - 1:
+                    raise
+                if attempt > 0:
+                    log.warning("removing the record of a container that is gone: %s", refused.words)
+                    self.remove(lost[1])
+        raise AssertionError("unreachable")
+
     def create(self, name: str, config: dict[str, Any]) -> bool:
-        """Create a container; False when there is one of that name already."""
-        try:
-            with self.calls() as api:
-                api.create_container_from_config(config, name=name)
-        except EngineRefused as refused:
-            if refused.conflict and "name" in refused.words:
-                return False
-            raise
-        return True
+        """Create a container; False when there is one of that name already.
+
+        A Podman that was killed in the middle keeps the name for a container that it does not know: that one is removed.
+        """
+        for attempt in (1, 2):
+            try:
+                with self.calls() as api:
+                    api.create_container_from_config(config, name=name)
+                return True
+            except EngineRefused as refused:
+                if not (refused.conflict and "name" in refused.words):
+                    raise
+                if self.inspect(name) is not None:
+                    return False
+                log.warning("%s is a name without a container: %s", name, refused.words)
+                if attempt == 2 or not self.remove(name):
+                    raise
+        return False
 
     def start(self, name: str) -> None:
         """Start a container; one that runs already is left as it is."""
@@ -150,24 +184,6 @@ class EngineClient:
         try:
             with self.calls() as api:
                 api.remove_container(name, force=True, v=True)
-        except EngineRefused as refused:
-            return _gone(name, refused)
-        return True
-
-    def create_volume(self, name: str, options: dict[str, str], labels: dict[str, str]) -> None:
-        """Have a volume of the local driver. One of that name is taken as it is: names carry what is inside."""
-        try:
-            with self.calls() as api:
-                api.create_volume(name, driver="local", driver_opts=options, labels=labels)
-        except EngineRefused as refused:
-            if not refused.conflict:
-                raise
-
-    def remove_volume(self, name: str) -> bool:
-        """Remove a volume; False while a container still holds it."""
-        try:
-            with self.calls() as api:
-                api.remove_volume(name)
         except EngineRefused as refused:
             return _gone(name, refused)
         return True

@@ -7,10 +7,11 @@ this one) finds the same things.
 """
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,19 @@ from boathouse.dataplane.engine.locate import Engine
 from boathouse.dataplane.engine.network import ClusterNetwork, Networks
 from boathouse.dataplane.engine.stacks import Stacks
 from boathouse.dataplane.engine.sweeping import sweep
+from boathouse.dataplane.engine.volumes import Volumes
 
 WORKERS = 16
+ATTEMPTS = 4
+HOLDER = re.compile(r"already allocated to container ID ([0-9a-f]{64})")
+
+
+class AddressLost(Exception):
+    """The engine holds an address for a container that never came to be. It lets go of it with the network only."""
+
+    def __init__(self, address: str, words: str) -> None:
+        super().__init__(words)
+        self.address = address
 
 
 class EngineDriver:
@@ -60,7 +72,8 @@ class EngineDriver:
         self._daemon_image = daemon_image
         self._cache, self._pool = cache, pool
         self.client = EngineClient(engine.address)
-        self._stacks = Stacks(self.client, instance, scratch)
+        self._kept = Volumes(self.client, instance, engine.volumes)
+        self._stacks = Stacks(self._kept, instance, scratch)
         self.images = EngineImages(self.client, instance, engine.downloads)
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="engine")
         self._guard, self._image_guard = threading.Lock(), threading.Lock()
@@ -113,7 +126,7 @@ class EngineDriver:
             seen = self._look(node.node_id)
             if seen.daemon is Presence.EXITED or (seen.daemon is Presence.GONE and seen.container is not Presence.GONE):
                 return seen
-            return self._complete(node, seen)
+            return self._persist(node, seen)
 
     def inspect(self, cluster_id: str) -> Sequence[SeenNode]:
         with self.client.looking():
@@ -129,12 +142,8 @@ class EngineDriver:
 
     def delete(self, cluster_id: str, node_id: str) -> bool:
         """See `Driver.delete`. The customer's container goes first: it lives in the daemon's network namespace."""
-        with self._busy_with(node_id):
-            if not self.client.remove(naming.container(self.instance, node_id)):
-                return False
-            if not self.client.remove(naming.daemon(self.instance, node_id)):
-                return False
-            if not self.client.remove_volume(naming.meeting_volume(self.instance, node_id)):
+        with self._busy_with(node_id), self.client.looking():
+            if not self._remove(cluster_id, node_id):
                 return False
         with self._guard:
             self._busy.pop(node_id, None)
@@ -146,10 +155,7 @@ class EngineDriver:
             return self._release(cluster_id)
 
     def _release(self, cluster_id: str) -> bool:
-        with self.client.calls() as api:
-            filters = {"label": [f"{naming.INSTANCE}={self.instance}", f"{naming.CLUSTER}={cluster_id}"]}
-            volumes = (api.volumes(filters=filters) or {}).get("Volumes") or []
-        gone = [self.client.remove_volume(volume["Name"]) for volume in volumes]
+        gone = [self._kept.remove(name) for name, cluster in self._kept.listed().items() if cluster == cluster_id]
         if not all(gone):
             return False
         self._stacks.forget(cluster_id)
@@ -157,7 +163,7 @@ class EngineDriver:
 
     def sweep(self, known: Callable[[], frozenset[str]]) -> Sequence[str]:
         with self.client.looking():
-            return sweep(self.client, self.instance, self._networks, self._stacks, self.images.open_views, known)
+            return sweep(self.client, self.instance, self._networks, self._kept, self._stacks, self.images.open_views, known)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -189,12 +195,34 @@ class EngineDriver:
 
     # -- how
 
-    def _complete(self, node: NodeSpec, seen: SeenNode) -> SeenNode:
+    def _persist(self, node: NodeSpec, seen: SeenNode) -> SeenNode:
+        """Complete a node, also after a death in the middle: of whoever created a half and did not live to start it, or of
+        the engine, which then may not know that it has started something, or hold an address for nobody. Such a node is made
+        again."""
+        avoid: set[str] = set()
+        for _ in range(ATTEMPTS):
+            try:
+                return self._complete(node, seen, frozenset(avoid))
+            except AddressLost as lost:
+                avoid.add(lost.address)
+                log.warning("node %s is made again with another address: %s", node.node_id, lost)
+            except NodeFailure as failure:
+                if Presence.STARTING not in (seen.daemon, seen.container):
+                    raise
+                log.warning("node %s was interrupted while it started, and is made again: %s", node.node_id, failure.evidence)
+            if not self._remove(node.cluster_id, node.node_id):
+                return seen
+            seen = SeenNode(node.node_id, Presence.GONE, Presence.GONE)
+        raise NodeFailure(
+            "CONTAINER_LAUNCH_FAILURE", "The container engine has lost track of its addresses.", ", ".join(sorted(avoid))
+        )
+
+    def _complete(self, node: NodeSpec, seen: SeenNode, avoid: frozenset[str]) -> SeenNode:
         """Add what is missing of a node of which nothing has exited."""
         volumes = self._threads.submit(self._volumes, node, seen)
         network = self._networks.ensure(node.cluster_id)
         try:
-            address = str(addresses.place(network.subnet, node.index))
+            address = seen.address or self._address(network, node, avoid)
         except addresses.PlaceMissing as missing:
             volumes.result()
             raise NodeFailure("CLOUD_PROVIDER_RESOURCE_STOCKOUT", f"The cluster is too large: {missing}.") from missing
@@ -203,7 +231,7 @@ class EngineDriver:
         if seen.daemon is Presence.GONE:
             self._create_daemon(node, network, address)
         if seen.daemon is not Presence.RUNNING:
-            started = self._threads.submit(self._start_daemon, node)
+            started = self._threads.submit(self._start_daemon, node, address)
         try:
             if node.image is not None and seen.container is Presence.GONE:
                 self._create_customer(node, node.image, address)
@@ -219,11 +247,25 @@ class EngineDriver:
             container = Presence.RUNNING
         return SeenNode(node.node_id, Presence.RUNNING, container, address, seen.exit_code, seen.oom_killed, seen.detail)
 
+    def _remove(self, cluster_id: str, node_id: str) -> bool:
+        daemon = naming.daemon(self.instance, node_id)
+        address = sight.node(node_id, self.client.inspect(daemon), None).address
+        if not (self.client.remove(naming.container(self.instance, node_id)) and self.client.remove(daemon)):
+            return False
+        if not self._kept.remove(naming.meeting_volume(self.instance, node_id)):
+            return False
+        if address is not None:
+            self._networks.clear_address(cluster_id, IPv4Address(address), lambda: self._daemons(cluster_id))
+        return True
+
+    def _daemons(self, cluster_id: str) -> int:
+        return len(self._listed(f"{naming.CLUSTER}={cluster_id}", f"{naming.ROLE}={naming.DAEMON}"))
+
     def _volumes(self, node: NodeSpec, seen: SeenNode) -> None:
         labels = naming.labels_of_cluster(self.instance, node.cluster_id)
         if seen.daemon is Presence.GONE:
             meeting = naming.meeting_volume(self.instance, node.node_id)
-            self.client.create_volume(meeting, containers.meeting_options(self.host.owner), {**labels, naming.NODE: node.node_id})
+            self._kept.create(meeting, containers.meeting_options(self.host.owner), {**labels, naming.NODE: node.node_id})
         if node.image is not None and seen.container is Presence.GONE:
             self._stacks.ensure(node.cluster_id, node.layers)
 
@@ -259,12 +301,33 @@ class EngineDriver:
                     raise NodeFailure("CONTAINER_LAUNCH_FAILURE", message, bounded(str(error))) from error
             return self._own_image_found
 
-    def _start_daemon(self, node: NodeSpec) -> str:
+    def _held(self, node: NodeSpec, address: str, holder: str, refused: EngineRefused) -> str:
+        """Who holds the address of a node that cannot start: a predecessor that is going (wait), or nobody (give it up)."""
+        found = self.client.inspect(holder)
+        own = found is not None and str(found.get("Name", "")).lstrip("/") == naming.daemon(self.instance, node.node_id)
+        if found is None or own:
+            raise AddressLost(address, refused.words)
+        return f"the node's address is still held by its predecessor: {refused.words}"
+
+    def _address(self, network: ClusterNetwork, node: NodeSpec, avoid: frozenset[str]) -> str:
+        """The node's own place in the network; or, when the engine lost that, a free one from the other end."""
+        place = str(addresses.place(network.subnet, node.index))
+        if place not in avoid:
+            return place
+        labels = (one.get("Labels") or {} for one in self._listed(f"{naming.CLUSTER}={node.cluster_id}"))
+        taken = avoid | {one.get(naming.ADDRESS) for one in labels}
+        spare = (str(addresses.place(network.subnet, index)) for index in reversed(range(addresses.NODES_PER_NETWORK)))
+        return next((one for one in spare if one not in taken), place)
+
+    def _start_daemon(self, node: NodeSpec, address: str) -> str:
         """Start the daemon's container; empty, or why it is not time yet."""
         try:
             self.client.start(naming.daemon(self.instance, node.node_id))
         except EngineRefused as refused:
-            if "already allocated" in refused.words or "Address already in use" in refused.words:
+            holder = HOLDER.search(refused.words)
+            if holder:
+                return self._held(node, address, holder[1], refused)
+            if "Address already in use" in refused.words:
                 return f"the node's address is still held by its predecessor: {refused.words}"
             raise NodeFailure(
                 "CONTAINER_LAUNCH_FAILURE", "The container engine cannot start the node's daemon.", refused.words
@@ -320,8 +383,7 @@ class EngineDriver:
         return self._look(node_id)
 
     def _listed(self, *labels: str) -> list[dict[str, Any]]:
-        with self.client.calls() as api:
-            return api.containers(all=True, filters={"label": [f"{naming.INSTANCE}={self.instance}", *labels]})
+        return self.client.containers(f"{naming.INSTANCE}={self.instance}", *labels)
 
     @contextlib.contextmanager
     def _launching(self) -> Iterator[None]:

@@ -138,15 +138,17 @@ class Firewall:
         """Put a network inside; twice is the same as once. The caller holds the lock. Raises FirewallFailed."""
         _nft("-f", "-", text=base(uplinks) + enclose(fence))
 
-    def remove(self, owner: str) -> None:
-        """Take out what has this owner; nothing there is no error. The caller holds the lock."""
+    def remove(self, owner: str) -> list[str]:
+        """Take out what has this owner; the names. Nothing there is no error. The caller holds the lock."""
         inside = self.elements()
-        for name in [name for name, whose in inside.items() if whose == owner]:
+        found = [name for name, whose in inside.items() if whose == owner]
+        for name in found:
             for command in removals(name):
                 _nft("-f", "-", text=command, missing_is_fine=True)
             del inside[name]
         if not inside:
             _nft("delete", "table", "inet", TABLE, missing_is_fine=True)
+        return found
 
     def elements(self) -> dict[str, str]:
         """Bridges and networks inside, with their owners; empty without a table."""

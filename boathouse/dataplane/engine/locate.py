@@ -31,6 +31,7 @@ class Engine:
     address: str
     embedded: bool
     downloads: Path | None = None
+    volumes: Path | None = None
 
 
 def cache_directory(environ: Mapping[str, str] = os.environ) -> Path:
@@ -64,7 +65,7 @@ def find(cache: Path, wanted: str | None = None, environ: Mapping[str, str] = os
                 return Engine(f"unix://{path}", embedded=False)
     where = podman.service(cache, environ)
     try:
-        return Engine(podman.ensure(where, environ), embedded=True, downloads=where.downloads)
+        return Engine(podman.ensure(where, environ), embedded=True, downloads=where.downloads, volumes=where.volumes)
     except (podman.EmbeddedEngineFailed, OSError) as failed:
         raise EngineMissing(str(failed)) from failed
 

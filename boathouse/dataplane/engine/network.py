@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from boathouse.dataplane.contract import DriverUnavailable, NodeFailure
-from boathouse.dataplane.engine import addresses, naming
+from boathouse.dataplane.engine import addresses, naming, strays
 from boathouse.dataplane.engine.client import EngineClient, EngineRefused, log
 from boathouse.dataplane.engine.firewall import Fence, Firewall, FirewallFailed
 
@@ -88,16 +88,35 @@ class Networks:
             if not self._remove(name):
                 return False
             if self.fenced:
-                self._firewall.remove(f"{self._instance} {cluster_id}")
+                self._clear(cluster_id, self._firewall.remove(f"{self._instance} {cluster_id}"))
         with self._guard:
             self._busy.pop(cluster_id, None)
         return True
+
+    def clear_address(self, cluster_id: str, address: IPv4Address, others: Callable[[], int]) -> None:
+        """After a node's containers are gone: remove what a killed engine left of its network, or its successor would share its
+        address with it. `others`: how many nodes the cluster still has, asked only when there is something on the bridge."""
+        if not (self.fenced and self._client.is_podman):
+            return
+        cables = strays.ports(naming.bridge(self._instance, cluster_id))
+        if cables and cables > others():
+            strays.remove_namespaces(address)
+
+    def _clear(self, cluster_id: str, fenced: list[str]) -> None:
+        """The same for a whole cluster. An engine takes the bridge away with its last container, unless it was killed."""
+        bridge = naming.bridge(self._instance, cluster_id)
+        if self._client.is_podman and (strays.ports(bridge) or strays.remove_bridge(bridge)):
+            for name in fenced:
+                if "/" in name:
+                    strays.remove_namespaces(IPv4Network(name))
+            strays.remove_bridge(bridge)
 
     def listed(self) -> dict[str, str]:
         """Networks of this instance: name to cluster id."""
         with self._client.calls() as api:
             found = api.networks(filters={"label": f"{naming.INSTANCE}={self._instance}"})
-        return {network["Name"]: naming.cluster_of(network.get("Labels")) for network in found}
+        ours = {network["Name"]: network.get("Labels") or {} for network in found}
+        return {name: naming.cluster_of(labels) for name, labels in ours.items() if labels.get(naming.INSTANCE) == self._instance}
 
     def fenced_clusters(self) -> frozenset[str]:
         """The clusters of this instance that are in the firewall, whether they have a network or not."""

@@ -82,6 +82,10 @@ class Service:
         """Where layers are kept while they arrive: its growth shows that a pull goes on."""
         return self.home / "tmp"
 
+    @property
+    def volumes(self) -> Path:
+        return self.home / "root" / "volumes"
+
 
 def service(cache: Path, environ: Mapping[str, str] = os.environ) -> Service:
     """The embedded engine that belongs to `cache`. The same for everybody who uses that cache on this machine."""

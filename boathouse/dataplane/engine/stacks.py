@@ -13,7 +13,7 @@ from pathlib import Path
 
 from boathouse.dataplane.contract import NodeFailure
 from boathouse.dataplane.engine import naming
-from boathouse.dataplane.engine.client import EngineClient
+from boathouse.dataplane.engine.volumes import Volumes
 
 UNSPEAKABLE = frozenset(":,\\\n\"'")
 """Characters with a meaning in mount options, which engines pass on each in its own way."""
@@ -22,8 +22,8 @@ UNSPEAKABLE = frozenset(":,\\\n\"'")
 class Stacks:
     """The stacks of one instance. `scratch` is a directory of the instance on a file system that OverlayFS can write to."""
 
-    def __init__(self, client: EngineClient, instance: str, scratch: Path) -> None:
-        self._client, self._instance, self._root = client, instance, scratch / "stacks"
+    def __init__(self, volumes: Volumes, instance: str, scratch: Path) -> None:
+        self._volumes, self._instance, self._root = volumes, instance, scratch / "stacks"
 
     def volume(self, cluster_id: str, layers: tuple[Path, ...]) -> str:
         """The name of the volume. The layers are in it: a cluster whose layers change gets another one."""
@@ -42,7 +42,7 @@ class Stacks:
         (scratch / "upper").mkdir(parents=True, exist_ok=True)
         (scratch / "work").mkdir(exist_ok=True)
         labels = naming.labels_of_cluster(self._instance, cluster_id)
-        self._client.create_volume(self.volume(cluster_id, layers), options(layers, scratch), labels)
+        self._volumes.create(self.volume(cluster_id, layers), options(layers, scratch), labels)
 
     def forget(self, cluster_id: str) -> None:
         """Remove the scratch of a cluster whose volumes are gone."""

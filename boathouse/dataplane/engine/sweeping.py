@@ -12,22 +12,23 @@ from boathouse.dataplane.engine import naming
 from boathouse.dataplane.engine.client import EngineClient, log
 from boathouse.dataplane.engine.network import Networks
 from boathouse.dataplane.engine.stacks import Stacks
+from boathouse.dataplane.engine.volumes import Volumes
 
 
 def sweep(
     client: EngineClient,
     instance: str,
     networks: Networks,
+    kept: Volumes,
     stacks: Stacks,
     open_views: Callable[[], frozenset[str]],
     known: Callable[[], frozenset[str]],
 ) -> list[str]:
     """Remove orphans; the names of what is gone. `known` and `open_views` are asked after the listing, so that what was made
     in between is not taken for an orphan. What cannot be removed now is found again by the next sweep."""
-    label = {"label": [f"{naming.INSTANCE}={instance}"]}
-    with client.calls() as api:
-        containers = api.containers(all=True, filters=label)
-        volumes = (api.volumes(filters=label) or {}).get("Volumes") or []
+    label = f"{naming.INSTANCE}={instance}"
+    containers = client.containers(label)
+    forgotten, volumes = kept.forgotten(), kept.listed()
     made, fenced, scratch = networks.listed(), networks.fenced_clusters(), stacks.clusters()
     alive, viewed = known(), open_views()
     removed: list[str] = []
@@ -38,9 +39,11 @@ def sweep(
         wanted = name in viewed if labels.get(naming.ROLE) == naming.VIEW else naming.cluster_of(labels) in alive
         if not wanted and client.remove(container["Id"]):
             removed.append(name)
-    orphans = [volume["Name"] for volume in volumes if naming.cluster_of(volume.get("Labels")) not in alive]
-    removed.extend(name for name in orphans if client.remove_volume(name))
-    mounted = {naming.cluster_of(volume.get("Labels")) for volume in volumes if volume["Name"] not in removed}
+    orphans = [name for name, cluster_id in volumes.items() if cluster_id not in alive]
+    # What the engine has forgotten has no label any more; the cluster is in its name.
+    orphans += [name for name in forgotten if name not in volumes and not any(cluster_id in name for cluster_id in alive)]
+    removed.extend(name for name in orphans if kept.remove(name))
+    mounted = {cluster_id for name, cluster_id in volumes.items() if name not in removed}
     for cluster_id in sorted(scratch - alive - mounted):
         stacks.forget(cluster_id)
         removed.append(f"scratch of {cluster_id}")
