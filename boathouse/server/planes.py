@@ -117,7 +117,7 @@ def _daemon_image(address: str, cache: Path) -> str:
 class EngineSearch:
     """Stands in for the engine's driver: looks for it in a thread, then passes every call on.
 
-    Before it is found a call raises DriverUnavailable (look again); when there is none, `ensure` raises NodeFailure.
+    Before it is found a call raises DriverUnavailable (look again); when there is none, a launch fails (NodeFailure).
     """
 
     name = "engine"
@@ -153,7 +153,7 @@ class EngineSearch:
     def _found(self, verb: str) -> Any:
         if self._driver is not None:
             return self._driver
-        if self._missing and verb == "ensure":
+        if self._missing and verb in ("ensure", "capacity"):
             text = "No container engine can be used: see `boathouse doctor`."
             raise NodeFailure("CLOUD_PROVIDER_LAUNCH_FAILURE", text, self._missing)
         raise DriverUnavailable(self._missing or "the container engine is being looked for")
