@@ -168,7 +168,7 @@ def test_the_same_image_on_an_older_runtime(workspace, private_registry):
 def test_without_an_image_the_platforms_own_is_run_in_local_mode(workspace):
     with cluster(workspace, cluster_name="plain") as plain:
         python = Notebook(workspace, plain.cluster_id, PYTHON)
-        assert python.text("print(sc.master, spark.range(100).count())") == "local[*] 100"
+        assert python.text("print(sc.master[:6], spark.range(100).count())") == "local[ 100"
         assert plain.executors in (None, [])
         sql = Notebook(workspace, plain.cluster_id, SQL)
         sql.text("CREATE TABLE levels (station STRING, level DOUBLE) USING delta")
