@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from boathouse.dataplane.contract import DriverUnavailable, Presence
-from boathouse.dataplane.engine import podman
+from boathouse.dataplane.contract import DriverUnavailable, NodeSpec, Presence
+from boathouse.dataplane.engine import naming, podman
 from boathouse.dataplane.engine.driver import EngineDriver
-from boathouse.dataplane.engine.locate import cache_directory, find
+from boathouse.dataplane.engine.locate import Engine, cache_directory, find
 
 from .conftest import EnginePlane
 
@@ -66,13 +67,7 @@ def test_the_small_command_line(own: podman.Service) -> None:
 
 
 def test_containers_outlive_a_service_that_is_killed(own: podman.Service, tmp_path: Path) -> None:
-    import docker
-
-    from boathouse.images import build
-
-    engine = find(own.home.parent, "embedded")
-    with contextlib.closing(docker.DockerClient(base_url=engine.address, version="1.41")) as client:
-        image = client.api.inspect_image(build.load(client, "daemon", cache_directory()))["Id"]
+    engine, image = _with_image(own)
     plane = EnginePlane(tmp_path / "plane", engine, image)
     node = plane.node()
     try:
@@ -101,9 +96,62 @@ def test_containers_outlive_a_service_that_is_killed(own: podman.Service, tmp_pa
         plane.close()
 
 
-def _ended(watch: int) -> bool:
-    import select
+@pytest.mark.parametrize("moment", [0.03, 0.08, 0.12, 0.16, 0.2, 0.3])
+def test_a_node_comes_up_after_a_service_that_died_while_it_made_it(own: podman.Service, tmp_path: Path, moment: float) -> None:
+    engine, image = _with_image(own)
+    plane = EnginePlane(tmp_path / "plane", engine, image)
+    node = plane.node()
+    try:
+        service = podman.process(own)
+        assert service is not None
+        making = threading.Thread(target=_try, args=(plane, node))
+        making.start()
+        making.join(moment)
+        os.kill(service, signal.SIGKILL)
+        making.join()
+        find(own.home.parent, "embedded")
+        plane.until(lambda: _try(plane, node) is Presence.RUNNING)
+        plane.until(lambda: plane.driver.delete(node.cluster_id, node.node_id))
+        plane.until(lambda: plane.driver.release(node.cluster_id))
+        assert _left(plane, own) == []
+    finally:
+        podman.ensure(own)
+        plane.close()
 
+
+def _try(plane: EnginePlane, node: NodeSpec) -> Presence:
+    """Where the customer's half stands, if the engine says it at all."""
+    try:
+        return plane.driver.ensure(node).container
+    except DriverUnavailable:
+        return Presence.GONE
+
+
+def _left(plane: EnginePlane, own: podman.Service) -> list[str]:
+    """Everything of this plane that is still on the machine."""
+    client = plane.engine_driver.client
+    with client.calls() as api:
+        volumes = [one["Name"] for one in api.volumes()["Volumes"] or []]
+        networks = [one["Name"] for one in api.networks()]
+    names = [str(one["Names"]) for one in client.containers()] + volumes + networks
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"{own.home}/root/volumes/" in line]
+    bridge = naming.bridge(plane.instance, plane.cluster_id)
+    bridges = [name for name in os.listdir("/sys/class/net") if name == bridge]
+    return [name for name in names if plane.instance in name] + mounts + bridges
+
+
+def _with_image(own: podman.Service) -> tuple[Engine, str]:
+    """This test's own engine, with our small image."""
+    import docker
+
+    from boathouse.images import build
+
+    engine = find(own.home.parent, "embedded")
+    with contextlib.closing(docker.DockerClient(base_url=engine.address, version="1.41")) as client:
+        return engine, client.api.inspect_image(build.load(client, "daemon", cache_directory()))["Id"]
+
+
+def _ended(watch: int) -> bool:
     return bool(select.select([watch], [], [], 0)[0])
 
 
