@@ -27,9 +27,9 @@ class Node:
 
     id = "0101-000000-abcdefgh-0-1"
 
-    def __init__(self, folder: Path, launcher: Path, log_cap: int) -> None:
-        self.folder, self.run = folder / "nodes" / self.id, folder / "run"
-        self.run.mkdir()
+    def __init__(self, folder: Path, launcher: list[str], log_cap: int, run: Path | None = None) -> None:
+        self.folder, self.run = folder / "nodes" / self.id, run or folder / "run"
+        self.run.mkdir(exist_ok=True)
         self.events: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
         self.methods: dict[str, Any] = {}
         self.root = folder / "nodes"
@@ -42,7 +42,7 @@ class Node:
             stderr=(folder / "daemon.log").open("wb"),
         )
         self.launcher = subprocess.Popen(
-            [str(launcher)],
+            launcher,
             env={**os.environ, "BOATHOUSE_LAUNCHER_SOCK": str(self.run / "launcher.sock"), "OF_IMAGE": "kept"},
         )
         self.event("launcher_up")
@@ -107,6 +107,6 @@ def node_type() -> type[Node]:
 
 @pytest.fixture
 def node(short_folder: Path, launcher: Path, log_cap: int) -> Iterator[Node]:
-    node = Node(short_folder, launcher, log_cap)
+    node = Node(short_folder, [str(launcher)], log_cap)
     yield node
     node.close()

@@ -65,7 +65,7 @@ def driver(request: pytest.FixtureRequest, node_type: Any, launcher: Path) -> It
     release = RELEASES.get(request.param)
     assert release is not None, f"{request.param} is not built on this machine"
     folder = Path(tempfile.mkdtemp(prefix="bh-spark-"))
-    node = node_type(folder, launcher, 16 << 20)
+    node = node_type(folder, [str(launcher)], 16 << 20)
 
     def here(text: str) -> str:
         moved = {"/databricks/runtime": release.directory, "/run/boathouse": node.run, "/local_disk0": folder}
