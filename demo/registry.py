@@ -18,9 +18,13 @@ auth: {{htpasswd: {{realm: registry, path: {htpasswd}}}}}
 
 
 class Registry:
-    """A context manager: runs the registry while it is open. `host` is host:port."""
+    """A context manager: runs the registry while it is open. `host` is host:port.
 
-    def __init__(self, directory: Path, username: str, password: str) -> None:
+    `directory` holds its configuration; `storage` what was pushed, and may be kept from run to run: layers that are there
+    already are not pushed again.
+    """
+
+    def __init__(self, directory: Path, username: str, password: str, storage: Path | None = None) -> None:
         directory.mkdir(parents=True)
         with socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -28,7 +32,7 @@ class Registry:
         htpasswd = directory / "htpasswd"
         htpasswd.write_text(f"{username}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()}\n")
         self._config = directory / "config.yml"
-        self._config.write_text(CONFIG.format(root=directory / "store", host=self.host, htpasswd=htpasswd))
+        self._config.write_text(CONFIG.format(root=storage or directory / "store", host=self.host, htpasswd=htpasswd))
         self._log = directory / "log"
 
     def __enter__(self) -> "Registry":

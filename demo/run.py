@@ -19,6 +19,8 @@ from pathlib import Path
 
 from registry import Registry
 
+from boathouse.settings import default_cache
+
 ROOT = Path(__file__).resolve().parent.parent
 BOATHOUSE = ROOT / ".venv" / "bin" / "boathouse"
 
@@ -105,7 +107,7 @@ def run(steps: Steps, scratch: Path, workspace_client: type, compute: object) ->
     password = secrets.token_urlsafe(16)
     with contextlib.ExitStack() as stack:
         with steps.step("1. A registry with a password"):
-            registry = stack.enter_context(Registry(scratch / "registry", "reader", password))
+            registry = stack.enter_context(Registry(scratch / "registry", "reader", password, default_cache() / "demo"))
             print(f"  {registry.host}, user reader")
         image, broken = f"{registry.host}/river/stats:1.0", f"{registry.host}/river/broken:1.0"
         with steps.step("2. An image of your own: a package and a file that exist nowhere else (demo/image)"):
@@ -122,6 +124,7 @@ def run(steps: Steps, scratch: Path, workspace_client: type, compute: object) ->
             w.secrets.put_secret("registry", "password", string_value=password)
         launch(steps, w, compute, image)
         explain(steps, w, compute, broken)
+        boathouse("image", "remove", image, broken)
     print(f"\nAll of it took {time.monotonic() - steps.began:.1f} s, and nothing is left running.")
     print("Next: .venv/bin/boathouse up     then, from any shell, the SDK or CLI with the host and token it prints.")
     return 0

@@ -31,6 +31,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     checked.add_argument("what", metavar="REF|TAR|DIR", help="a reference (engine or registry), an archive, or an OCI folder")
     checked.add_argument("--runtime", default="17.3.x-scala2.13", help="the runtime it is checked for")
     checked.add_argument("--strict", action="store_true", help="refuse what Databricks would refuse")
+    removed = verbs.add_parser("remove", help="remove references from the engine")
+    removed.add_argument("references", nargs="+", metavar="REF")
     parser.add_argument("--cache", help="the machine's cache")
     parser.add_argument("--engine", help="a Docker-compatible engine's URL")
     for name in ("private", "plain-http"):
@@ -40,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     settings = load(vars(options))
     try:
-        return {"list": _list, "build": _build, "check": _check}[options.verb](options, settings)
+        return {"list": _list, "build": _build, "check": _check, "remove": _remove}[options.verb](options, settings)
     except (BuildError, recipe.RecipeError, references.InvalidReference) as error:
         log = getattr(error, "log", "")
         raise Failed(f"{error}" + (f"\n{log}" if log else "")) from None
@@ -70,6 +72,21 @@ def _build(options: argparse.Namespace, settings: Settings) -> int:
         else:
             result = _build_folder(client, options, settings)
     print_json(result) if options.output == "json" else print("\n".join(f"{k}: {v}" for k, v in result.items() if v))
+    return 0
+
+
+def _remove(options: argparse.Namespace, settings: Settings) -> int:
+    """Take references away; what no other reference names goes with them. Not there already: fine."""
+    import docker.errors
+
+    with engine_client(settings) as client:
+        for text in options.references:
+            try:
+                client.api.remove_image(str(references.parse(text)), noprune=True)
+            except docker.errors.ImageNotFound:
+                continue
+            except docker.errors.APIError as error:
+                raise Failed(f"{text}: {error.explanation or error}") from None
     return 0
 
 

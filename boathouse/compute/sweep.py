@@ -35,7 +35,7 @@ class Sweep:
         try:
             removed = self._driver.sweep(self.known)
         except DriverUnavailable as error:
-            log.warning("the data plane does not answer; its sweep waits: %s", error)
+            log.info("the data plane does not answer; its sweep waits: %s", error)
             return again(SOON)
         for name in removed:
             log.warning("removed %s: no cluster explains it", name)

@@ -22,6 +22,8 @@ from boathouse.images.rootfs import BuildError, Progress
 
 BUILD_SECONDS = 3600
 _LIBPOD = "/v4.0.0/libpod"
+#: What Podman says of every other name that the image has, and of arguments that it gives by itself.
+_NOISE = ("Successfully tagged ", "[Warning] one or more build args")
 _BUILT = re.compile(r"^Successfully built ([0-9a-f]{12,64})$")
 
 
@@ -63,7 +65,7 @@ def build_image(
                 raise BuildError(f"the build of {tag} failed: {quoted(event['error'])}", "".join(said[-40:]))
             for line in str(event.get("stream") or "").splitlines():
                 said = [*said[-200:], line + "\n"]
-                if line.strip():
+                if line.strip() and not line.startswith(_NOISE):
                     progress(line.rstrip())
                 if built := _BUILT.match(line.strip()):
                     identifier = built.group(1)
