@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,8 +30,9 @@ def own(tmp_path: Path) -> Iterator[podman.Service]:
     yield where
     podman.stop(where)
     for mount in reversed([line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]):
-        if mount.startswith(f"{where.home}/"):
+        if mount.startswith((f"{where.home}/", f"{where.volatile}/")):
             subprocess.run(["umount", mount], check=True)
+    shutil.rmtree(where.volatile, ignore_errors=True)
 
 
 def test_many_come_at_once_and_one_service_is_started(own: podman.Service) -> None:

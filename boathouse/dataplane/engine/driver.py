@@ -25,7 +25,7 @@ from boathouse.dataplane.contract import (
     Pull,
     SeenNode,
 )
-from boathouse.dataplane.engine import addresses, containers, host, naming, sight
+from boathouse.dataplane.engine import addresses, containers, host, naming, sight, strays
 from boathouse.dataplane.engine.client import EngineClient, EngineRefused, bounded, log
 from boathouse.dataplane.engine.firewall import Firewall, program
 from boathouse.dataplane.engine.images import EngineImages, RawView
@@ -162,6 +162,8 @@ class EngineDriver:
         return self._networks.release(cluster_id)
 
     def sweep(self, known: Callable[[], frozenset[str]]) -> Sequence[str]:
+        if self.engine.embedded and self.host.root:
+            strays.remove_abandoned()
         with self.client.looking():
             return sweep(self.client, self.instance, self._networks, self._kept, self._stacks, self.images.open_views, known)
 

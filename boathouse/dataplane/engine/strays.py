@@ -7,8 +7,11 @@ where we are root on the engine's machine. Where the `ip` program is missing not
 """
 
 import json
+import os
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from boathouse.dataplane.engine.client import log
 NAMESPACES = Path("/run/netns")
 INTERFACES = Path("/sys/class/net")
 COMMAND_SECONDS = 10
+ABANDONED_SECONDS = 60.0
 
 
 def program() -> str | None:
@@ -42,6 +46,23 @@ def remove_namespaces(of: IPv4Network | IPv4Address) -> list[str]:
     return found
 
 
+def remove_abandoned(clock: Callable[[], float] = time.time) -> list[str]:
+    """Remove namespaces that an engine was killed over before they had an address: nothing but a loopback is in them, no process,
+    and nobody takes a minute for the next step. Whose they were cannot be told any more, nor does it matter; their names."""
+    found = []
+    for name in _names():
+        path = NAMESPACES / name
+        try:
+            fresh = clock() - path.stat().st_ctime < ABANDONED_SECONDS
+        except FileNotFoundError:
+            continue
+        if not fresh and (not os.path.ismount(path) or (_bare(name) and not _ip("netns", "pids", name))):
+            log.warning("removing the network namespace %s: its engine was killed while it made it", name)
+            _ip("netns", "delete", name)
+            found.append(name)
+    return found
+
+
 def remove_bridge(bridge: str) -> bool:
     """Remove a bridge that its network left; False when there is none."""
     if not (INTERFACES / bridge).exists():
@@ -62,6 +83,12 @@ def _names() -> list[str]:
         return sorted(path.name for path in NAMESPACES.iterdir() if path.name.startswith("netns-"))
     except FileNotFoundError:
         return []
+
+
+def _bare(name: str) -> bool:
+    """Whether a namespace has no interface but the loopback. False when that cannot be told."""
+    links = json.loads(_ip("-n", name, "-j", "link", "show") or "[]")
+    return [link.get("ifname") for link in links] == ["lo"]
 
 
 def _addresses(name: str) -> list[IPv4Address]:
