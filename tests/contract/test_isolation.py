@@ -176,7 +176,7 @@ def test_the_daemon_sees_its_own_directory_and_meets_the_customer(engine_plane) 
     node = engine_plane.node()
     up(engine_plane, node)
     look = "import os; print(sorted(os.listdir('/run/boathouse')))"
-    assert "launcher.sock" in run(engine_plane, node, look)
+    engine_plane.until(lambda: "launcher.sock" in run(engine_plane, node, look))
     hosts = run(engine_plane, node, "import socket; print(socket.gethostname() + '\\n' + open('/etc/hosts').read())")
     address = engine_plane.driver.inspect(node.cluster_id)[0].address
     name = f"{node.cluster_id}-{str(address).replace('.', '-')}"
