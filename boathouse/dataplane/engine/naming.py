@@ -14,7 +14,6 @@ CLUSTER = "org.boathouse.cluster"
 NODE = "org.boathouse.node"
 ROLE = "org.boathouse.role"
 ADDRESS = "org.boathouse.address"
-SUBNET = "org.boathouse.subnet"
 
 DAEMON = "daemon"
 CONTAINER = "container"
