@@ -80,9 +80,7 @@ def find_jdk(major: int, environ_java_home: str | None) -> Jdk:
         jdk = _inspect(home)
         if jdk is not None and jdk.major == major:
             return jdk
-    raise NoJdk(
-        f"no JDK {major} with javac and jlink; on Debian or Ubuntu: apt-get install openjdk-{major}-jdk-headless"
-    )
+    raise NoJdk(f"no JDK {major} with javac and jlink; on Debian or Ubuntu: apt-get install openjdk-{major}-jdk-headless")
 
 
 def _candidates(environ_java_home: str | None) -> Iterable[Path]:

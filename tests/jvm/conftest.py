@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from boathouse.releases import Release, Releases, archive, arguments, build, runtime
-from boathouse.releases.__main__ import default_root
+from boathouse.settings import default_cache
 
 START_SECONDS = 120
 
@@ -25,7 +25,7 @@ def release(request: pytest.FixtureRequest) -> Release:
     """The release of today's sources, built where it is not there yet."""
     wanted = runtime(request.param)
     assert wanted is not None
-    releases = Releases(default_root())
+    releases = Releases(default_cache() / "releases")
     inputs = build.inputs_for(
         wanted,
         java_home=os.environ.get("JAVA_HOME"),
