@@ -1,7 +1,8 @@
 """The other side of `launch.py`: the same image and the same topology with stock Spark, as one would start it by hand.
 
 One node: `podman run` + `spark-submit --master local[*]`. Three: a container with master and driver, two with workers, on one
-network, started side by side. Stock Spark is PyPI's pyspark, Java the machine's JDK, both mounted read-only; the image is the one
+network, started side by side. Stock Spark is PyPI's pyspark, Java the machine's JDK (all its modules, and its base archive of
+class data), both mounted read-only; the image is the one
 that Boathouse's cluster uses.
 """
 
@@ -49,7 +50,7 @@ class Stock:
         self.image = image
         self._home = default_cache() / "bench"
         self._spark = self._home / f"pyspark-{SPARK}"
-        self._java = Path(os.environ.get("JAVA_HOME") or Path(os.path.realpath(shutil.which("java") or "")).parents[1])
+        self._java = self._home / "jdk"
         self._install()
 
     def _install(self) -> None:
@@ -61,6 +62,13 @@ class Stock:
                 [sys.executable, "-m", "pip", "install", "-q", "--target", str(part), f"pyspark=={SPARK}"], check=True
             )
             part.rename(self._spark)
+        if not self._java.exists():
+            # Debian's JDK keeps its configuration elsewhere: a copy of it in one folder works in any container.
+            part = self._java.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            modules = ["--add-modules", "ALL-MODULE-PATH", "--generate-cds-archive"]
+            subprocess.run([_jlink(), *modules, "--output", str(part)], check=True)
+            part.rename(self._java)
         (self._home / "program.py").write_text(PROGRAM)
 
     def _run(self, name: str, command: str, network: str = "") -> subprocess.Popen[str]:
@@ -106,6 +114,14 @@ class Stock:
             for process in workers:
                 process.communicate()
             subprocess.run([*self._podman, "network", "rm", "-f", name], check=True, stdout=subprocess.DEVNULL)
+
+
+def _jlink() -> str:
+    home = os.environ.get("JAVA_HOME")
+    found = str(Path(home) / "bin" / "jlink") if home else shutil.which("jlink")
+    if not found:
+        raise SystemExit("a JDK with jlink is needed for the other side")
+    return found
 
 
 def _times(process: subprocess.Popen[str], started: float) -> dict[str, float]:
