@@ -27,7 +27,8 @@ class RawView(Protocol):
     `Os`, `Architecture` and `Size` beside it.
     """
 
-    config: Mapping[str, Any]
+    @property
+    def config(self) -> Mapping[str, Any]: ...
 
     def stat(self, path: str) -> Mapping[str, Any] | None: ...
 
