@@ -16,7 +16,6 @@ from boathouse.store import Reader, Tx
 #: The kind under which contexts are reconciled.
 KIND = "context"
 
-LIVE = ("Pending", "Running")
 WAITING = ("Queued", "Running", "Cancelling")
 
 #: Results of a context's older commands are forgotten beyond so many.

@@ -5,7 +5,6 @@
 
 from typing import Any
 
-import msgspec
 from sqlalchemy import select
 
 from boathouse.compute import access, terminations
@@ -54,8 +53,3 @@ def explain(ctx: Ctx, code: str) -> Explanation:
         )
     return Explanation(**{name: getattr(found, name) for name in ("code", "type", "meaning", "fix")},
                        causes=list(found.causes), parameters=list(found.parameters))  # fmt: skip
-
-
-def all_codes() -> list[Explanation]:
-    """The whole catalogue, for documents and the console."""
-    return [msgspec.convert(termination, Explanation, from_attributes=True) for termination in terminations.CATALOGUE.values()]

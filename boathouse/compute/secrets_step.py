@@ -88,15 +88,6 @@ def _failure(error: SecretError, where: str) -> Failure:
     return Failure(code, f"{error} (asked for by {where}).", step="secrets")
 
 
-def count(spec: ClusterSpec) -> int:
-    """How many references a wish has, for the timeline."""
-    texts = [*(spec.spark_conf or {}).values(), *(spec.spark_env_vars or {}).values()]
-    auth = spec.docker_image.basic_auth if spec.docker_image else None
-    if auth is not None and auth.password:
-        texts.append(auth.password)
-    return len({text for text in texts if references.looks_like(text)})
-
-
 def hide(text: str, values: frozenset[str]) -> str:
     """`text` without any of `values`; very short ones are left, they would shred every text."""
     for value in sorted(values, key=len, reverse=True):

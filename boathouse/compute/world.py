@@ -93,10 +93,6 @@ class Seen:
     def nothing(self) -> bool:
         return self.daemon == GONE and self.container == GONE
 
-    @property
-    def dead(self) -> bool:
-        return EXITED in (self.daemon, self.container)
-
 
 @dataclass(frozen=True)
 class Process:

@@ -36,13 +36,6 @@ def silent(_line: str) -> None:
     """A progress that nobody watches."""
 
 
-def default_cache() -> Path:
-    """The machine's shared cache: $BOATHOUSE_CACHE, else /var/lib/boathouse for root, else ~/.cache/boathouse."""
-    if configured := os.environ.get("BOATHOUSE_CACHE"):
-        return Path(configured)
-    return Path("/var/lib/boathouse") if os.geteuid() == 0 else Path.home() / ".cache" / "boathouse"
-
-
 @dataclass(frozen=True)
 class BuiltRootfs:
     """A recipe's root file system in the cache."""
@@ -116,13 +109,13 @@ def prepare(names: Sequence[str], cache: Path, progress: Progress = silent, mirr
             outcome.result()
 
 
-def load(client: HasApi, name: str, cache: Path | None = None, progress: Progress = silent, mirror: str = "") -> str:
+def load(client: HasApi, name: str, cache: Path, progress: Progress = silent, mirror: str = "") -> str:
     """Have a recipe's image in the engine, building what is missing; returns its reference
     (`localhost/boathouse/<name>:<key>`).
 
     Idempotent: an image that the engine has under the right identifier costs one request.
     """
-    wanted = image(name, cache or default_cache(), progress, mirror)
+    wanted = image(name, cache, progress, mirror)
     if _present(client, wanted):
         return wanted.references[0]
     progress(f"{name}: loading into the engine")

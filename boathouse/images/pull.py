@@ -8,8 +8,6 @@ import re
 from dataclasses import dataclass
 
 from boathouse.images.failures import ImageFailure, PullFailure, TooLarge, WrongPlatform, quoted
-from boathouse.images.findings import CheckReport
-from boathouse.images.registry import ResolvedImage
 
 
 @dataclass(frozen=True)
@@ -117,35 +115,3 @@ def classify(words: str, pinned: str, secrets: tuple[str, ...] = ()) -> ImageFai
         if meaning.pattern.search(evidence):
             return meaning.failure(f"{meaning.message}: {pinned}.", meaning.fix, evidence)
     return PullFailure(f"The engine could not pull {pinned}.", "`boathouse doctor` looks at the engine.", evidence)
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """What a launch knows of its image once it is resolved and checked: for the timeline and for `why`."""
-
-    reference: str
-    pinned: str
-    digest: str
-    platform: str
-    layers: int
-    compressed_bytes: int
-    libc: str
-    python: str
-    java: str
-    working_dir: str
-
-    @classmethod
-    def of(cls, resolved: ResolvedImage, report: CheckReport) -> "ImageFacts":
-        python, java = report.python, report.java
-        return cls(
-            reference=str(resolved.reference),
-            pinned=resolved.pinned,
-            digest=resolved.digest,
-            platform=resolved.platform,
-            layers=len(resolved.layers),
-            compressed_bytes=resolved.size_bytes,
-            libc=report.libc,
-            python=f"{python.path} {python.version}" if python else "",
-            java=f"{java.path} {java.major}" if java else "",
-            working_dir=resolved.config.working_dir,
-        )

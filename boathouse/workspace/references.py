@@ -100,8 +100,3 @@ class Secrets:
         self._sealer.new_kek()
         with self._store.transaction() as tx:
             return secret_store.rewrap_all(tx, self._sealer)
-
-
-def resolve(store: Store, sealer: Sealer, workspace_id: int, principal: str, reference: str) -> str:
-    """`Secrets.resolve` for callers that hold no service."""
-    return Secrets(store, sealer).resolve(workspace_id, principal, reference)

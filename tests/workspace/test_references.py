@@ -18,7 +18,6 @@ from boathouse.workspace.references import (
     Secrets,
     looks_like,
     parse,
-    resolve,
 )
 
 names = st.from_regex(NAME, fullmatch=True)
@@ -78,7 +77,7 @@ def test_with_the_principals_rights(store, sealer, ready, make_user, scope):
         makers = principals.in_workspace(tx, workspace, "makers")
         secret_store.put_acl(tx, scope, makers.principal_id, "READ")
     assert service.resolve(workspace, "ann@x.org", "{{secrets/REGISTRY/Password}}") == "hunter2"
-    assert resolve(store, sealer, workspace, "ANN@x.org", PASSWORD) == "hunter2"
+    assert service.resolve(workspace, "ANN@x.org", PASSWORD) == "hunter2"
     with store.transaction() as tx:
         registry.set_active(tx, ann.principal_id, False)
     with pytest.raises(SecretDenied, match="not an active member"):
