@@ -21,6 +21,7 @@ from boathouse.compute.tables import image_checks
 from boathouse.compute.world import Failure, ImageStep, Stage
 from boathouse.dataplane.contract import Credentials, DriverUnavailable, Images, NodeFailure, PullState
 from boathouse.images.failures import ImageFailure
+from boathouse.images.pull import classify
 from boathouse.store import Store
 
 log = logging.getLogger("boathouse.compute.images")
@@ -177,15 +178,9 @@ class ImageSteps:
         self._begin(work, "image.pull", pinned=known["pinned"])
         pull = self._images.pull(known["pinned"], self._credentials(inputs), bool(known.get("plain_http")), hint=hint)
         if pull.state is PullState.FAILED:
-            self._fail(
-                work,
-                "image.pull",
-                Failure(
-                    "DOCKER_IMAGE_PULL_FAILURE",
-                    f"The container engine could not pull {known['pinned']}: {pull.error}",
-                    step="image.pull",
-                ),
-            )
+            values = inputs.values
+            failed = classify(pull.error, known["pinned"], (values.password,) if values.password else ())
+            self._fail(work, "image.pull", Failure(failed.code, failed.text, "", "image.pull"))
         elif pull.state is PullState.PRESENT:
             work.present = pull.image
             self._end(work, "image.pull", cached=pull.cached, bytes=pull.bytes_total)

@@ -95,6 +95,16 @@ def test_a_registry_that_refuses_is_the_reason(fleet):
     assert fleet.timeline(cluster)["image.resolve", ""]["outcome"] == "failed"
 
 
+def test_what_an_engine_says_of_a_failed_pull_has_its_own_code(fleet):
+    with_service(fleet)
+    fleet.world.add(Trouble(Fault.PULL_FAILS, times=None, text="write /blob: no space left on device"))
+    cluster = fleet.create(docker_image={"url": URL})
+    fleet.settle()
+    reason = fleet.row(cluster).termination_reason
+    assert (reason["code"], reason["type"]) == ("DOCKER_IMAGE_TOO_LARGE_FOR_INSTANCE_EXCEPTION", "CLIENT_ERROR")
+    assert "no space left" in fleet.row(cluster).state_message and "doctor" in fleet.row(cluster).state_message
+
+
 def test_an_image_that_cannot_be_used_never_sees_spark(fleet):
     service = with_service(fleet)
     service.verdict = Verdict(failure=Failure("DOCKER_CONTAINER_CREATION_EXCEPTION", "It has no bash.", step="image.check"))
