@@ -8,7 +8,7 @@ import time
 
 import sqlalchemy as sa
 
-from boathouse.compute import clusters
+from boathouse.compute import clusters, states
 from boathouse.compute.look import clusters_with_work
 from boathouse.compute.tables import clusters as rows
 from boathouse.edge import Caller, Ctx
@@ -48,7 +48,9 @@ def _alive(parts: Parts) -> list[str]:
 def _end_all(parts: Parts, plane: ControlPlane) -> list[str]:
     home = parts.ready.home
     with parts.store.read() as reader:
-        alive = reader.execute(sa.select(rows.c.cluster_id, rows.c.workspace_id).where(rows.c.state != "TERMINATED")).all()
+        # Those that were deleted for good end by themselves, and nobody can name them any more.
+        here = sa.and_(rows.c.state != "TERMINATED", rows.c.wish != states.WISH_DELETED)
+        alive = reader.execute(sa.select(rows.c.cluster_id, rows.c.workspace_id).where(here)).all()
     for cluster_id, workspace_id in alive:
         caller = Caller(home.admin_id, home.admin, "user", workspace_id, admin=True)
         ctx = Ctx(parts.store, caller, plane.services, action="boathouse.down")
@@ -71,10 +73,15 @@ def _stop_server(settings: Settings) -> None:
     holder = directory.holder()
     if holder is None:
         return
-    os.kill(holder, signal.SIGTERM)
-    pidfd = os.pidfd_open(holder)
     try:
+        pidfd = os.pidfd_open(holder)
+    except ProcessLookupError:
+        return  # it ended meanwhile
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
         if not select.select([pidfd], [], [], STOP_SECONDS)[0]:
             raise StartError(f"the server (process {holder}) did not stop within {STOP_SECONDS:.0f} s")
+    except ProcessLookupError:
+        return
     finally:
         os.close(pidfd)

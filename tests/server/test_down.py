@@ -1,0 +1,30 @@
+"""`boathouse down` on a directory that no server holds."""
+
+from sqlalchemy import insert
+
+from boathouse.compute.tables import clusters
+from boathouse.server import opened
+from boathouse.server.down import down
+from boathouse.settings import load
+
+SPEC = {"spark_version": "17.3.x-scala2.13", "node_type_id": "m5.large", "num_workers": 0}
+
+
+def row(workspace_id, cluster_id, wish):
+    return {
+        "cluster_id": cluster_id, "workspace_id": workspace_id, "name": "", "creator_id": 1, "creator": "ann@x.org",
+        "editor": "ann@x.org", "source": "API", "created_at": 1, "spec": SPEC, "wish": wish, "wished_launch": 1,
+        "wish_reason": None, "state": "TERMINATING" if wish == "deleted" else "PENDING", "state_message": "", "launch": 0,
+        "start_time": 1, "facts": {}, "version": 0,
+    }  # fmt: skip
+
+
+def test_clusters_that_were_deleted_for_good_and_still_end_are_waited_for(tmp_path):
+    settings = load({"data": str(tmp_path / "data"), "cache": str(tmp_path / "cache"), "driver": "simulated"}, {})
+    with opened(settings) as parts, parts.store.transaction() as tx:
+        home = parts.ready.home.workspace_id
+        rows = [row(home, "0101-000000-aaaaaaaa", "running"), row(home, "0101-000000-bbbbbbbb", "deleted")]
+        tx.execute(insert(clusters), rows)
+    assert down(settings) == (["0101-000000-aaaaaaaa"], [])
+    with opened(settings) as parts, parts.store.read() as reader:
+        assert reader.execute(clusters.select()).mappings().one()["state"] == "TERMINATED"
