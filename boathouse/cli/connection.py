@@ -50,8 +50,15 @@ def connect(options: argparse.Namespace) -> Connection:
             raise Failed(
                 f"no server: set DATABRICKS_HOST and DATABRICKS_TOKEN, or start `boathouse up` ({file} is not there)"
             ) from None
-        host, token = host or ready["host"], token or ready["token"]
-    return Connection(host.rstrip("/"), token)
+        if host and _bare(host) != ready["host"]:
+            raise Failed(f"no token for {host}: set DATABRICKS_TOKEN, or give --token ({file} has that of {ready['host']})")
+        host, token = ready["host"], token or ready["token"]
+    return Connection(_bare(host), token)
+
+
+def _bare(host: str) -> str:
+    """As the SDK reads a host: https unless it says otherwise, and no slash at the end."""
+    return (host if "://" in host else f"https://{host}").rstrip("/")
 
 
 def _message(error: urllib.error.HTTPError) -> str:

@@ -43,6 +43,17 @@ def test_a_code_that_we_do_not_give_is_refused(capsys):
     assert "'NOT_A_CODE' is not a code that Boathouse gives" in capsys.readouterr().err
 
 
+def test_the_token_of_a_ready_file_goes_to_its_own_server_only(capsys, tmp_path, monkeypatch):
+    (tmp_path / "ready.json").write_text(json.dumps({"host": "http://127.0.0.1:1", "token": "dapi-secret"}))
+    monkeypatch.delenv("DATABRICKS_TOKEN", raising=False)
+    monkeypatch.setenv("DATABRICKS_HOST", "elsewhere.example")
+    assert main(["why", "0101-000000-abcdefgh", "--data", str(tmp_path)]) == 1
+    assert "no token for elsewhere.example" in capsys.readouterr().err
+    monkeypatch.setenv("DATABRICKS_HOST", "http://127.0.0.1:1/")
+    assert main(["why", "0101-000000-abcdefgh", "--data", str(tmp_path)]) == 1
+    assert "http://127.0.0.1:1 does not answer" in capsys.readouterr().err
+
+
 def test_without_a_server_a_command_says_how_to_get_one(capsys, tmp_path, monkeypatch):
     monkeypatch.delenv("DATABRICKS_HOST", raising=False)
     monkeypatch.delenv("DATABRICKS_TOKEN", raising=False)
