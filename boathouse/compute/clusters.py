@@ -42,7 +42,7 @@ MOST_PINNED = 100
 
 _LETTERS = string.ascii_lowercase + string.digits
 _INSERT = insert(clusters)
-_BY_TOKEN = select(clusters.c.cluster_id, clusters.c.state).where(
+_BY_TOKEN = select(clusters.c.cluster_id, clusters.c.state, clusters.c.wish).where(
     and_(clusters.c.workspace_id == bindparam("workspace_id"), clusters.c.idempotency_token == bindparam("token"))
 )
 _ATTRIBUTES = frozenset(f.encode_name for f in msgspec.structs.fields(ClusterAttributes))
@@ -104,11 +104,11 @@ def _own_token(ctx: Ctx, token: str) -> str:
 
 
 def _with_token(tx: Tx, workspace_id: int, token: str) -> str | None:
-    """The cluster made with this token; the platform forgets the token of one that has ended."""
+    """The cluster made with this token; the platform forgets the token of one that has ended, or is deleted for good."""
     row = tx.execute(_BY_TOKEN, {"workspace_id": workspace_id, "token": token}).first()
     if row is None:
         return None
-    if row.state != states.TERMINATED:
+    if row.state != states.TERMINATED and row.wish != states.WISH_DELETED:
         return row.cluster_id
     tx.execute(update(clusters).where(clusters.c.cluster_id == row.cluster_id).values(idempotency_token=None))
     return None

@@ -246,6 +246,8 @@ def test_idempotency_token(cluster_api, store, make_user):
     cluster_api.becomes(first, "TERMINATED")
     second = cluster_api.create(idempotency_token="t")
     assert second != first and cluster_api.create(idempotency_token="t") == second
+    cluster_api.call("permanent-delete", cluster_id=second)  # it still ends, but nobody sees it any more
+    assert cluster_api.create(idempotency_token="t") != second
     assert "idempotency_token" in cluster_api.refused("create", **SPEC, idempotency_token="x" * 65)[2]
 
 
