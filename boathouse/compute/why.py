@@ -119,13 +119,13 @@ def why(ctx: Ctx, cluster_id: str, query: AskWhy) -> dict[str, Any]:
             .order_by(events.c.at.desc(), events.c.id.desc())
             .limit(EVENTS)
         ).all()
-    reason = row.termination_reason or row.wish_reason
+    reasons = (json.loads(text) for text in (row.termination_reason, row.wish_reason) if text)  # JSON's null is among them
     cluster = {
         "cluster_id": cluster_id,
         "state": row.state,
         "state_message": row.state_message,
         "launch": query.launch or row.launch,
-        "termination_reason": json.loads(reason) if isinstance(reason, str) else reason,
+        "termination_reason": next((reason for reason in reasons if reason), None),
     }
     told = [{"at": event.at, "type": event.type, "details": event.details} for event in reversed(newest)]
     return explain(cluster, steps, told, ctx.store.clock())
