@@ -36,6 +36,8 @@ KEPT = 64
 WAITING_BYTES = 4 * MAX_LINE
 #: A command inside a call to the JVM gets so long to be ended by Spark's own cancellation before it is interrupted.
 SPARK_CANCELS_S = 1.0
+#: Where Spark cannot refuse jobs that a cancelled command would start later (before 4.0), they are looked for so long.
+LINGER_S = 60.0
 CANCELLED = {"resultType": "error", "summary": "Cancelled", "cause": "The command was cancelled."}
 
 
@@ -170,15 +172,23 @@ class Repl:
         began = time.monotonic()
         while not command.ended.is_set():
             if self._interruptible is command:
-                if self._spark is not None:
-                    try:
-                        self._spark.cancel(self._group(command))
-                    except Exception as error:
-                        print(f"cancelling its jobs failed: {error!r}", file=sys.stderr)
-                    command.ended.wait(0.1)
+                self._cancel_jobs(command)
+                command.ended.wait(0.1)
                 if not _inside_py4j(sys._current_frames().get(self._main)) or time.monotonic() - began > SPARK_CANCELS_S:
                     signal.pthread_kill(self._main, signal.SIGINT)
             command.ended.wait(0.3)
+        # The JVM does not know that its caller has gone: a query that it was planning becomes a job only now.
+        ended = time.monotonic()
+        while self._spark is not None and not self._spark.cancels_future_jobs and time.monotonic() - ended < LINGER_S:
+            self._cancel_jobs(command)
+            time.sleep(1)
+
+    def _cancel_jobs(self, command: Command) -> None:
+        if self._spark is not None:
+            try:
+                self._spark.cancel(self._group(command))
+            except Exception as error:
+                print(f"cancelling its jobs failed: {error!r}", file=sys.stderr)
 
     def _connect(self) -> None:
         if "gateway_port" not in self._settings:
@@ -194,7 +204,7 @@ class Repl:
             print(describe(error)["cause"], file=sys.stderr)
         else:
             spark = self._spark.session
-            self._namespace.names.update(spark=spark, sc=self._spark.sc, sql=spark.sql, table=spark.table, udf=spark.udf.register)
+            self._namespace.names.update(spark=spark, sc=self._spark.sc, sql=spark.sql, table=spark.table)
             self._send({"event": "ready"})
         self._connected.set()
 

@@ -15,6 +15,7 @@ class Spark:
 
     def __init__(self, sc, session) -> None:
         self.sc, self.session = sc, session
+        self.cancels_future_jobs = _four()
 
     def enter(self, group: str, description: str) -> None:
         """For the calling thread: jobs belong to `group`, and JVM code that asks for the active session finds ours.
@@ -25,8 +26,11 @@ class Spark:
         self.sc.setJobGroup(group, description, True)
 
     def cancel(self, group: str) -> None:
-        """Cancel the jobs of a command."""
-        self.sc.cancelJobGroup(group)
+        """Cancel the jobs of a command, and those that it would start from now on where Spark can."""
+        if self.cancels_future_jobs:
+            self.sc._jsc.sc().cancelJobGroupAndFutureJobs(group)
+        else:
+            self.sc.cancelJobGroup(group)
 
     def drop_connection(self) -> None:
         """Forget the calling thread's connection: the call that is being interrupted leaves an unread answer in it."""
@@ -39,12 +43,15 @@ class Spark:
         return session_class(self.sc._jvm)
 
 
-def session_class(jvm):
-    """Spark 4 has its classic session in a package of its own."""
+def _four() -> bool:
     import pyspark  # pyright: ignore[reportMissingImports]
 
-    four = not pyspark.__version__.startswith("3.")
-    return getattr(jvm, "org.apache.spark.sql.classic.SparkSession" if four else "org.apache.spark.sql.SparkSession")
+    return not pyspark.__version__.startswith("3.")
+
+
+def session_class(jvm):
+    """Spark 4 has its classic session in a package of its own."""
+    return getattr(jvm, "org.apache.spark.sql.classic.SparkSession" if _four() else "org.apache.spark.sql.SparkSession")
 
 
 def connect(context: str, port: int, secret: str) -> Spark:
