@@ -5,7 +5,7 @@ request, so what a caller loses they lose at once; a cookie ends after an hour, 
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import and_, delete, insert, select
@@ -14,6 +14,7 @@ from boathouse.commands.rows import hash_of
 from boathouse.commands.tables import passes
 from boathouse.commands.target import Target
 from boathouse.edge import Caller
+from boathouse.identity import principals
 from boathouse.store import Reader, Tx
 
 TICKET_MS, COOKIE_MS = 60_000, 3_600_000
@@ -46,10 +47,19 @@ def exchange(tx: Tx, ticket: str, cluster_id: str) -> str | None:
 
 
 def find_cookie(reader: Reader, cookie: str, cluster_id: str, now: int) -> Pass | None:
-    """Who holds this cookie, if it is one of this cluster and not too old."""
+    """Who holds this cookie, with their rights of now, if it is one of this cluster and not too old."""
     here = and_(passes.c.hash == hash_of(cookie), passes.c.kind == "cookie", passes.c.cluster_id == cluster_id)
     row = reader.execute(select(passes).where(here, passes.c.expires_at >= now)).first()
-    return None if row is None else Pass(row.cluster_id, row.launch, _caller(row.caller))
+    caller = None if row is None else _as_now(reader, _caller(row.caller))
+    return None if row is None or caller is None else Pass(row.cluster_id, row.launch, caller)
+
+
+def _as_now(reader: Reader, caller: Caller) -> Caller | None:
+    """The caller with the standing of this moment; None when they are no active member of the workspace any more."""
+    who = principals.by_id(reader, caller.principal_id)
+    if who is None or not who.active or not principals.assigned(reader, caller.principal_id, caller.workspace_id):
+        return None
+    return replace(caller, admin=principals.is_admin(reader, caller.principal_id, caller.workspace_id))
 
 
 def _give(tx: Tx, kind: str, caller: Caller, cluster_id: str, launch: int, lasts_ms: int) -> tuple[str, int]:

@@ -10,6 +10,7 @@ import pytest
 from boathouse.commands import passes
 from boathouse.commands.spark_ui import SparkUiFront
 from boathouse.edge.app import Edge
+from boathouse.identity import principals, registry
 from tests.conftest import serving
 
 CLUSTER = "1123-153000-abcdefgh"
@@ -170,6 +171,21 @@ def test_the_cookie_ends_with_time_launch_and_right(inside, clock, change_cluste
     assert inside.ask("/").status == 200
     clock.advance(passes.COOKIE_MS + 1)
     assert inside.ask("/").status == 401
+
+
+def test_who_is_no_admin_or_no_member_any_more_is_out_at_once(port, ticket, page, make_user, store, ready):
+    other, token = make_user("other@x.org", groups=["admins"])
+    browser = Browser(port)
+    browser.ask(ticket(token))
+    assert browser.ask("/").status == 200
+    with store.transaction() as tx:
+        admins = principals.by_name(tx, ready.home.account_id, principals.ADMINS, [principals.GROUP], ready.home.workspace_id)
+        registry.remove_member(tx, admins.principal_id, other.principal_id)
+    assert browser.ask("/").status == 403
+    with store.transaction() as tx:
+        registry.add_member(tx, admins.principal_id, other.principal_id)
+        registry.set_active(tx, other.principal_id, False)
+    assert browser.ask("/").status == 401
 
 
 def test_kill_links_need_the_page_itself_and_post(inside, page):
