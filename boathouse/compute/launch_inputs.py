@@ -19,6 +19,7 @@ from boathouse.compute.world import Failure
 from boathouse.dataplane.contract import Limits
 from boathouse.releases.release import Release
 from boathouse.wire.compute import ClusterSpec
+from boathouse.workspace.sealing import Unsealable
 
 #: Settings that hold command-line options, as a shell would read them.
 JAVA_OPTIONS = ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions")
@@ -135,7 +136,11 @@ class InputsCache:
         limits = scaling.restore(recorded) if recorded else self._promise(row.cluster_id, spec, used_bytes)
         password = spec.docker_image.basic_auth.password if spec.docker_image and spec.docker_image.basic_auth else None
         if password and not cluster_spec.is_reference(password):
-            password = sources.open_password(password, row.workspace_id, row.cluster_id)
+            try:
+                password = sources.open_password(password, row.workspace_id, row.cluster_id)
+            except Unsealable as error:
+                text = f"The password of docker_image.basic_auth cannot be opened: {error}."
+                raise Refused(Failure("SECRET_RESOLUTION_ERROR", text, step="secrets")) from None
         values = secrets_step.resolve(spec, row.workspace_id, row.editor, sources.resolver, password or "")
         for key in JAVA_OPTIONS:
             try:

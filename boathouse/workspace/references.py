@@ -12,7 +12,7 @@ from boathouse.edge.context import Ctx, record
 from boathouse.identity import principals
 from boathouse.store import Store
 from boathouse.workspace import secret_store
-from boathouse.workspace.sealing import Sealer
+from boathouse.workspace.sealing import Sealer, Unsealable
 
 #: Scope and key of a secret: letters, digits, `_ . @ -`, 1 to 128 of them (reference api E).
 NAME = re.compile(r"[A-Za-z0-9_.@-]{1,128}")
@@ -92,7 +92,10 @@ class Secrets:
         caller = Caller(who.principal_id, who.name, who.kind, workspace_id, admin=asker.admin)
         with self._store.transaction() as tx:
             record(tx, Ctx(self._store, caller, action=why, params={"scope": found.name, "key": secret.key}), 200)
-        return secret_store.unseal(self._sealer, found, secret)
+        try:
+            return secret_store.unseal(self._sealer, found, secret)
+        except Unsealable as error:
+            raise SecretError(f"The value of {what} cannot be opened: {error}") from None
 
     def rotate(self) -> int:
         """Make a new key-encryption key and bring all secrets under it; returns how many. A crash half way loses

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from boathouse.auth.keys import Keys
 from boathouse.edge.tables import audit
 from boathouse.identity import principals, registry
 from boathouse.workspace import secret_store
@@ -19,6 +20,7 @@ from boathouse.workspace.references import (
     looks_like,
     parse,
 )
+from boathouse.workspace.sealing import Sealer
 
 names = st.from_regex(NAME, fullmatch=True)
 
@@ -92,6 +94,12 @@ def test_with_the_principals_rights(store, sealer, ready, make_user, scope):
 def test_what_cannot_be_had(store, sealer, ready, scope, reference, error):
     with pytest.raises(error):
         Secrets(store, sealer).resolve(ready.home.workspace_id, ready.home.admin, reference)
+
+
+def test_a_value_whose_key_is_lost_is_an_error_that_names_the_key(store, keys, ready, scope):
+    (keys.directory / "kek-0001.key").rename(keys.directory / "kek-0002.key")
+    with pytest.raises(SecretError, match=r"\{\{secrets/registry/password\}\} cannot be opened: the key 'kek-0001' is not in"):
+        Secrets(store, Sealer(Keys(keys.directory))).resolve(ready.home.workspace_id, ready.home.admin, PASSWORD)
 
 
 def test_strangers_and_other_workspaces(store, sealer, ready, scope):
