@@ -5,6 +5,7 @@ The engine is looked for in the background, so that calls are answered at once; 
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -117,19 +118,29 @@ def _daemon_image(address: str, cache: Path) -> str:
 class EngineSearch:
     """Stands in for the engine's driver: looks for it in a thread, then passes every call on.
 
-    Before it is found a call raises DriverUnavailable (look again); when there is none, a launch fails (NodeFailure).
+    Before it is found a call raises DriverUnavailable (look again). Where there was none, a launch fails (NodeFailure), and the next
+    call has it looked for again, at most every `PAUSE_SECONDS`: an engine that is started later is found.
     """
 
     name = "engine"
     simulated = False
+    PAUSE_SECONDS = 5.0
 
-    def __init__(self, search: Callable[[], Any]) -> None:
-        self._search = search
+    def __init__(self, search: Callable[[], Any], now: Callable[[], float] = time.monotonic) -> None:
+        self._search, self._now = search, now
         self._driver: Any = None
         self._missing = ""
+        self._ended_at = 0.0
         self._over = threading.Event()
+        self._guard = threading.Lock()
+        self._searching = False
 
     def begin(self) -> None:
+        """Look for the engine, unless that is being done."""
+        with self._guard:
+            if self._searching or self._driver is not None:
+                return
+            self._searching = True
         threading.Thread(target=self._run, name="engine-search", daemon=True).start()
 
     def _run(self) -> None:
@@ -139,11 +150,15 @@ class EngineSearch:
             self._missing = str(error)
             log.error("no container engine: %s", error)
         finally:
+            self._ended_at = self._now()
+            self._searching = False
             self._over.set()
 
     def wait(self, seconds: float) -> str:
-        """Wait until the search is over; why there is no engine, or an empty text."""
-        return self._missing if self._over.wait(seconds) else "the search for a container engine takes too long"
+        """Wait until a search is over; why there is no engine, or an empty text."""
+        if not self._over.wait(seconds):
+            return "the search for a container engine takes too long"
+        return "" if self._driver is not None else self._missing
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -153,10 +168,14 @@ class EngineSearch:
     def _found(self, verb: str) -> Any:
         if self._driver is not None:
             return self._driver
-        if self._missing and verb in ("ensure", "capacity"):
+        if not self._missing:
+            raise DriverUnavailable("the container engine is being looked for")
+        if self._now() - self._ended_at >= self.PAUSE_SECONDS:
+            self.begin()
+        if verb in ("ensure", "capacity"):
             text = "No container engine can be used: see `boathouse doctor`."
             raise NodeFailure("CLOUD_PROVIDER_LAUNCH_FAILURE", text, self._missing)
-        raise DriverUnavailable(self._missing or "the container engine is being looked for")
+        raise DriverUnavailable(self._missing)
 
     def close(self) -> None:
         if self._driver is not None:
