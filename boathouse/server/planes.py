@@ -118,8 +118,8 @@ def _daemon_image(address: str, cache: Path) -> str:
 class EngineSearch:
     """Stands in for the engine's driver: looks for it in a thread, then passes every call on.
 
-    Before it is found a call raises DriverUnavailable (look again). Where there was none, a launch fails (NodeFailure), and the next
-    call has it looked for again, at most every `PAUSE_SECONDS`: an engine that is started later is found.
+    Before it is found a call raises DriverUnavailable (look again). Where there was none, a launch fails (NodeFailure), and
+    the next call has it looked for again, at most every `PAUSE_SECONDS`: an engine that is started later is found.
     """
 
     name = "engine"
