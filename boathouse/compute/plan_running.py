@@ -1,13 +1,14 @@
 """A cluster that serves: what was lost is replaced, what cannot be replaced ends it, idleness ends it too. Pure.
 
 A driver cannot be replaced without losing all state: its loss is told and the cluster ends. Workers and executors are
-replaced.
+replaced, unless what a new one needs cannot be had any more (`World.refusal`: after a restart of the control plane a
+secret may be gone): then the cluster serves with what it has, and the timeline says why.
 """
 
 from boathouse.compute.autotermination import deadline
 from boathouse.compute.endings import end_idle
 from boathouse.compute.plan_nodes import WATCH, Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
-from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Failure, NodeRow, Step, World
+from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Ensure, Failure, Mark, NodeRow, StartExecutor, Step, World
 
 #: A driver that answers nothing for this long is said to be unresponsive (an event, not an end), in ms.
 UNRESPONSIVE_MS = 30_000
@@ -35,6 +36,8 @@ def keep(world: World) -> Step:
         run_executors(draft, nodes, ready)
         _count(draft, nodes)
         _responsive(draft)
+    if world.refusal is not None:
+        _without_inputs(draft, world.refusal)
     draft.poll(WATCH)
     if idle_until is not None:
         draft.poll(max(0.0, (idle_until - world.now) / 1000))
@@ -68,6 +71,8 @@ def _replace_lost(draft: Draft) -> list[NodeRow]:
             )
         )
         draft.facts["recovering"] = True
+    if world.refusal is not None:
+        return kept
     incarnation = next_incarnation(world)
     for number in range(1, world.cluster.workers + 1):
         if number not in left:
@@ -81,6 +86,22 @@ def _stuck(world: World, node: NodeRow) -> str:
     probe = Draft(world)
     bring_up(probe, node)
     return "" if node.number == 0 or probe.failure is None else probe.failure.message
+
+
+def _without_inputs(draft: Draft, refusal: Failure) -> None:
+    """Nothing new can be made or started: ask for no such thing, and say so once a launch."""
+    wanted = [action for action in draft.actions if isinstance(action, Ensure | StartExecutor)]
+    draft.actions = [action for action in draft.actions if action not in wanted]
+    for action in wanted:
+        if isinstance(action, StartExecutor):  # what was noted of it did not happen
+            draft.node_facts.pop(action.node_id, None)
+            draft.facts.pop("executor_seq", None)
+    world = draft.world
+    missing = len(world.active()) - len(draft.leaving) <= world.cluster.workers
+    if (wanted or missing) and ("repair", "") not in world.timeline:
+        text = f"What was lost is not replaced, the cluster goes on with what it has: {refusal.message}"
+        details = {"code": refusal.code, "message": text}
+        draft.marks.append(Mark("repair", "", world.now, world.now, "info", details))
 
 
 def _driver_process(draft: Draft, driver: NodeRow) -> None:
@@ -107,7 +128,7 @@ def _count(draft: Draft, nodes: list[NodeRow]) -> None:
     count = registered(draft, nodes)
     missing = count < world.cluster.workers
     if missing:
-        draft.poll(1.0)
+        draft.poll(WATCH if world.refusal is not None else 1.0)
     elif world.cluster.facts.get("recovering"):
         draft.facts["recovering"] = None
         draft.facts["executors"] = [spark_node(node, world) for node in nodes if node.number]

@@ -1,7 +1,7 @@
 """The timeline: which steps a launch took, on which node, how long, with what details. Ours, beside Databricks' events.
 
 Steps: wish, nodes, tunnel, limits, secrets, image.resolve, image.pull, image.check, container, spark.driver,
-spark.executors, healthy, total; later lost, teardown. Written by the reconciler in the transaction of the round; read
+spark.executors, healthy, total; later lost, repair, teardown. Written by the reconciler in the transaction of the round; read
 by `why`. Times in epoch ms.
 """
 

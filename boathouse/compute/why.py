@@ -37,6 +37,7 @@ _PHRASES = {
     "healthy": "the driver became healthy",
     "total": "the whole launch",
     "lost": "something that ran was lost",
+    "repair": "what was lost could not be replaced",
     "teardown": "everything was removed",
 }
 

@@ -198,6 +198,26 @@ def test_a_running_cluster_replaces_a_worker_and_ends_without_its_driver():
     assert failure.code == "SPARK_ERROR" and failure.log == "driver.stderr"
 
 
+def test_what_cannot_be_made_any_more_is_not_asked_for_and_told_once():
+    refusal = Failure("SECRET_PERMISSION_DENIED", "no READ on scope s", step="secrets")
+    ended = {"c-0-1": running().daemons["c-0-1"], "c-1-1": daemon(Process("executor-1", False, 1))}
+    half = {"c-0-1": BOTH, "c-1-1": HALF}
+    for lost in ({"seen": {"c-0-1": BOTH, "c-1-1": Seen()}}, {"daemons": ended}, {"seen": half, "nodes": _new_worker()}):
+        step = plan(running(refusal=refusal, **lost))
+        assert step.failure is None and not {AddNode, Ensure, StartExecutor} & set(kinds(step))
+        assert step.row.get("state") is None and "executor_seq" not in step.facts and step.again
+        (told,) = [mark for mark in step.marks if mark.step == "repair"]
+        assert "no READ on scope s" in told.details["message"]
+        again = plan(running(refusal=refusal, timeline={("repair", ""): Noted(1, 1)}, **lost))
+        assert not [mark for mark in again.marks if mark.step == "repair"]
+    assert plan(running(refusal=refusal)).marks == plan(running()).marks
+
+
+def _new_worker():
+    driver, worker = running().nodes
+    return (driver, replace(worker, facts={}))
+
+
 def test_a_silent_tunnel_is_waited_for():
     silent = {"c-1-1": daemon(Process("executor-1", True))}
     step = plan(running(daemons=silent, health=None))
