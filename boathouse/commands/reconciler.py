@@ -14,7 +14,6 @@ from boathouse.commands import results, rows
 from boathouse.commands.capabilities import Capabilities
 from boathouse.commands.commands import CANCELLED
 from boathouse.commands.ground import Ground
-from boathouse.commands.redaction import Redaction
 from boathouse.commands.session import Answer, Phase, Session
 from boathouse.commands.sessions import Sessions
 from boathouse.commands.target import Target, read_target
@@ -23,6 +22,7 @@ from boathouse.compute.endpoint import NotServing
 from boathouse.dataplane.contract import NodeError, NodeGone
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 from boathouse.store import Tx
+from boathouse.workspace.redaction import Redaction
 
 log = logging.getLogger("boathouse.commands")
 

@@ -22,7 +22,6 @@ from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking, Parallel, Sight
 from boathouse.compute.nodes import NodeDirectories, cluster_of, node_id
 from boathouse.compute.plan import plan
-from boathouse.compute.secrets_step import hide
 from boathouse.compute.tables import clusters
 from boathouse.compute.tables import events as event_table
 from boathouse.compute.tables import nodes as node_table
@@ -31,6 +30,7 @@ from boathouse.compute.world import AddNode, DeleteNode, Failure, Step, World
 from boathouse.dataplane.contract import DriverUnavailable
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 from boathouse.store import Store, Tx
+from boathouse.workspace.redaction import Redaction
 
 log = logging.getLogger("boathouse.compute.reconciler")
 
@@ -136,17 +136,26 @@ class Reconciler:
 
     def _give_up(self, sight: Sight, failure: Failure, results: Sequence[Result] = ()) -> float | None:
         """Write the end of the launch; nodes that the round added are written too, so that they are torn down."""
-        hidden = sight.inputs.values.values if sight.inputs else frozenset()
-        evidence = failure.evidence
+        hidden = Redaction(sight.inputs.values.values if sight.inputs else ())
+        evidence = hidden.text(failure.evidence)
         if failure.log and not evidence:
-            evidence = telling(self._logs.tail(sight.row.cluster_id, failure.node, failure.log, EVIDENCE_BYTES))
+            evidence = self._lines(sight, failure, hidden)
         message = failure.message
         kills = self._looking.memory_kills(failure.node) if failure.log else 0
         if kills:
             message += f" The node had used all of its memory: the kernel ended {kills} of its processes for it."
-        told = replace(failure, message=hide(message, hidden), evidence=hide(evidence, hidden))
+        told = replace(failure, message=hidden.text(message), evidence=evidence)
         log.info("%s: launch %d fails: %s: %s", sight.row.cluster_id, sight.row.launch, told.code, told.message)
         return self._write(sight, endings.fail(sight.world, told), [r for r in results if isinstance(r.action, AddNode)])
+
+    def _lines(self, sight: Sight, failure: Failure, hidden: Redaction) -> str:
+        """The lines of a log that explain a failure. Hidden before they are chosen: a value may span several lines."""
+        if sight.inputs is None:
+            return (
+                f"(The lines of {failure.log} are withheld: which secrets they may show is not known since the control plane "
+                f"was started anew. Whoever may read the cluster's logs finds it at node {failure.node}.)"
+            )
+        return telling(hidden.text(self._logs.tail(sight.row.cluster_id, failure.node, failure.log, EVIDENCE_BYTES)))
 
     def _unavailable(self, cluster_id: str, error: DriverUnavailable) -> Outcome:
         """The data plane does not answer: what runs is left alone; a launch waits, but not for ever."""

@@ -86,11 +86,3 @@ def _failure(error: SecretError, where: str) -> Failure:
     else:
         code = "SECRET_RESOLUTION_ERROR"
     return Failure(code, f"{error} (asked for by {where}).", step="secrets")
-
-
-def hide(text: str, values: frozenset[str]) -> str:
-    """`text` without any of `values`; very short ones are left, they would shred every text."""
-    for value in sorted(values, key=len, reverse=True):
-        if len(value) >= 4:
-            text = text.replace(value, "[REDACTED]")
-    return text

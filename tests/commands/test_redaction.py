@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boathouse.commands import results
-from boathouse.commands.redaction import Redaction
+from boathouse.workspace.redaction import Redaction
 
 texts = st.text(min_size=3, max_size=20)
 

@@ -1,5 +1,6 @@
 """After the launch: logs that stay, explanations, and the sweep."""
 
+import json
 import stat
 from typing import Any
 
@@ -41,18 +42,50 @@ def test_logs_outlive_their_node(from_disk):
 
 def test_a_failure_carries_the_lines_that_explain_it_without_secrets(from_disk):
     fleet = from_disk
-    fleet.world.add(Trouble(Fault.PROCESS_EXITS, process="driver", code="1", after=0.05))
-    cluster = fleet.create(CLUSTER, spark_conf={"spark.a": "{{secrets/s/known}}"})
-    while not fleet.processes():
-        fleet.step()
-    write_log(fleet, f"{cluster}-0-1", "java.lang.Exception: bad hunter2-is-secret\n")
-    fleet.settle()
+    cluster = CLUSTER
+    end_of_a_driver(fleet, "java.lang.Exception: bad hunter2-is-secret\n")
     reason = fleet.row(cluster).termination_reason
     assert reason["code"] == "SPARK_STARTUP_FAILURE"
     assert reason["parameters"]["databricks_error_message"].endswith("java.lang.Exception: bad [REDACTED]")
     told = why(fleet, cluster)["reason"]
     assert told["lines"] == ["java.lang.Exception: bad [REDACTED]"]
     assert told["step"] == "spark.driver" and told["fix"] and told["meaning"]
+
+
+@pytest.mark.parametrize("spelling", [repr, json.dumps, str])
+def test_a_secret_is_hidden_however_it_is_printed(from_disk, spelling):
+    fleet = from_disk
+    value = "first \"quoted' line\nCaused by: second line"
+    fleet.vault.values["{{secrets/s/known}}"] = value
+    end_of_a_driver(fleet, f"java.lang.Exception: bad {spelling(value)}\n")
+    told = why(fleet, CLUSTER)["reason"]
+    assert "[REDACTED]" in told["lines"][0] and not [line for line in told["lines"] if "quoted" in line or "second" in line]
+
+
+def test_lines_are_withheld_while_the_secrets_are_not_known(from_disk):
+    fleet = from_disk
+    cluster = fleet.create(CLUSTER, spark_conf={"spark.a": "{{secrets/s/known}}"})
+    fleet.settle()
+    write_log(fleet, f"{cluster}-0-1", "java.lang.Exception: bad hunter2-is-secret\n")
+    fleet.vault.values.clear()
+    fleet.restart()
+    assert fleet.state(cluster) == "RUNNING"
+    fleet.world.end_process(f"{cluster}-0-1", "driver")
+    fleet.pass_time(20_000)
+    fleet.settle()
+    reason = fleet.row(cluster).termination_reason
+    words = reason["parameters"]["databricks_error_message"]
+    assert reason["code"] == "SPARK_ERROR" and "driver.stderr are withheld" in words
+    assert "hunter2" not in words + str(fleet.timeline(cluster))
+
+
+def end_of_a_driver(fleet: Any, log: str) -> None:
+    fleet.world.add(Trouble(Fault.PROCESS_EXITS, process="driver", code="1", after=0.05))
+    cluster = fleet.create(CLUSTER, spark_conf={"spark.a": "{{secrets/s/known}}"})
+    while not fleet.processes():
+        fleet.step()
+    write_log(fleet, f"{cluster}-0-1", log)
+    fleet.settle()
 
 
 def why(fleet: Any, cluster: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Known secret values do not leave in results: each is replaced with `[REDACTED]`. Pure.
+"""Known secret values do not leave in results, nor in the reasons of a failed launch: each is replaced with `[REDACTED]`. Pure.
 
 A safety net against printing a secret by mistake, as on the platform; whoever is allowed to read a secret and wants it out can
 encode it. Values shorter than `SHORTEST` are left: replacing every `1` would make results useless and hide nothing.
