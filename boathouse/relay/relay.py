@@ -36,6 +36,9 @@ MAX_GREETINGS = 64
 #: Events are hints: when so many wait for a slow listener, newer ones are dropped.
 MAX_WAITING_EVENTS = 1000
 
+#: How long the loop's thread may take to do a small thing, in seconds: it never waits, so more than this is a fault.
+LOOP_TIMEOUT = 10.0
+
 Method = Callable[[str, dict[str, Any], str], Any]
 
 
@@ -86,12 +89,17 @@ class Relay:
 
     def stop(self) -> None:
         """Close everything; nodes go on and dial until somebody listens again. Idempotent."""
-        if self._stopped:
-            return
-        for node_id in list(self._nodes):
-            self.forget(node_id)
-        self._stopped = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        with self._lock:
+            if self._stopped:
+                return
+            self._stopped = True
+            nodes = dict(self._nodes)
+            self._nodes.clear()
+        for node_id, node in nodes.items():
+            self._loop.call_soon_threadsafe(self._close, node)
+            (self._root / node_id / SOCKET_NAME).unlink(missing_ok=True)
+        # A turn later: links that were just closed first fail the calls that wait for them.
+        self._loop.call_soon_threadsafe(lambda: self._loop.call_soon(self._loop.stop))
         self._thread.join()
         self._pool.shutdown(cancel_futures=True)
         self._events.shutdown(cancel_futures=True)
@@ -102,6 +110,8 @@ class Relay:
         if not _NODE_ID.match(node_id):
             raise ValueError(f"{node_id!r} is not a node id")
         with self._lock:
+            if self._stopped:
+                raise self._gone("the relay is stopped")
             if node_id in self._nodes:
                 return
             folder = self._root / node_id
@@ -135,11 +145,11 @@ class Relay:
         link = self._link(node_id)
         future: Future[Any] = Future()
         sent: list[int] = []
-        self._loop.call_soon_threadsafe(lambda: sent.append(link.request(method, encoded, future)))
+        self._post(lambda: sent.append(link.request(method, encoded, future)))
         try:
             return future.result(timeout)
         except FutureTimeout:
-            self._loop.call_soon_threadsafe(lambda: link.abandon(sent[0]))
+            self._soon(lambda: link.abandon(sent[0]))
             raise self._gone(f"{node_id} did not answer {method} in {timeout:g} s") from None
 
     def open(self, node_id: str, target: str, timeout: float = 10.0) -> socket.socket:
@@ -149,12 +159,12 @@ class Relay:
             raise self._gone(f"{node_id} is not listened for")
         stream = secrets.token_hex(16)
         dialled: Future[socket.socket] = Future()
-        node.expected[stream] = dialled
+        self._in_loop(lambda: node.expected.__setitem__(stream, dialled))
         try:
             self.call(node_id, "open", {"stream": stream, "target": target}, timeout)
             sock = dialled.result(timeout)
         except BaseException as error:
-            self._in_loop(lambda: _expect_no_more(node, stream, dialled))
+            self._soon(lambda: _expect_no_more(node, stream, dialled))
             if isinstance(error, FutureTimeout):
                 raise self._gone(f"{node_id} did not dial a stream for {target} in {timeout:g} s") from None
             raise
@@ -164,6 +174,7 @@ class Relay:
     # -- in the loop's thread
 
     def _in_loop(self, action: Callable[[], Any]) -> None:
+        """Have the loop's thread do it, and wait. Raises `gone` when the relay is stopped or does not come to it."""
         done: Future[None] = Future()
 
         def act() -> None:
@@ -173,8 +184,20 @@ class Relay:
             except BaseException as error:
                 done.set_exception(error)
 
-        self._loop.call_soon_threadsafe(act)
-        done.result()
+        self._post(act)
+        try:
+            done.result(LOOP_TIMEOUT)
+        except FutureTimeout:
+            raise self._gone(f"the relay did not come to it in {LOOP_TIMEOUT:g} s") from None
+
+    def _post(self, action: Callable[[], Any]) -> None:
+        """Have the loop's thread do it soon. Raises `gone` once the relay is stopped."""
+        if self._stopped:
+            raise self._gone("the relay is stopped")
+        try:
+            self._loop.call_soon_threadsafe(action)
+        except RuntimeError:
+            raise self._gone("the relay is stopped") from None
 
     def _link(self, node_id: str) -> Link:
         node = self._nodes.get(node_id)

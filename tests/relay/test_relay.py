@@ -459,3 +459,31 @@ def test_stopping_twice_and_under_load_ends(world, pool):
     for call in calls:
         with pytest.raises(NodeGone):
             call.result(PATIENCE_S)
+
+
+def test_a_stopped_relay_says_that_nothing_is_there(world, pool):
+    daemon = world.daemon()
+    waiting = pool.submit(world.relay.call, NODE, "status", {}, PATIENCE_S)
+    assert daemon.receive()["method"] == "status"
+    began = time.monotonic()
+    world.relay.stop()
+    with pytest.raises(NodeGone):
+        waiting.result(PATIENCE_S)
+    for ask in (
+        lambda: world.relay.listen(NODE),
+        lambda: world.relay.call(NODE, "x"),
+        lambda: world.relay.open(NODE, "channel:x"),
+    ):
+        with pytest.raises(NodeGone):
+            ask()
+    world.relay.forget(NODE)
+    assert time.monotonic() - began < PATIENCE_S / 2
+
+
+def test_a_loop_that_does_not_come_to_it_is_not_waited_for(world, monkeypatch):
+    monkeypatch.setattr("boathouse.relay.relay.LOOP_TIMEOUT", 0.1)
+    go_on = threading.Event()
+    world.relay._loop.call_soon_threadsafe(go_on.wait, PATIENCE_S)
+    with pytest.raises(NodeGone, match="did not come to it"):
+        world.relay.listen(NODE + "x")
+    go_on.set()
