@@ -20,13 +20,14 @@ Reconcile = Callable[[str], Outcome]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
+#: Age at which a lease whose round is still under way is extended, in ms; and how often that is looked for at least, in seconds.
+EXTEND_AFTER_MS, LOOK_SECONDS = leases.LEASE_MS // 2, 5.0
+
 
 class Workers:
     """One dispatcher thread that claims, and a thread a claimed key (at most `threads`)."""
 
-    def __init__(
-        self, store: Store, reconcilers: Mapping[str, Reconcile], threads: int = 16, idle_seconds: float = 2.0
-    ) -> None:
+    def __init__(self, store: Store, reconcilers: Mapping[str, Reconcile], threads: int = 16, idle_seconds: float = 2.0) -> None:
         self._store = store
         self._reconcilers = dict(reconcilers)
         self._threads = threads
@@ -36,6 +37,7 @@ class Workers:
         self._free = threading.Semaphore(threads)
         self._busy: set[threading.Thread] = set()
         self._lock = threading.Lock()
+        self._held: dict[leases.Claim, int] = {}
         self._failures: dict[tuple[str, str], int] = {}
         store.on_wake(self.poke)
         self._dispatcher = threading.Thread(target=self._dispatch, name="reconcile", daemon=True)
@@ -62,19 +64,43 @@ class Workers:
         while not self._stopping:
             self._poked.clear()
             try:
+                self._extend()
+                since = self._store.clock()
                 claims = leases.claim(self._store, kinds, limit=8)
+                with self._lock:
+                    self._held |= dict.fromkeys(claims, since)
                 wait = 0.0 if claims else self._wait_for(kinds)
             except Exception:
                 log.exception("cannot claim work; trying again")
                 claims, wait = [], 1.0
             for held in claims:
-                self._free.acquire()
+                while not self._free.acquire(timeout=LOOK_SECONDS):
+                    self._try_to_extend()
                 thread = threading.Thread(target=self._run, args=(held,), name=f"reconcile-{held.key}", daemon=True)
                 with self._lock:
                     self._busy.add(thread)
                 thread.start()
             if not claims:
-                self._poked.wait(wait)
+                self._poked.wait(min(wait, LOOK_SECONDS))
+
+    def _extend(self) -> None:
+        """Keep the leases of rounds that take long, so that nobody else begins with the same key."""
+        now = self._store.clock()
+        with self._lock:
+            old = [held for held, since in self._held.items() if now - since >= EXTEND_AFTER_MS]
+        for held in old:
+            kept = leases.extend(self._store, held)
+            with self._lock:
+                if not kept:  # settled just now, or lost to another process: the round's writes are guarded by versions
+                    self._held.pop(held, None)
+                elif held in self._held:
+                    self._held[held] = now
+
+    def _try_to_extend(self) -> None:
+        try:
+            self._extend()
+        except Exception:
+            log.exception("cannot extend leases; trying again")
 
     def _wait_for(self, kinds: list[str]) -> float:
         earliest = leases.next_due(self._store, kinds)
@@ -91,6 +117,7 @@ class Workers:
             self._free.release()
             with self._lock:
                 self._busy.discard(threading.current_thread())
+                self._held.pop(held, None)
             self._poked.set()
 
     def _round(self, held: leases.Claim) -> Outcome:
@@ -104,9 +131,7 @@ class Workers:
         return outcome
 
 
-def settle(
-    store: Store, reconcilers: Mapping[str, Reconcile], advance: Callable[[int], None], rounds: int = 1000
-) -> int:
+def settle(store: Store, reconcilers: Mapping[str, Reconcile], advance: Callable[[int], None], rounds: int = 1000) -> int:
     """Run all due work to rest on a fake clock, in this thread, for tests and tools. `advance` moves the clock by milliseconds.
 
     Returns the rounds it took; raises RuntimeError when `rounds` do not bring rest. Errors of reconcilers are raised.

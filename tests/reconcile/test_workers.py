@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from boathouse.reconcile import SETTLED, Workers, again, settle, wake
+from boathouse.reconcile import SETTLED, Workers, again, leases, settle, wake
 from boathouse.reconcile.leases import next_due
 
 
@@ -55,6 +55,41 @@ def running(store):
     yield start
     for workers in made:
         workers.stop()
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_lease_of_a_long_round_is_extended(store, clock, running, monkeypatch, threads):
+    monkeypatch.setattr("boathouse.reconcile.workers.LOOK_SECONDS", 0.05)
+    begun, go_on, extended, done = threading.Event(), threading.Event(), threading.Event(), threading.Event()
+    looks: list[str] = []
+    really = leases.extend
+
+    def look(key):
+        looks.append(key)
+        begun.set()
+        assert go_on.wait(20)
+        done.set()
+        return SETTLED
+
+    def extend(store, held):
+        kept = really(store, held)
+        extended.set()
+        return kept
+
+    monkeypatch.setattr(leases, "extend", extend)
+    woken(store, "a")
+    workers = running({"thing": look}, threads=threads)
+    assert begun.wait(20)
+    for _ in range(4):
+        extended.clear()
+        clock.advance(leases.LEASE_MS // 2)
+        workers.poke()
+        assert extended.wait(20)
+    assert leases.claim(store, ["thing"], 1) == [] and looks == ["a"]
+    go_on.set()
+    assert done.wait(20)
+    workers.stop()
+    assert next_due(store, ["thing"]) is None
 
 
 def test_a_wake_up_is_worked_on_at_once(store, running):
