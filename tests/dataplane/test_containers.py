@@ -52,6 +52,7 @@ def test_the_customers_container() -> None:
             "ShmSize": 1024**3,
             "Binds": [
                 "runtime-volume:/databricks/runtime:ro,nocopy",
+                "bh-0badcafe-1123-120000-abcdefgh-warehouse:/local_disk0/spark-warehouse:rw,nocopy",
                 "bh-0badcafe-1123-120000-abcdefgh-0-1-run:/run/boathouse:rw,nocopy",
             ],
         },

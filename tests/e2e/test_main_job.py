@@ -76,6 +76,12 @@ def test_sql_and_tables(workspace, river):
     assert "TABLE_OR_VIEW_NOT_FOUND" in missing.summary
 
 
+def test_tables_are_written_and_read_by_all_nodes(workspace, river):
+    sql = Notebook(workspace, river.cluster_id, SQL)
+    sql.text("CREATE TABLE gauges AS SELECT id, id % 7 AS station FROM range(1000)")
+    assert sql.ask("SELECT count(*), max(station) FROM gauges").data == [[1000, 6]]
+
+
 def test_a_command_is_cancelled_in_the_middle_of_a_spark_job(workspace, river):
     python = Notebook(workspace, river.cluster_id, PYTHON)
     running = workspace.command_execution.execute(

@@ -13,6 +13,8 @@ LAUNCHER = "/databricks/runtime/bin/launcher"
 DAEMON_COMMAND = ("python3", "-S", "-E", "/boathouse/daemon.py")
 MEETING_POINT = "/run/boathouse"
 RUNTIME = "/databricks/runtime"
+WAREHOUSE = "/local_disk0/spark-warehouse"
+"""The tables of a cluster: driver and workers write and read the same files (`releases.arguments.WAREHOUSE`)."""
 NODE_DIRECTORY = "/node"
 
 CUSTOMER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETUID", "SETGID", "KILL")
@@ -24,7 +26,6 @@ MEETING_BLOCKS = 65536
 """Size of the meeting volume in pages (256 MiB): `size=` in options means a disk quota to Podman, which a tmpfs cannot have."""
 MEETING_INODES = 16384
 LOG_BYTES = "1m"
-
 
 def daemon_config(
     instance: str, node: NodeSpec, image: str, network: str, address: str, user: str, podman: bool, limits: bool = True
@@ -68,6 +69,7 @@ def customer_config(
         "ShmSize": max(64 * 1024 * 1024, node.limits.memory_bytes // 4),
         "Binds": [
             f"{runtime}:{RUNTIME}:ro,nocopy",
+            f"{naming.warehouse_volume(instance, node.cluster_id)}:{WAREHOUSE}:rw,nocopy",
             f"{naming.meeting_volume(instance, node.node_id)}:{MEETING_POINT}:rw,nocopy",
         ],
     }

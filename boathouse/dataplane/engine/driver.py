@@ -269,6 +269,7 @@ class EngineDriver:
             meeting = naming.meeting_volume(self.instance, node.node_id)
             self._kept.create(meeting, containers.meeting_options(self.host.owner), {**labels, naming.NODE: node.node_id})
         if node.image is not None and seen.container is Presence.GONE:
+            self._kept.create(naming.warehouse_volume(self.instance, node.cluster_id), {}, labels)
             self._stacks.ensure(node.cluster_id, node.layers)
 
     def _create_daemon(self, node: NodeSpec, network: ClusterNetwork, address: str) -> None:

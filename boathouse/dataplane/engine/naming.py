@@ -39,6 +39,11 @@ def meeting_volume(instance: str, node_id: str) -> str:
     return f"bh-{instance}-{node_id}-run"
 
 
+def warehouse_volume(instance: str, cluster_id: str) -> str:
+    """Where the tables of a cluster lie, shared by its nodes."""
+    return f"{prefix(instance)}{cluster_id}-warehouse"
+
+
 def runtime_volume(instance: str, cluster_id: str, stack: str) -> str:
     """The stack of runtime layers of a cluster; `stack` is the digest of the layers."""
     return f"bh-{instance}-{cluster_id}-runtime-{stack}"
