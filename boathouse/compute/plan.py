@@ -68,7 +68,7 @@ def _down(world: World) -> Step:
     if cluster.wish == "deleted":
         erased = Step(erase=True)
         return erased if nothing_made else Step(actions=(ReleaseCluster(),), again=DOWN_POLL, after=erased)
-    reason = cluster.wish_reason or Reason("UNKNOWN", type_of("UNKNOWN"))
+    reason = cluster.wish_reason or Reason("INTERNAL_ERROR", type_of("INTERNAL_ERROR"))
     end = Step(
         row={"state": TERMINATED, "terminated_time": world.now, "termination_reason": reason.document()},
         facts={"driver": None, "executors": None, "spark": None, "driver_node": None},

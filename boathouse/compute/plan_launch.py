@@ -156,7 +156,7 @@ def _await_driver(draft: Draft, driver: NodeRow, process: Process, nodes: list[N
         if draft.since("spark.driver", driver.node_id) > DRIVER_TIMEOUT_MS:
             draft.fail(
                 Failure(
-                    "SPARK_STARTUP_FAILURE",
+                    "DRIVER_LAUNCH_TIMEOUT",
                     f"Spark's driver was not ready {DRIVER_TIMEOUT_MS // 1000} s after its start.",
                     step="spark.driver",
                     node=driver.node_id,

@@ -54,7 +54,8 @@ def _replace_lost(draft: Draft) -> list[NodeRow]:
         if not why:
             kept.append(node)
         elif node.number == 0:
-            draft.fail(Failure("DRIVER_UNREACHABLE", f"The driver's node {node.node_id} was lost: {why}", node=node.node_id))
+            code = "DRIVER_OUT_OF_MEMORY" if world.at(node).oom_killed else "DRIVER_UNREACHABLE"
+            draft.fail(Failure(code, f"The driver's node {node.node_id} was lost: {why}", node=node.node_id))
             return kept
         else:
             lost.append(node)

@@ -6,6 +6,7 @@ so a crash in between repeats them. Daemons and drivers only hint (`wake`); the 
 """
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from boathouse.compute.tables import clusters
 from boathouse.compute.tables import events as event_table
 from boathouse.compute.tables import nodes as node_table
 from boathouse.compute.tables import timeline as timeline_table
-from boathouse.compute.world import AddNode, DeleteNode, Failure, Step, World
+from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Failure, Step, World
 from boathouse.dataplane.contract import DriverUnavailable
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 from boathouse.store import Store, Tx
@@ -144,6 +145,7 @@ class Reconciler:
         kills = self._looking.memory_kills(failure.node) if failure.log else 0
         if kills:
             message += f" The node had used all of its memory: the kernel ended {kills} of its processes for it."
+            failure = replace(failure, code="DRIVER_OUT_OF_MEMORY" if _was_killed(sight.world, failure) else failure.code)
         told = replace(failure, message=hidden.text(message), evidence=evidence)
         log.info("%s: launch %d fails: %s: %s", sight.row.cluster_id, sight.row.launch, told.code, told.message)
         return self._write(sight, endings.fail(sight.world, told), [r for r in results if isinstance(r.action, AddNode)])
@@ -280,3 +282,10 @@ class Reconciler:
         self._inputs.forget(cluster_id)
         with self._guard:
             self._trouble.pop(cluster_id, None)
+
+
+def _was_killed(world: World, failure: Failure) -> bool:
+    """Whether the failure is that the driver's own process was killed."""
+    daemon = world.daemons.get(failure.node)
+    process = daemon.processes.get(DRIVER) if daemon and failure.log == "driver.stderr" else None
+    return process is not None and not process.running and process.signal == signal.SIGKILL

@@ -161,9 +161,7 @@ class Networks:
             try:
                 subnet = addresses.choose(self._pool, name, taken)
             except addresses.PoolExhausted as exhausted:
-                raise NodeFailure(
-                    "CLOUD_PROVIDER_RESOURCE_STOCKOUT", f"There is no room for another cluster: {exhausted}."
-                ) from None
+                raise NodeFailure("SUBNET_EXHAUSTED_FAILURE", f"There is no room for another cluster: {exhausted}.") from None
             try:
                 self._ask(name, bridge, subnet, cluster_id)
                 return subnet

@@ -187,7 +187,7 @@ class SimulatedDriver:
             subnet = world.subnet(node.cluster_id)
         except LookupError as full:
             message = f"There is no room for another cluster: {full}."
-            raise NodeFailure("CLOUD_PROVIDER_RESOURCE_STOCKOUT", message) from full
+            raise NodeFailure("SUBNET_EXHAUSTED_FAILURE", message) from full
         if not 0 <= node.index < subnet.num_addresses - 3:
             raise NodeFailure(
                 "CLOUD_PROVIDER_RESOURCE_STOCKOUT", f"The cluster is too large: no place for node {node.index + 1}."

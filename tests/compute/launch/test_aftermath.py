@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from boathouse.compute.logs import LogReader
+from boathouse.compute.look import Looking
 from boathouse.compute.why import explain
 from boathouse.dataplane.simulated import Fault, Trouble
 
@@ -77,6 +78,17 @@ def test_lines_are_withheld_while_the_secrets_are_not_known(from_disk):
     words = reason["parameters"]["databricks_error_message"]
     assert reason["code"] == "SPARK_ERROR" and "driver.stderr are withheld" in words
     assert "hunter2" not in words + str(fleet.timeline(cluster))
+
+
+def test_a_driver_killed_for_its_memory_is_told_as_such(from_disk, monkeypatch):
+    fleet = from_disk
+    cluster = fleet.create(CLUSTER)
+    fleet.settle()
+    monkeypatch.setattr(Looking, "memory_kills", lambda self, node_id: 1)
+    fleet.world.end_process(f"{cluster}-0-1", "driver", signal=9)
+    fleet.pass_time(20_000)
+    fleet.settle()
+    assert fleet.row(cluster).termination_reason["code"] == "DRIVER_OUT_OF_MEMORY"
 
 
 def end_of_a_driver(fleet: Any, log: str) -> None:

@@ -121,7 +121,7 @@ FAILURES = [
     (Trouble(Fault.ENSURE_REFUSED, code="CLOUD_PROVIDER_LAUNCH_FAILURE", text="no"), "CLOUD_PROVIDER_LAUNCH_FAILURE", "nodes"),
     (Trouble(Fault.DAEMON_NEVER_DIALS, number=0), "BOOTSTRAP_TIMEOUT", "tunnel"),
     (Trouble(Fault.PROCESS_EXITS, process="driver", code="1"), "SPARK_STARTUP_FAILURE", "spark.driver"),
-    (Trouble(Fault.NEVER_READY, process="driver"), "SPARK_STARTUP_FAILURE", "spark.driver"),
+    (Trouble(Fault.NEVER_READY, process="driver"), "DRIVER_LAUNCH_TIMEOUT", "spark.driver"),
     (Trouble(Fault.CONTAINER_EXITS, number=0), "CONTAINER_LAUNCH_FAILURE", "container"),
     (Trouble(Fault.PULL_FAILS, text="unauthorized", times=None), "DOCKER_IMAGE_PULL_FAILURE", "image.pull"),
     (Trouble(Fault.PROCESS_EXITS, number=1, times=9), "SPARK_STARTUP_FAILURE", "spark.executors"),

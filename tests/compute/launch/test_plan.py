@@ -164,7 +164,7 @@ def test_enough_workers(workers, registered, waited, serves):
                 "daemons": {"c-0-1": daemon(Process(DRIVER, True)), "c-1-1": daemon()},
                 "timeline": {("spark.driver", "c-0-1"): Noted(NOW - 200_000, None)},
             },
-            "SPARK_STARTUP_FAILURE",
+            "DRIVER_LAUNCH_TIMEOUT",
         ),
     ],
     ids=["image", "silence", "daemon", "container", "driver-ended", "driver-slow"],
@@ -216,6 +216,11 @@ def test_what_cannot_be_made_any_more_is_not_asked_for_and_told_once():
 def _new_worker():
     driver, worker = running().nodes
     return (driver, replace(worker, facts={}))
+
+
+def test_a_driver_that_was_killed_for_its_memory_is_told_as_such():
+    seen = {"c-0-1": Seen("running", "exited", exit_code=137, oom_killed=True), "c-1-1": BOTH}
+    assert plan(running(seen=seen)).failure.code == "DRIVER_OUT_OF_MEMORY"
 
 
 def test_a_silent_tunnel_is_waited_for():
