@@ -3,7 +3,6 @@
 The store holds the accepted request verbatim. `effective` is what a launch must make of it; `cluster_view` shows it. Pure.
 """
 
-import re
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ from boathouse.wire.compute import (
     ClusterSpec,
     GcpAttributes,
 )
+from boathouse.workspace import references
 
 _SPEC = msgspec.json.Decoder(ClusterSpec)
 
@@ -31,9 +31,6 @@ DEDICATED = frozenset(
 
 SINGLE_NODE_CONF = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*, 4]"}
 SINGLE_NODE_TAGS = {"ResourceClass": "SingleNode"}
-
-#: A secret reference is a whole value; scope and key as the platform's own clients match them.
-REFERENCE = re.compile(r"\{\{secrets/([^/{}]+)/([^{}]+)\}\}")
 
 #: Shown in place of a plain-text registry password; sent back with an edit it means "the one you have".
 REDACTED = "[REDACTED]"
@@ -54,7 +51,7 @@ _FIELDS = frozenset(f.encode_name for f in msgspec.structs.fields(ClusterSpec))
 
 def is_reference(value: str) -> bool:
     """Whether a value is a secret reference, whole."""
-    return REFERENCE.fullmatch(value) is not None
+    return references.parse(value) is not None
 
 
 def single_user(spec: ClusterAttributes, creator: str) -> str | None:
