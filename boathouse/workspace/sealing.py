@@ -14,7 +14,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
-from boathouse.auth.keys import KEY_BYTES, Keys
+from boathouse.auth.keys import KEY_BYTES, KeyFileError, Keys
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,6 +28,10 @@ _KEK = re.compile(r"kek-[0-9]{4,9}")
 class Unsealable(Exception):
     """The value does not open: its KEK is not in the key directory, it was changed, or it is not the one that `aad`
     says."""
+
+
+class _Changed(Unsealable):
+    """It does not open with the key that it names."""
 
 
 def binding(*parts: str | int) -> str:
@@ -64,7 +68,7 @@ class Sealer:
     def unseal_bytes(self, sealed: str, aad: str) -> bytes:
         """As `unseal`, for values that are not text."""
         kek, wrapped, ciphertext = _parse(sealed)
-        return _decrypt(_decrypt(self._kek(kek), wrapped, f"data key {kek} {aad}"), ciphertext, aad)
+        return _decrypt(self._data_key(kek, wrapped, aad), ciphertext, aad)
 
     def rewrap(self, sealed: str, aad: str) -> str:
         """The same sealed value under the current KEK; the value itself is not opened."""
@@ -72,7 +76,7 @@ class Sealer:
         now = self.current()
         if kek == now:
             return sealed
-        data_key = _decrypt(self._kek(kek), wrapped, f"data key {kek} {aad}")
+        data_key = self._data_key(kek, wrapped, aad)
         return f"{PREFIX}{now}:{_b64(_encrypt(self._kek(now), data_key, f'data key {now} {aad}'))}:{_b64(ciphertext)}"
 
     def current(self) -> str:
@@ -85,8 +89,17 @@ class Sealer:
         self._keys.get(name)
         return name
 
+    def _data_key(self, kek: str, wrapped: bytes, aad: str) -> bytes:
+        try:
+            return _decrypt(self._kek(kek), wrapped, f"data key {kek} {aad}")
+        except _Changed as error:
+            raise Unsealable(f"{error}; or {self._keys.directory / kek}.key is not the key that it was sealed under") from None
+
     def _kek(self, name: str) -> bytes:
-        key = self._keys.get(name) if name == "kek-0001" and not self._keys.names("kek-") else self._keys.find(name)
+        try:
+            key = self._keys.get(name) if name == "kek-0001" and not self._keys.names("kek-") else self._keys.find(name)
+        except (KeyFileError, OSError) as error:
+            raise Unsealable(f"the key {name!r} cannot be used: {error}") from None
         if key is None:
             raise Unsealable(f"the key {name!r} is not in {self._keys.directory}")
         return key
@@ -115,7 +128,7 @@ def _decrypt(key: bytes, sealed: bytes, aad: str) -> bytes:
     try:
         return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], aad.encode())
     except (InvalidTag, ValueError):
-        raise Unsealable("the sealed value was changed, or belongs somewhere else") from None
+        raise _Changed("the sealed value was changed, or belongs somewhere else") from None
 
 
 def _parse(sealed: str) -> tuple[str, bytes, bytes]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from boathouse.edge import ApiError, Ctx, endpoint
-from boathouse.edge.errors import already_exists, denied, invalid, limit_exceeded, malformed, not_found
+from boathouse.edge.errors import already_exists, denied, invalid, invalid_state, limit_exceeded, malformed, not_found
 from boathouse.identity import principals
 from boathouse.store import Reader
 from boathouse.wire.base import Empty
@@ -34,7 +34,7 @@ from boathouse.wire.workspace import (
 )
 from boathouse.workspace import secret_store
 from boathouse.workspace.references import NAME
-from boathouse.workspace.sealing import Sealer
+from boathouse.workspace.sealing import Sealer, Unsealable
 from boathouse.workspace.secret_store import MANAGE, READ, WRITE
 
 #: The platform's limits (reference api E).
@@ -174,7 +174,11 @@ def get_secret(ctx: Ctx, query: GetSecret) -> SecretValue:
         secret = secret_store.get(tx, scope, query.key)
         if secret is None:
             raise _no_secret(scope, query.key)
-        value = secret_store.unseal(ctx.service(Sealer), scope, secret)
+        try:
+            value = secret_store.unseal(ctx.service(Sealer), scope, secret)
+        except Unsealable as error:
+            # No 5xx: asking again does not bring a key back.
+            raise invalid_state(f"The value of {secret.key} in scope {scope.name} cannot be opened: {error}") from None
     return SecretValue(key=secret.key, value=base64.b64encode(value).decode())
 
 

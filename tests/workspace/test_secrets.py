@@ -187,3 +187,20 @@ def test_values_are_nowhere_in_the_clear(api, store, scope, tmp_path):
     stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"hunter2" not in stored and base64.b64encode(b"hunter2-in-clear") not in stored
     assert b"[REDACTED]" in stored
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda key: key.rename(key.with_name("kek-0002.key")), "'kek-0001' is not in"),
+        (lambda key: key.write_bytes(b"short"), "kek-0001.key is damaged"),
+        (lambda key: key.write_bytes(bytes(32)), "kek-0001.key is not the key"),
+    ],
+    ids=["lost", "damaged", "another"],
+)
+def test_a_value_whose_key_is_lost_or_damaged_is_told_with_the_key(api, scope, keys, harm, words):
+    path = keys.directory / "kek-0001.key"
+    harm(path)
+    keys._loaded.clear()
+    status, code, message = refused(api.get(f"{ROOT}/get?scope=s&key=k"))
+    assert (status, code) == (400, "INVALID_STATE") and words in message
