@@ -19,4 +19,6 @@ from boathouse.wire.compute import ClusterSpec
 )
 def test_what_no_secret_can_be_called_is_no_reference_and_refused_at_once(text, allowed):
     assert cluster_spec.is_reference(text) is allowed
-    assert (list(map_rules.violations(ClusterSpec(spark_version="17.3.x-scala2.13", spark_conf={"spark.x": text}))) == []) is allowed
+    assert (
+        list(map_rules.violations(ClusterSpec(spark_version="17.3.x-scala2.13", spark_conf={"spark.x": text}))) == []
+    ) is allowed
