@@ -125,6 +125,7 @@ def run(steps: Steps, scratch: Path, workspace_client: type, compute: object) ->
         launch(steps, w, compute, image)
         explain(steps, w, compute, broken)
         boathouse("image", "remove", image, broken)
+    boathouse("engine", "stop", "--if-idle")
     print(f"\nAll of it took {time.monotonic() - steps.began:.1f} s, and nothing is left running.")
     print("Next: .venv/bin/boathouse up     then, from any shell, the SDK or CLI with the host and token it prints.")
     return 0

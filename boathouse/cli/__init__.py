@@ -18,6 +18,7 @@ COMMANDS = {
     "explain": ("explain", "what a termination code means, and what to do"),
     "image": ("image", "build and check container images"),
     "release": ("release", "list, build and patch runtime releases"),
+    "engine": ("engine", "the embedded container engine by hand"),
     "settings": ("settings", "every setting, its value and where it comes from"),
     "token": ("token", "the bootstrap admin's token"),
     "setup": ("setup", "build images and releases that are missing (what `make setup` calls)"),

@@ -16,8 +16,9 @@ import pytest
 
 from boathouse.dataplane.contract import Driver, Limits, NodeSpec
 from boathouse.dataplane.engine.driver import EngineDriver
-from boathouse.dataplane.engine.locate import Engine, cache_directory, find
+from boathouse.dataplane.engine.locate import Engine, find
 from boathouse.dataplane.simulated import Delays, Fault, SimulatedDriver, Trouble, World
+from boathouse.settings import default_cache
 
 LAUNCHER = "#!/usr/bin/python3 -S\nimport signal\nsignal.signal(15, lambda *_: exit(0))\nwhile True: signal.pause()\n"
 PATIENCE_SECONDS = 20.0
@@ -156,7 +157,7 @@ class EnginePlane(Plane):
     @contextlib.contextmanager
     def silence(self) -> Iterator[Driver]:
         nowhere = Engine(f"unix://{self.home}/nobody.sock", embedded=False)
-        driver = EngineDriver(nowhere, self.instance, self._image, self.home / "scratch", cache_directory())
+        driver = EngineDriver(nowhere, self.instance, self._image, self.home / "scratch", default_cache())
         yield driver
         driver.close()
 
@@ -172,7 +173,7 @@ class EnginePlane(Plane):
             driver.close()
 
     def _driver(self, instance: str) -> EngineDriver:
-        driver = EngineDriver(self.engine, instance, self._image, self.home / instance, cache_directory())
+        driver = EngineDriver(self.engine, instance, self._image, self.home / instance, default_cache())
         self._made.append(driver)
         return driver
 
@@ -202,7 +203,7 @@ def _engine_plane(request: pytest.FixtureRequest, home: Path) -> Iterator[Engine
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     """The embedded engine of this machine's cache (it is meant to be shared), or the one that BOATHOUSE_ENGINE names."""
-    return find(cache_directory(), os.environ.get("BOATHOUSE_ENGINE", "embedded"))
+    return find(default_cache(), os.environ.get("BOATHOUSE_ENGINE", "embedded"))
 
 
 @pytest.fixture(scope="session")
@@ -213,5 +214,5 @@ def daemon_image(engine: Engine) -> str:
     from boathouse.images import build
 
     with contextlib.closing(docker.DockerClient(base_url=engine.address, version="1.41")) as client:
-        reference = build.load(client, "daemon", cache_directory())
+        reference = build.load(client, "daemon", default_cache())
         return client.api.inspect_image(reference)["Id"]

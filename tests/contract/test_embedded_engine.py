@@ -16,7 +16,8 @@ import pytest
 from boathouse.dataplane.contract import DriverUnavailable, NodeSpec, Presence
 from boathouse.dataplane.engine import naming, podman
 from boathouse.dataplane.engine.driver import EngineDriver
-from boathouse.dataplane.engine.locate import Engine, cache_directory, find
+from boathouse.dataplane.engine.locate import Engine, find
+from boathouse.settings import default_cache
 
 from .conftest import EnginePlane
 
@@ -87,7 +88,7 @@ def test_containers_outlive_a_service_that_is_killed(own: podman.Service, tmp_pa
             plane.driver.inspect(node.cluster_id)
 
         assert find(own.home.parent, "embedded").address == engine.address
-        again = EngineDriver(engine, plane.instance, image, tmp_path / "scratch", cache_directory())
+        again = EngineDriver(engine, plane.instance, image, tmp_path / "scratch", default_cache())
         seen = again.inspect(node.cluster_id)
         assert [(one.daemon, one.container) for one in seen] == [(Presence.RUNNING, Presence.RUNNING)]
         assert again.ensure(node).container is Presence.RUNNING
@@ -150,7 +151,7 @@ def _with_image(own: podman.Service) -> tuple[Engine, str]:
 
     engine = find(own.home.parent, "embedded")
     with contextlib.closing(docker.DockerClient(base_url=engine.address, version="1.41")) as client:
-        return engine, client.api.inspect_image(build.load(client, "daemon", cache_directory()))["Id"]
+        return engine, client.api.inspect_image(build.load(client, "daemon", default_cache()))["Id"]
 
 
 def _ended(watch: int) -> bool:

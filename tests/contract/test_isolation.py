@@ -12,7 +12,7 @@ import pytest
 
 from boathouse.dataplane.contract import Presence
 from boathouse.dataplane.engine.firewall import Firewall
-from boathouse.dataplane.engine.locate import cache_directory
+from boathouse.settings import default_cache
 
 pytestmark = pytest.mark.engine
 
@@ -105,7 +105,7 @@ def test_a_node_reaches_its_own_cluster_and_nothing_else_on_the_machine(fenced) 
 def test_a_sweep_puts_back_a_firewall_that_was_flushed(fenced) -> None:
     node = fenced.node()
     up(fenced, node)
-    firewall = Firewall(cache_directory() / "engine" / "network.lock")
+    firewall = Firewall(default_cache() / "engine" / "network.lock")
     owner = f"{fenced.instance} {node.cluster_id}"
     with firewall.held():
         before = {name for name, whose in firewall.elements().items() if whose == owner}

@@ -40,12 +40,6 @@ def test_a_cache_has_one_service_and_its_socket_is_short(tmp_path: Path) -> None
     assert podman.process(where) is None and not podman.answering(where) and podman.stop(where) is False
 
 
-def test_where_the_cache_is() -> None:
-    assert locate.cache_directory({"BOATHOUSE_CACHE": "/somewhere"}) == Path("/somewhere")
-    expected = Path("/var/lib/boathouse") if os.geteuid() == 0 else Path.home() / ".cache" / "boathouse"
-    assert locate.cache_directory({}) == expected
-
-
 def test_a_users_own_sockets_come_before_the_machines() -> None:
     users = [str(path) for path in locate.candidates({"XDG_RUNTIME_DIR": "/run/user/7"}, 7)]
     assert users[:2] == ["/run/user/7/docker.sock", "/run/user/7/podman/podman.sock"]

@@ -8,18 +8,19 @@ import pytest
 
 from boathouse.dataplane.engine.client import EngineClient
 from boathouse.dataplane.engine.images import EngineImages
-from boathouse.dataplane.engine.locate import Engine, cache_directory, find
+from boathouse.dataplane.engine.locate import Engine, find
 from boathouse.images import archive, build, user_builds
 from boathouse.images.check import check
 from boathouse.images.findings import Wanted
 from boathouse.images.views import EngineView, open_archive
+from boathouse.settings import default_cache
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return find(cache_directory(), "embedded")
+    return find(default_cache(), "embedded")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def images(client: EngineClient) -> Iterator[EngineImages]:
 def test_an_engine_and_an_archive_show_the_same(
     client: EngineClient, images: EngineImages, tmp_path: Path, name: str, failure: str | None
 ) -> None:
-    cache = cache_directory()
+    cache = default_cache()
     reference = build.load(client, name, cache)
     assert build.load(client, name, cache) == reference
     local = images.local(reference)
@@ -52,7 +53,7 @@ def test_an_engine_and_an_archive_show_the_same(
 
 
 def test_a_users_image_is_built_on_ours(client: EngineClient, images: EngineImages, tmp_path: Path) -> None:
-    base = build.load(client, "python", cache_directory())
+    base = build.load(client, "python", default_cache())
     (tmp_path / "Dockerfile").write_text(f"FROM {base}\nCOPY greeting /opt/greeting\nRUN cp /opt/greeting /opt/copied\n")
     (tmp_path / "greeting").write_text("ahoy")
     identifier = user_builds.build_image(client, tmp_path, "localhost/boathouse-test/user:1", build.silent)

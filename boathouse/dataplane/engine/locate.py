@@ -34,14 +34,6 @@ class Engine:
     volumes: Path | None = None
 
 
-def cache_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """The machine's cache: $BOATHOUSE_CACHE, else /var/lib/boathouse for root, else ~/.cache/boathouse."""
-    named = environ.get("BOATHOUSE_CACHE")
-    if named:
-        return Path(named)
-    return Path("/var/lib/boathouse") if os.geteuid() == 0 else Path.home() / ".cache" / "boathouse"
-
-
 def candidates(environ: Mapping[str, str], user: int) -> list[Path]:
     """The sockets on which engines usually listen, those of the user after those of the machine."""
     runtime = environ.get("XDG_RUNTIME_DIR", f"/run/user/{user}")

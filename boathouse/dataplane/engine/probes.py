@@ -66,7 +66,7 @@ def of_the_engine(client: EngineClient, engine: Engine) -> list[Finding]:
         facts = host.look(client)
         storage = str(info.get("Driver", ""))
     except (DriverUnavailable, EngineRefused) as silent:
-        return [Finding("engine", False, bounded(str(silent)), "python -m boathouse.dataplane.engine start, or restart Docker")]
+        return [Finding("engine", False, bounded(str(silent)), "boathouse engine start, or restart Docker")]
     kind = ("embedded " if engine.embedded else "") + ("Podman" if facts.podman else "Docker Engine")
     how = "rootless" if facts.rootless else "with root"
     found = [Finding("engine", True, f"{kind} {facts.version} at {engine.address}, {how}, storage {storage}")]

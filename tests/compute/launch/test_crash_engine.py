@@ -69,20 +69,21 @@ class OurOwnImage:
 
 @pytest.fixture(scope="module")
 def engine() -> Any:
-    from boathouse.dataplane.engine.locate import cache_directory, find
+    from boathouse.dataplane.engine.locate import find
+    from boathouse.settings import default_cache
 
-    return find(cache_directory(), os.environ.get("BOATHOUSE_ENGINE", "embedded"))
+    return find(default_cache(), os.environ.get("BOATHOUSE_ENGINE", "embedded"))
 
 
 @pytest.fixture(scope="module")
 def daemon_image(engine: Any) -> str:
     import docker
 
-    from boathouse.dataplane.engine.locate import cache_directory
     from boathouse.images import build
+    from boathouse.settings import default_cache
 
     with contextlib.closing(docker.DockerClient(base_url=engine.address, version="1.41")) as client:
-        return client.api.inspect_image(build.load(client, "daemon", cache_directory()))["Id"]
+        return client.api.inspect_image(build.load(client, "daemon", default_cache()))["Id"]
 
 
 @pytest.fixture(scope="module")
@@ -120,15 +121,15 @@ class Machine:
 
     def plane(self) -> None:
         from boathouse.dataplane.engine.driver import EngineDriver
-        from boathouse.dataplane.engine.locate import cache_directory
         from boathouse.relay import Relay
+        from boathouse.settings import default_cache
 
         self.close()
         directories = make_directories(self.data, lambda purpose, text: (purpose + text).encode().hex().ljust(64, "0")[:64])
         gate = Gate(self.store, directories)
         relay = Relay(self.data / "nodes", gate.verify_token, gate.on_node_event, {}, gone=NodeGone, refused=NodeError)
         relay.start()
-        driver = EngineDriver(self.engine, self.instance, self.image, self.data / "engine", cache_directory())
+        driver = EngineDriver(self.engine, self.instance, self.image, self.data / "engine", default_cache())
         for thing, verbs in ((driver, ("ensure", "delete", "release")), (relay, ("call",)), (directories, ("prepare", "remove"))):
             for verb in verbs:
                 setattr(thing, verb, self._watched(verb, getattr(thing, verb)))

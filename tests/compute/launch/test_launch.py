@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from boathouse.compute.world import Step
 from boathouse.dataplane.contract import Limits
 from boathouse.dataplane.simulated import Fault, Trouble
 
@@ -319,3 +320,17 @@ def test_a_restarted_control_plane_touches_nothing_that_runs(fleet):
     fleet.pass_time(30_000)
     assert (fleet.running(), fleet.processes(), fleet.row(cluster).facts) == before
     assert fleet.states[cluster] == ["PENDING", "RUNNING"]
+
+
+def test_a_state_that_does_not_follow_is_never_written(fleet, monkeypatch, caplog):
+    cluster = fleet.create()
+    fleet.settle()
+    before = fleet.row(cluster)
+    monkeypatch.setattr("boathouse.compute.reconciler.plan", lambda world: Step(row={"state": "PENDING"}))
+    fleet.pass_time(20_000)
+    assert fleet.row(cluster) == before
+    assert "cannot go from RUNNING to PENDING" in caplog.text
+    monkeypatch.undo()
+    fleet.delete(cluster)
+    fleet.settle()
+    assert fleet.state(cluster) == "TERMINATED"
