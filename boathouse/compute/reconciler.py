@@ -23,6 +23,7 @@ from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking, Parallel, Sight
 from boathouse.compute.nodes import NodeDirectories, cluster_of, node_id
 from boathouse.compute.plan import plan
+from boathouse.compute.states import may_move
 from boathouse.compute.tables import clusters
 from boathouse.compute.tables import events as event_table
 from boathouse.compute.tables import nodes as node_table
@@ -58,6 +59,10 @@ EVIDENCE_BYTES = 64_000
 
 class Stale(Exception):
     """The row changed while the round was under way."""
+
+
+class ForbiddenMove(Exception):
+    """A plan asked for a state that does not follow from the present one: a fault of ours, nothing of it is written."""
 
 
 class Reconciler:
@@ -225,6 +230,8 @@ class Reconciler:
 
     def _write_row(self, tx: Tx, sight: Sight, row: dict[str, Any], facts: dict[str, Any]) -> None:
         values = dict(row)
+        if not may_move(sight.row.state, row.get("state", sight.row.state)):
+            raise ForbiddenMove(f"{sight.row.cluster_id} cannot go from {sight.row.state} to {row['state']}")
         if facts:
             merged = {**(sight.row.facts or {}), **facts}
             values["facts"] = {key: value for key, value in merged.items() if value is not None}
