@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import docker.errors
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service import compute
@@ -149,9 +150,14 @@ def workspace(server: Server, private_registry: PrivateRegistry) -> WorkspaceCli
     return w
 
 
-def ours(engine: Any, server: Server) -> list[Any]:
-    """All containers of a server's instance, running or not."""
-    return [c for c in engine.containers.list(all=True) if c.name.startswith(f"bh-{server.instance}-")]
+def ours(engine: Any, server: Server) -> list[dict[str, Any]]:
+    """All containers of a server's instance, running or not, as the engine tells them."""
+    found = []
+    for listed in engine.api.containers(all=True):
+        if any(name.lstrip("/").startswith(f"bh-{server.instance}-") for name in listed["Names"]):
+            with contextlib.suppress(docker.errors.NotFound):  # it went between the two questions
+                found.append(engine.api.inspect_container(listed["Id"]))
+    return found
 
 
 class Notebook:

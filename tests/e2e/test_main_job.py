@@ -106,7 +106,7 @@ def test_a_secret_is_in_the_node_and_nowhere_else(workspace, river, server, priv
     assert "{{secrets/registry/password}}" in raw
     assert password not in raw
     for container in ours(engine, server):
-        assert password not in json.dumps(engine.api.inspect_container(container.id))
+        assert password not in json.dumps(container)
     for file in [server.log, *server.data.glob("boathouse.db*")]:
         assert password.encode() not in Path(file).read_bytes(), file
 
@@ -122,19 +122,19 @@ def test_a_lost_executor_is_replaced(workspace, river):
 
 def test_killed_and_started_again_it_finds_the_same_cluster(server, river, engine):
     """A SIGKILL of the control plane: same id, same containers, the notebook's variables still there."""
-    before = {c.name: c.attrs["State"]["StartedAt"] for c in ours(engine, server)}
+    before = {c["Name"]: c["State"]["StartedAt"] for c in ours(engine, server)}
     assert len(before) == 6
     server.end(signal.SIGKILL)
     w = server.start()
     assert w.clusters.get(river.cluster_id).state == compute.State.RUNNING
     python = Notebook(w, river.cluster_id, PYTHON)
     assert python.text(WHERE) == "2 4000 {'7.3.0'}"
-    assert {c.name: c.attrs["State"]["StartedAt"] for c in ours(engine, server)} == before
+    assert {c["Name"]: c["State"]["StartedAt"] for c in ours(engine, server)} == before
     assert w.clusters.get(river.cluster_id).spark_context_id == river.spark_context_id
 
 
 def test_a_broken_image_is_refused_with_its_reason_and_leaves_nothing(workspace, server, private_registry, engine):
-    before = {c.name for c in ours(engine, server)}
+    before = {c["Name"] for c in ours(engine, server)}
     wait = workspace.clusters.create(
         cluster_name="broken", spark_version="17.3.x-scala2.13", node_type_id="m5.large", num_workers=1,
         docker_image=private_registry.auth(private_registry.broken),
@@ -143,7 +143,7 @@ def test_a_broken_image_is_refused_with_its_reason_and_leaves_nothing(workspace,
         wait.result()
     details = workspace.clusters.get(wait.cluster_id)
     assert details.termination_reason.code == compute.TerminationReasonCode.DOCKER_CONTAINER_CREATION_EXCEPTION
-    assert {c.name for c in ours(engine, server)} == before
+    assert {c["Name"] for c in ours(engine, server)} == before
     said = boathouse("why", wait.cluster_id, "--data", str(server.data)).stdout
     assert "bash" in said
     assert "What to do" in said
@@ -180,7 +180,7 @@ def test_without_an_image_the_platforms_own_is_run_in_local_mode(workspace):
         sql.text("CREATE TABLE levels (station STRING, level DOUBLE) USING delta")
         sql.text("INSERT INTO levels VALUES ('weir', 2.75), ('lock', 1.2)")
         assert sql.ask("SELECT station FROM levels WHERE level > 2").data == [["weir"]]
-        assert sql.ask("SELECT format FROM (DESCRIBE DETAIL levels)").data == [["delta"]]
+        assert sql.ask("DESCRIBE DETAIL levels").data[0][0] == "delta"
 
 
 def test_an_ml_runtime_names_the_command_that_builds_its_image(workspace):
