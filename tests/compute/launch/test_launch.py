@@ -242,6 +242,26 @@ def test_a_secret_is_on_the_node_and_nowhere_else(fleet):
     assert b"hunter2" not in (fleet.data / "boathouse.db").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "trouble", [Trouble(Fault.NODE_LOST, number=1), Trouble(Fault.PROCESS_EXITS, number=1, process="executor-1")]
+)
+def test_after_a_restart_without_its_secret_a_cluster_goes_on_with_what_it_has(fleet, caplog, trouble):
+    cluster = fleet.create(spark_conf={"spark.a": "{{secrets/s/known}}"}, num_workers=2)
+    fleet.settle()
+    values = dict(fleet.vault.values)
+    fleet.vault.values.clear()
+    fleet.restart()
+    fleet.world.add(trouble)
+    fleet.pass_time(300_000)
+    assert fleet.state(cluster) == "RUNNING" and "a round failed" not in caplog.text
+    assert "does not exist" in fleet.timeline(cluster)["repair", ""]["details"]["message"]
+    fleet.vault.values |= values
+    fleet.pass_time(60_000)
+    fleet.settle()
+    assert len(fleet.world.rows("SELECT * FROM process WHERE ended IS NULL AND name != 'driver'")) == 2
+    assert len(fleet.running()) == 3 and not fleet.row(cluster).facts.get("recovering")
+
+
 def test_options_that_no_shell_could_read_are_refused(fleet):
     cluster = fleet.create(spark_conf={"spark.driver.extraJavaOptions": "-Da='b"})
     fleet.settle()
