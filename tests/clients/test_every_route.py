@@ -1,0 +1,233 @@
+"""Every served endpoint, as nobody, with a token that does not hold, as a disabled user, and as a stranger without rights; and
+every endpoint of the platform that is not served. The tables of exceptions are exact: what leaves them may not come back."""
+
+import asyncio
+import re
+import typing
+
+import msgspec
+import pytest
+from sqlalchemy import insert
+
+from boathouse.auth import credentials
+from boathouse.auth.authenticator import Authenticator
+from boathouse.commands.tables import contexts
+from boathouse.edge.app import Edge
+from boathouse.edge.unserved import Catalogue
+from boathouse.identity import principals, registry
+from boathouse.server import opened, routes
+from boathouse.server.control import ControlPlane
+from boathouse.settings import load
+
+SPEC = {"spark_version": "17.3.x-scala2.13", "node_type_id": "i3.xlarge", "num_workers": 0}
+SECRET = "the-value-of-the-secret"
+SCIM = "/api/2.0/preview/scim/v2"
+
+#: What answers without a credential.
+PUBLIC = {
+    ("GET", "/.well-known/databricks-config"),
+    ("GET", "/oidc/.well-known/oauth-authorization-server"),
+    ("GET", "/oidc/.well-known/openid-configuration"),
+    ("GET", "/oidc/accounts/{account_id}/.well-known/oauth-authorization-server"),
+    ("GET", "/oidc/accounts/{account_id}/.well-known/openid-configuration"),
+    ("POST", "/oidc/v1/token"),
+    ("POST", "/oidc/accounts/{account_id}/v1/token"),
+    ("POST", "/telemetry-ext"),
+}
+
+#: What every member of the workspace may call, and what a stranger hears when asking for somebody else's things.
+OPEN = {
+    ("GET", f"{SCIM}/Me"): 200,
+    ("GET", f"{SCIM}/Users"): 200,
+    ("GET", f"{SCIM}/Users/{{id}}"): 200,
+    ("GET", f"{SCIM}/Groups"): 200,
+    ("GET", f"{SCIM}/Groups/{{id}}"): 404,  # the id is a user's
+    ("GET", f"{SCIM}/ServicePrincipals"): 200,
+    ("GET", f"{SCIM}/ServicePrincipals/{{id}}"): 404,
+    ("POST", "/api/2.0/token/create"): 200,
+    ("GET", "/api/2.0/token/list"): 200,
+    ("POST", "/api/2.0/token/delete"): 404,  # there are no tokens but one's own
+    ("GET", "/api/2.0/boathouse/openapi.json"): 200,
+    ("GET", "/api/2.0/workspace-conf"): 200,
+    ("POST", "/api/2.0/secrets/scopes/create"): 400,  # the name is taken
+    ("GET", "/api/2.0/secrets/scopes/list"): 200,
+    ("GET", "/api/2.0/boathouse/explain/{code}"): 404,
+} | {
+    (method, f"/api/{version}/clusters/{verb}"): 200
+    for version in ("2.0", "2.1")
+    for method, verb in (
+        ("POST", "create"), ("GET", "list"), ("GET", "list-node-types"), ("GET", "list-zones"), ("GET", "spark-versions"),
+    )
+}  # fmt: skip
+
+TABLE = [(served, path) for served in routes().endpoints for path in (served.path, *served.also)]
+named = pytest.mark.parametrize(("served", "path"), TABLE, ids=[f"{served.method} {path}" for served, path in TABLE])
+
+
+class House:
+    """The whole control plane without its sockets, with things of an admin and of a victim in it."""
+
+    def __init__(self, parts, plane, edge, runner):
+        import httpx
+
+        self.parts, self.edge, self.runner, self.httpx = parts, edge, runner, httpx
+        home = parts.ready.home
+        self.victim, self.victims_token = self.member("victim@x.org")
+        _, self.strangers_token = self.member("stranger@x.org")
+        gone, self.disabled_token = self.member("disabled@x.org")
+        with parts.store.transaction() as tx:
+            registry.set_active(tx, gone, False)
+        self.cluster_id = self.ask("POST", "/api/2.1/clusters/create", self.victims_token, json=SPEC).json()["cluster_id"]
+        self.token_id = self.ask("POST", "/api/2.0/token/create", self.victims_token, json={}).json()["token_info"]["token_id"]
+        self.ask("POST", "/api/2.0/secrets/scopes/create", self.victims_token, json={"scope": "s"})
+        put = {"scope": "s", "key": "k", "string_value": SECRET}
+        assert self.ask("POST", "/api/2.0/secrets/put", self.victims_token, json=put).status_code == 200
+        made = self.ask("POST", f"{SCIM}/ServicePrincipals", json={"displayName": "robot"}).json()
+        self.robot = made["id"]
+        secrets = f"/api/2.0/accounts/servicePrincipals/{self.robot}/credentials/secrets"
+        self.robots_secret = self.ask("POST", secrets, json={}).json()["id"]
+        with parts.store.transaction() as tx:
+            tx.execute(
+                insert(contexts).values(
+                    context_id="1234", workspace_id=home.workspace_id, cluster_id=self.cluster_id, launch=1, node_id="n",
+                    language="python", principal_id=self.victim, principal="victim@x.org", status="Running", reason="",
+                    ending=False, created_at=0,
+                )
+            )  # fmt: skip
+        self.names = {
+            "cluster_id": self.cluster_id, "clusterId": self.cluster_id, "contextId": "1234", "commandId": "1",
+            "account_id": home.account_id, "service_principal_id": self.robot, "secret_id": self.robots_secret,
+            "id": str(self.victim), "token_id": self.token_id, "scope": "s", "key": "k", "principal": "users",
+            "permission": "MANAGE", "keys": "enableDcs", "command": "1", "language": "python", "string_value": "x",
+            "userName": "new@x.org", "displayName": "new", **SPEC,
+        }  # fmt: skip
+
+    def member(self, name):
+        home = self.parts.ready.home
+        with self.parts.store.transaction() as tx:
+            made = registry.create(tx, home.account_id, principals.USER, name)
+            users = principals.by_name(tx, home.account_id, principals.USERS, [principals.GROUP], home.workspace_id)
+            assert users is not None
+            registry.add_member(tx, users.principal_id, made.principal_id)
+            token, _ = credentials.issue(tx, self.parts.keys, credentials.PAT, made.principal_id, workspace_id=home.workspace_id)
+        return made.principal_id, token
+
+    def ask(self, method, path, token="", **more):
+        """`token` "": the bootstrap admin's; None: none."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token or self.parts.ready.token}"}
+
+        async def run():
+            transport = self.httpx.ASGITransport(self.edge)
+            async with self.httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8470") as client:
+                return await client.request(method, path, headers=headers, **more)
+
+        return self.runner.run(run())
+
+    def call(self, served, path, token):
+        """A request that is well formed and names the victim's things."""
+        wants = served.arguments
+        more = {}
+        if wants.query is not None:
+            more["params"] = self._document(wants.query)
+        if wants.raw:
+            more["json"] = {name: self.names[name] for name in ("clusterId", "contextId", "language", "command")}
+        elif wants.body is not None:
+            more["json"] = self._document(wants.body)
+        return self.ask(served.method, re.sub(r"\{(\w+)\}", lambda m: self.names.get(m[1], "x"), path), token, **more)
+
+    def _document(self, shape):
+        if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
+            return {"enableDcs": "true"}
+        likely = {"cluster_id", "clusterId", "keys", "string_value", *SPEC}
+        return {
+            field.encode_name: self.names.get(field.encode_name, "x")
+            for field in msgspec.structs.fields(shape)
+            if field.required or field.encode_name in likely
+        }
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory) -> typing.Iterator[House]:
+    settings = load({"data": str(tmp_path_factory.mktemp("house")), "driver": "simulated"}, {})
+    with opened(settings, lock=True) as parts, asyncio.Runner() as runner:
+        plane = ControlPlane(parts)
+        edge = Edge(
+            plane.routes, parts.store, Authenticator(parts.store, parts.keys), plane.services, front=plane.front, threads=2
+        )
+        yield House(parts, plane, edge, runner)
+        edge.close()
+        plane.front.close()
+
+
+@named
+def test_nobody(house, served, path):
+    assert served.public == ((served.method, path) in PUBLIC)
+    if not served.public:
+        assert house.call(served, path, None).status_code == 401
+
+
+@named
+def test_a_token_that_does_not_hold(house, served, path):
+    if not served.public:
+        assert house.call(served, path, "dapi" + "0" * 32).status_code == 403
+
+
+@named
+def test_a_disabled_user(house, served, path):
+    if not served.public:
+        answer = house.call(served, path, house.disabled_token)
+        assert answer.status_code == 403
+        assert "Invalid access token." in answer.text
+
+
+@named
+def test_a_stranger(house, served, path):
+    if not served.public:
+        answer = house.call(served, path, house.strangers_token)
+        assert answer.status_code == OPEN.get((served.method, path), 403), answer.text
+        assert SECRET not in answer.text
+        assert house.cluster_id not in answer.text or answer.status_code == 403
+
+
+def test_the_victim_is_unharmed(house):
+    assert house.ask("GET", f"/api/2.1/clusters/get?cluster_id={house.cluster_id}").json()["state"] == "PENDING"
+    assert house.ask("GET", "/api/2.0/secrets/get?scope=s&key=k", house.victims_token).status_code == 200
+    tokens = house.ask("GET", "/api/2.0/token/list", house.victims_token).json()["token_infos"]
+    assert house.token_id in [token["token_id"] for token in tokens]
+
+
+def test_no_exception_outlives_its_endpoint():
+    there = {(served.method, path) for served, path in TABLE}
+    assert PUBLIC | set(OPEN) <= there
+
+
+def sample(known, catalogue):
+    """A path that this endpoint of the platform answers. Where it begins with a resource's name, that name begins with a
+    collection that another path of the same service shows."""
+    path = known.path
+    if re.match(r"/api/[\d.]+/\{", path):
+        services = {name.rsplit(".", 1)[0] for name in known.names}
+        collections = {
+            other.path.split("/")[3]
+            for other in catalogue.endpoints
+            if {name.rsplit(".", 1)[0] for name in other.names} & services and "{" not in other.path.split("/")[3]
+        }
+        path = re.sub(r"\{[^}]*\}", f"{min(collections)}/x", path, count=1)
+    return re.sub(r"(?<!/)\{[^}]*\}", "/x", re.sub(r"(?<=/)\{[^}]*\}", "x", path))
+
+
+def test_all_that_is_not_served_says_so_by_name(house):
+    table, catalogue = routes(), Catalogue()
+    left = [(known, sample(known, catalogue)) for known in catalogue.endpoints]
+    left = [(known, path) for known, path in left if table.find(known.method, path) is None]
+    assert len(left) > 800
+    for known, path in left:
+        refused = house.ask(known.method, path, json={})
+        if known.method == "HEAD":
+            assert (refused.status_code, refused.content) == (501, b"")
+            continue
+        assert (refused.status_code, refused.json()["error_code"]) == (501, "NOT_IMPLEMENTED"), (known, path, refused.text)
+        # Some methods share a path but for the names of its parts: then one of them is named.
+        says = rf"(workspace|account)(\.\w+){{2,}}.* \({known.method} \S+\) is not served by Boathouse yet\."
+        assert re.fullmatch(says, refused.json()["message"]), (known, path, refused.text)
+        assert house.ask(known.method, path, None).status_code == 401
