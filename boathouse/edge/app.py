@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import msgspec
 from sqlalchemy.exc import OperationalError
@@ -74,15 +74,14 @@ class Edge:
         await _send(send, answer, request_id, head=scope["method"] == "HEAD")
         access.info(
             "%s %s %d %.1fms %s %s",
-            scope["method"], scope["path"], answer.status, (time.perf_counter() - started) * 1000, who[0] or "-", request_id,
+            scope["method"], _path(scope), answer.status, (time.perf_counter() - started) * 1000, who[0] or "-", request_id,
         )  # fmt: skip
 
     async def _answer(
         self, scope: dict[str, Any], headers: Mapping[str, str], receive: Receive, request_id: str, who: list[str]
     ) -> Raw:
         method = scope["method"]
-        # As it was sent, still encoded: a name may hold an encoded slash. Each part is decoded once, in `_prepare`.
-        path = scope["raw_path"].decode("latin-1") if scope.get("raw_path") else scope["path"]
+        path = _path(scope)
         hit = self.routes.find(method, path)
         shape = hit[0].error_shape if hit else None
         try:
@@ -162,6 +161,12 @@ class Edge:
                 with self.store.transaction() as tx:
                     record(tx, ctx, 403)
             raise
+
+
+def _path(scope: Mapping[str, Any]) -> str:
+    """As it was sent, still encoded: a name may hold an encoded slash, and no line break gets into the log. Each part is decoded
+    once, in `_prepare`."""
+    return scope["raw_path"].decode("latin-1") if scope.get("raw_path") else quote(scope["path"])
 
 
 def _form(raw: bytes) -> dict[str, str]:

@@ -109,6 +109,13 @@ def test_the_access_log_has_no_query(api, caplog):
     assert line.startswith("GET /toys/list 200") and "admin@boathouse.local" in line and "private" not in line
 
 
+def test_a_path_cannot_write_lines_of_its_own_into_the_access_log(api, caplog):
+    with caplog.at_level(logging.INFO, "boathouse.access"):
+        api.get("/api/2.0/x%0a2026-01-01%20forged")
+    assert len([record for record in caplog.records if record.name == "boathouse.access"]) == 1
+    assert "\n" not in caplog.text.rstrip("\n")
+
+
 def test_a_client_that_goes_away_is_no_bug(api, caplog):
     sent = []
 
