@@ -8,6 +8,7 @@
 import base64
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,17 @@ class LogReader:
 def _read_file(path: Path, offset: int, limit: int) -> tuple[bytes, int, int] | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        size = os.fstat(descriptor).st_size
-        at = min(size, max(0, size + offset if offset < 0 else offset))
-        return os.pread(file.fileno(), limit, at), at, size
+    try:
+        found = os.fstat(descriptor)
+        # The node's daemon could write here: a link, a directory or a pipe is no log.
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        at = min(found.st_size, max(0, found.st_size + offset if offset < 0 else offset))
+        return os.pread(descriptor, limit, at), at, found.st_size
+    finally:
+        os.close(descriptor)
 
 
 class ListLogs(Wire):
