@@ -37,6 +37,7 @@ NOT_SERVED = {
 
 LONGEST_NAME = 4096
 IDLE_MINUTES = (10, 10_000)
+LARGEST_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
     if spec.cluster_name is not None and len(spec.cluster_name) > LONGEST_NAME:
         yield f"cluster_name: {len(spec.cluster_name)} characters are too many; at most {LONGEST_NAME} are allowed"
     yield from map_rules.violations(spec)
+    yield from _numbers(spec)
     if b"\\u0000" in msgspec.json.encode(spec):
         yield from _nul(msgspec.to_builtins(spec), "")
 
@@ -80,6 +82,21 @@ def _nul(value: Any, name: str) -> Iterator[str]:
             yield from _nul(item, name)
     elif isinstance(value, str) and "\x00" in value:
         yield f"{name}: a value cannot hold a NUL character"
+
+
+def _numbers(spec: ClusterSpec) -> Iterator[str]:
+    """Numbers that are labels without effect: what clients in other languages cannot read would spoil every list with it."""
+    for name in ("aws_attributes", "azure_attributes", "gcp_attributes"):
+        attributes = getattr(spec, name)
+        for field in msgspec.structs.fields(attributes) if attributes is not None else ():
+            yield from _fits(f"{name}.{field.name}", getattr(attributes, field.name))
+    for name in ("remote_disk_throughput", "total_initial_remote_disk_size"):
+        yield from _fits(name, getattr(spec, name))
+
+
+def _fits(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, int) and not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        yield f"{name}: {value} is not allowed; give {-LARGEST_NUMBER} to {LARGEST_NUMBER}"
 
 
 def _refused_by_name(spec: ClusterSpec) -> Iterator[str]:
