@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class Field:
-    """One setting: its type (`str`, `int`, `bool`, `path`, `list`), what it means, and its allowed values if they are few."""
+    """One setting: its type (`str`, `int`, `bool`, `path`, `list`, `host`, `network`), what it means, allowed values if few."""
 
     kind: str
     help: str
@@ -36,7 +37,7 @@ class Field:
 FIELDS: dict[str, Field] = {
     "data": Field("path", "the data directory: database, keys, node directories, logs"),
     "cache": Field("path", "the machine's cache: runtime releases, base images, the embedded engine's storage"),
-    "host": Field("str", "the address to listen on"),
+    "host": Field("host", "the address to listen on"),
     "port": Field("int", "the port to listen on; 0 picks a free one"),
     "driver": Field("str", "what nodes are made of", ("engine", "simulated")),
     "database_url": Field("str", "an SQLAlchemy URL; empty: SQLite in the data directory"),
@@ -47,7 +48,7 @@ FIELDS: dict[str, Field] = {
     "registry_private_hosts": Field("list", "registries that may be at private addresses, as host or host:port"),
     "registry_plain_http_hosts": Field("list", "registries that may be asked without TLS, as host or host:port"),
     "registry_ca_file": Field("str", "an extra certificate authority for registries (PEM)"),
-    "network_pool": Field("str", "the addresses that cluster networks are taken from"),
+    "network_pool": Field("network", "the addresses that cluster networks are taken from"),
     "log_level": Field("str", "how much is logged", ("debug", "info", "warning", "error")),
 }
 
@@ -73,10 +74,6 @@ class Settings:
     log_level: str
     sources: Mapping[str, str]
 
-    @property
-    def store_url(self) -> str:
-        return self.database_url or f"sqlite:///{self.data / 'boathouse.db'}"
-
 
 def _defaults() -> dict[str, Any]:
     return {
@@ -98,7 +95,7 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
     given = {name: value for name, value in (flags or {}).items() if value is not None and name in FIELDS}
     data = Path(given.get("data") or environ.get("BOATHOUSE_DATA") or values["data"])
     for file in (data / "boathouse.toml", Path("boathouse.toml")):
-        if file.is_file():
+        if os.path.isfile(file):
             for name, value in _read(file).items():
                 values[name], sources[name] = _typed(name, value, str(file)), str(file)
             break
@@ -118,6 +115,8 @@ def _read(file: Path) -> dict[str, Any]:
         document = tomllib.loads(file.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{file} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise SettingError(f"{file} cannot be read: {error.strerror}") from None
     unknown = sorted(set(document) - set(FIELDS))
     if unknown:
         raise SettingError(f"{file}: unknown setting '{unknown[0]}'; `boathouse settings` lists them all")
@@ -128,29 +127,37 @@ def _typed(name: str, value: Any, source: str) -> Any:
     field = FIELDS[name]
     wrong = SettingError(f"{name}: '{value}' (from {source}) is not {_wanted(field)}")
     if field.kind == "int":
-        try:
-            number = int(value)
-        except (TypeError, ValueError):
-            raise wrong from None
-        if not 0 <= number <= 65535:
+        text = str(value)
+        if not (text.isascii() and text.isdigit()) or int(text[:6]) > 65535:
             raise wrong
-        return number
+        return int(text)
     if field.kind == "bool":
-        if isinstance(value, bool):
-            return value
         if str(value).lower() not in ("true", "false", "1", "0"):
             raise wrong
         return str(value).lower() in ("true", "1")
     if field.kind == "list":
-        return tuple(value) if isinstance(value, list | tuple) else tuple(p.strip() for p in str(value).split(",") if p.strip())
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+            raise wrong
+        return tuple(part.strip() for part in parts if part.strip())
+    if not isinstance(value, str | Path) or "\0" in str(value):
+        raise wrong
     if field.kind == "path":
         return Path(value)
-    if field.allowed and value not in field.allowed:
+    if (field.allowed and value not in field.allowed) or (field.kind == "host" and not value):
         raise wrong
+    if field.kind == "network":
+        try:
+            IPv4Network(str(value))
+        except ValueError:
+            raise wrong from None
     return str(value)
 
 
 def _wanted(field: Field) -> str:
     if field.allowed:
         return "one of " + ", ".join(field.allowed)
-    return {"int": "a port number (0 to 65535)", "bool": "true or false"}.get(field.kind, "usable")
+    return {
+        "int": "a port number (0 to 65535)", "bool": "true or false", "path": "a path", "list": "a list of texts",
+        "host": "an address to listen on", "network": "a network such as 10.213.0.0/16",
+    }.get(field.kind, "a text")  # fmt: skip

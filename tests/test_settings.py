@@ -45,3 +45,32 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path):
 def test_lists_are_separated_by_commas(tmp_path):
     settings = load({"data": str(tmp_path)}, {"BOATHOUSE_REGISTRY_PRIVATE_HOSTS": "a:5000, b"})
     assert settings.registry_private_hosts == ("a:5000", "b")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("data = 5", "data: '5' (from {file}) is not a path"),
+        ("cache = {a = 1}", "is not a path"),
+        ("port = true", "port: 'True' (from {file}) is not a port number"),
+        ("port = 1.5", "is not a port number"),
+        ("registry_private_hosts = [1, 2]", "is not a list of texts"),
+        ("admin = 7", "is not a text"),
+        ('network_pool = "nonsense"', "network_pool: 'nonsense' (from {file}) is not a network"),
+        ('host = ""', "host: '' (from {file}) is not an address to listen on"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(tmp_path, line, says):
+    (tmp_path / "boathouse.toml").write_text(line + "\n")
+    with pytest.raises(SettingError) as refused:
+        load({"data": str(tmp_path)}, {})
+    assert says.format(file=tmp_path / "boathouse.toml") in str(refused.value)
+
+
+def test_an_empty_host_does_not_mean_every_address(tmp_path):
+    with pytest.raises(SettingError, match="host: '' "):
+        load({"data": str(tmp_path), "host": ""}, {})
+
+
+def test_a_path_longer_than_the_system_takes_is_no_bug(tmp_path):
+    assert load({"data": str(tmp_path / ("a" * 300))}, {}).data.name == "a" * 300

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from boathouse.auth.authenticator import Authenticator
 from boathouse.edge.app import Edge
@@ -39,9 +40,9 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
         )  # fmt: skip
 
         def serving() -> None:
-            write_ready(parts.directory.path / "ready.json", document)
-            if ready_file is not None:
-                write_ready(ready_file, document)
+            for file in (parts.directory.path / "ready.json", ready_file):
+                if file is not None:
+                    _tell(file, document)
             if not quiet:
                 print(f"Boathouse serves at {host}")
                 print(f"  export DATABRICKS_HOST={host} DATABRICKS_TOKEN={parts.ready.token}", flush=True)
@@ -56,6 +57,13 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
             edge.close()
             (parts.directory.path / "ready.json").unlink(missing_ok=True)
     return 0
+
+
+def _tell(file: Path, document: dict[str, Any]) -> None:
+    try:
+        write_ready(file, document)
+    except OSError as error:
+        raise StartError(f"cannot write the ready file {file}: {error.strerror}; choose another with --ready-file") from None
 
 
 def run_http(edge: Edge, listener: socket.socket, serving: Callable[[], None]) -> None:
@@ -73,7 +81,11 @@ def run_http(edge: Edge, listener: socket.socket, serving: Callable[[], None]) -
     class Ready(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            serving()
+            try:
+                serving()
+            except BaseException:
+                await self.shutdown(sockets)  # with its listeners open the loop would never close
+                raise
 
     Ready(config).run(sockets=[listener])
 

@@ -4,11 +4,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
 from boathouse.auth import bootstrap
-from boathouse.auth.keys import Keys
+from boathouse.auth.keys import KeyFileError, Keys
 from boathouse.identity.bootstrap import Founding
 from boathouse.settings import Settings
-from boathouse.store import Store
+from boathouse.store import Store, sqlite_url
 from boathouse.store.directory import DataDirectory, DirectoryError
 from boathouse.store.schema import SchemaError, migrate
 
@@ -34,21 +36,34 @@ class Parts:
 @contextlib.contextmanager
 def opened(settings: Settings, lock: bool = False) -> Iterator[Parts]:
     """The data directory, its database at this version's schema, its keys. Raises StartError."""
-    try:
-        directory = DataDirectory(settings.data)
-        if lock:
-            directory.lock()
-    except DirectoryError as error:
-        raise StartError(str(error)) from None
-    store = Store(settings.store_url)
+    with contextlib.ExitStack() as stack:
+        try:
+            directory = DataDirectory(settings.data)
+            if lock:
+                directory.lock()
+                stack.callback(directory.unlock)
+        except DirectoryError as error:
+            raise StartError(str(error)) from None
+        try:
+            store = Store(settings.database_url or sqlite_url(directory.path / "boathouse.db"))
+        except (ArgumentError, ImportError) as error:
+            raise StartError(f"database_url cannot be used: {error}") from None
+        stack.callback(store.close)
+        yield _begun(settings, directory, store)
+
+
+def _begun(settings: Settings, directory: DataDirectory, store: Store) -> Parts:
     try:
         migrate(store)
         keys = Keys(directory.path / "keys")
         ready = bootstrap.bootstrap(store, keys, Founding(admin=settings.admin, cloud=settings.cloud))
-        yield Parts(settings, directory, store, keys, ready)
-    except SchemaError as error:
+    except (SchemaError, KeyFileError) as error:
         raise StartError(str(error)) from None
-    finally:
-        store.close()
-        if lock:
-            directory.unlock()
+    except DBAPIError as error:
+        what = "the database of database_url" if settings.database_url else f"the database in {directory.path}"
+        raise StartError(f"{what} cannot be used: {error.orig}") from None
+    except OSError as error:
+        raise StartError(
+            f"cannot use the data directory {directory.path}: {error.strerror}; choose another with --data"
+        ) from None
+    return Parts(settings, directory, store, keys, ready)

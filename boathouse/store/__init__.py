@@ -3,6 +3,6 @@
 Rooms declare their tables on `metadata` and pass a `Tx` along; nobody else opens a connection.
 """
 
-from boathouse.store.engine import Reader, Store, Tx, metadata, now_ms
+from boathouse.store.engine import Reader, Store, Tx, metadata, now_ms, sqlite_url
 
-__all__ = ["Reader", "Store", "Tx", "metadata", "now_ms"]
+__all__ = ["Reader", "Store", "Tx", "metadata", "now_ms", "sqlite_url"]

@@ -6,6 +6,7 @@ id names what it launches on an engine that other data directories may share.
 
 import fcntl
 import os
+import re
 import secrets
 import tempfile
 from pathlib import Path
@@ -41,7 +42,7 @@ class DataDirectory:
         file = self.path / "format"
         if not file.exists():
             write_whole(file, FORMAT.encode(), 0o600)
-        found = file.read_text().strip()
+        found = file.read_text(errors="replace").strip()
         if found != FORMAT:
             raise DirectoryError(
                 f"the data directory {self.path} has format {found[:20]!r}, this Boathouse reads {FORMAT!r}; "
@@ -52,11 +53,21 @@ class DataDirectory:
         file = self.path / "instance"
         if not file.exists():
             write_whole(file, secrets.token_hex(4).encode(), 0o600)
-        return file.read_text().strip()
+        found = file.read_text(errors="replace").strip()
+        # It names what may be removed from an engine that others use too: a damaged one must not be guessed at.
+        if not re.fullmatch(r"[0-9a-f]{8}", found):
+            raise DirectoryError(
+                f"{file} is damaged: {found[:20]!r} is no instance id (8 hex digits); bring it back from a backup, "
+                "or choose another with --data"
+            )
+        return found
 
     def lock(self) -> None:
         """Hold the directory until the process ends. Raises DirectoryError naming the process that holds it."""
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DirectoryError(f"cannot lock the data directory {self.path}: {error.strerror}") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.sql import Executable
 
@@ -49,15 +50,20 @@ class Tx:
             effect()
 
 
+def sqlite_url(file: Path) -> URL:
+    """The URL of a database file, whatever its path: as a text, a `?` in it would begin the parameters."""
+    return URL.create("sqlite", database=str(file))
+
+
 class Store:
     """A database. `clock` gives epoch milliseconds; tests hand in a fake one."""
 
-    def __init__(self, url: str, clock: Callable[[], int] = now_ms) -> None:
+    def __init__(self, url: str | URL, clock: Callable[[], int] = now_ms) -> None:
         self.clock = clock
         self.url = url
         self._listeners: list[Callable[[], None]] = []
         self._committed: list[Callable[[], None]] = []
-        self._sqlite = url.startswith("sqlite")
+        self._sqlite = make_url(url).get_backend_name() == "sqlite"
         self._write_lock = threading.RLock()
         if self._sqlite:
             self.engine: Engine = create_engine(

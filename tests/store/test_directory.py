@@ -46,3 +46,17 @@ def test_a_ready_file_is_whole_and_for_its_owner_alone(tmp_path):
     write_ready(file, {"host": "http://127.0.0.1:1", "pid": 1})
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("damage", [b"", b"../../x", b"\xff\xfe", b"0123456g"])
+def test_a_damaged_instance_id_is_refused(tmp_path, damage):
+    DataDirectory(tmp_path)
+    (tmp_path / "instance").write_bytes(damage)
+    with pytest.raises(DirectoryError, match="instance is damaged"):
+        DataDirectory(tmp_path)
+
+
+def test_a_format_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "format").write_bytes(b"\xff\xfe")
+    with pytest.raises(DirectoryError, match="has format"):
+        DataDirectory(tmp_path)
