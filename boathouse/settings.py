@@ -47,6 +47,7 @@ FIELDS: dict[str, Field] = {
     "strict": Field("bool", "refuse every image that Databricks would refuse"),
     "registry_private_hosts": Field("list", "registries that may be at private addresses, as host or host:port"),
     "registry_plain_http_hosts": Field("list", "registries that may be asked without TLS, as host or host:port"),
+    "registry_token_realms": Field("list", "token services that may get a registry's credentials, as REGISTRY=REALM"),
     "registry_ca_file": Field("str", "an extra certificate authority for registries (PEM)"),
     "network_pool": Field("network", "the addresses that cluster networks are taken from"),
     "log_level": Field("str", "how much is logged", ("debug", "info", "warning", "error")),
@@ -69,6 +70,7 @@ class Settings:
     strict: bool
     registry_private_hosts: tuple[str, ...]
     registry_plain_http_hosts: tuple[str, ...]
+    registry_token_realms: tuple[str, ...]
     registry_ca_file: str
     network_pool: str
     log_level: str
@@ -79,7 +81,7 @@ def _defaults() -> dict[str, Any]:
     return {
         "data": Path.home() / ".boathouse", "cache": default_cache(), "host": "127.0.0.1", "port": 8470, "driver": "engine",
         "database_url": "", "engine": "", "admin": "admin@boathouse.local", "cloud": "aws", "strict": False,
-        "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_ca_file": "",
+        "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_token_realms": (), "registry_ca_file": "",
         "network_pool": "10.213.0.0/16", "log_level": "info",
     }  # fmt: skip
 

@@ -17,7 +17,7 @@ from boathouse.compute.images_step import ImageService
 from boathouse.dataplane.contract import Driver, DriverUnavailable, Images, Link, NodeError, NodeFailure, NodeGone
 from boathouse.images.registry_http import RegistrySettings
 from boathouse.relay import Relay
-from boathouse.settings import Settings
+from boathouse.settings import SettingError, Settings
 from boathouse.store.directory import DataDirectory
 
 log = logging.getLogger("boathouse.server")
@@ -78,9 +78,16 @@ def _engine(settings: Settings, directory: DataDirectory, verify: Verify, on_eve
 
 def registry_settings(settings: Settings) -> RegistrySettings:
     """What the operator says about registries, for the client."""
+    realms: dict[str, tuple[str, ...]] = {}
+    for pair in settings.registry_token_realms:
+        registry, equals, realm = pair.partition("=")
+        if not (registry and equals and realm):
+            raise SettingError(f"registry_token_realms: '{pair}' is not REGISTRY=REALM")
+        realms[registry] = (*realms.get(registry, ()), realm)
     return RegistrySettings(
         allowed_private_hosts=settings.registry_private_hosts,
         plain_http_hosts=settings.registry_plain_http_hosts,
+        token_realms=realms,
         ca_file=Path(settings.registry_ca_file) if settings.registry_ca_file else None,
     )
 
