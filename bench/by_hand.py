@@ -103,7 +103,8 @@ class Stock:
         )
         worker = (
             f"until (echo > /dev/tcp/{name}/7077) 2>/dev/null; do sleep 0.05; done; "
-            f"exec {spark}/spark-class org.apache.spark.deploy.worker.Worker --cores 2 --memory {WORKER_MEMORY} {master}"
+            f"exec {spark}/spark-class org.apache.spark.deploy.worker.Worker "
+            f"--work-dir /tmp --cores 2 --memory {WORKER_MEMORY} {master}"
         )
         workers = [self._run(f"{name}-{n}", worker, name) for n in (1, 2)]
         try:
