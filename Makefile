@@ -23,8 +23,10 @@ check:  ## static checks: ruff, pyright, import layers
 bench: setup  ## the benchmarks of docs/performance.md
 	@for b in bench/launch.py bench/api.py bench/startup.py; do .venv/bin/python $$b || exit 1; done
 
-soak: setup  ## long campaigns: crash tests with many seeds, create/delete cycles
-	@BOATHOUSE_SOAK=1 .venv/bin/python -m pytest -q tests -m 'not spark' -k 'crash or soak or machine'
+soak: setup  ## long campaigns: crashes, random wishes and the contract, again with other seeds (ROUNDS=20)
+	@for seed in $$(seq 1 $${ROUNDS:-20}); do \
+	  .venv/bin/python -m pytest -q tests/compute/launch tests/contract tests/commands/test_crashes.py \
+	    --hypothesis-seed=$$seed || exit 1; done
 
 docs:  ## print docs/compatibility.md from the routing table
 	@.venv/bin/boathouse compatibility > docs/compatibility.md
