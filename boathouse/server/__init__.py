@@ -21,7 +21,12 @@ from boathouse.server.parts import StartError, opened
 from boathouse.settings import Settings
 from boathouse.store.directory import write_ready
 
+log = logging.getLogger("boathouse.server")
+
 __all__ = ["StartError", "opened", "routes", "run_http", "up"]
+
+#: How long the HTTP server may take to answer calls.
+SERVING_SECONDS = 30.0
 
 
 def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) -> int:
@@ -47,7 +52,21 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
                 print(f"Boathouse serves at {host}")
                 print(f"  export DATABRICKS_HOST={host} DATABRICKS_TOKEN={parts.ready.token}", flush=True)
 
-        beginning = threading.Thread(target=plane.start, name="begin")
+            answering.set()
+
+        failed: list[Exception] = []
+        answering = threading.Event()
+
+        def begin() -> None:
+            try:
+                plane.start()
+            except Exception as error:  # a server that answers and never works would be worse than none
+                log.exception("cannot begin to work")
+                failed.append(error)
+                answering.wait(SERVING_SECONDS)  # only a server that runs can be told to stop
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        beginning = threading.Thread(target=begin, name="begin")
         beginning.start()
         try:
             run_http(edge, listener, serving)
@@ -56,6 +75,8 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
             plane.stop()
             edge.close()
             (parts.directory.path / "ready.json").unlink(missing_ok=True)
+        if failed:
+            raise StartError(f"cannot begin to work: {failed[0]}")
     return 0
 
 
