@@ -57,9 +57,9 @@ def test_the_service_inherits_no_secrets(own: podman.Service) -> None:
     assert b"swordfish" not in Path(f"/proc/{podman.process(own)}/environ").read_bytes()
 
 
-def test_the_small_command_line(own: podman.Service) -> None:
+def test_the_command_line_starts_and_stops_it(own: podman.Service) -> None:
     def command(verb: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "boathouse.dataplane.engine", verb, "--cache", str(own.home.parent)]
+        line = [sys.executable, "-m", "boathouse.cli", "engine", verb, "--output", "json", "--cache", str(own.home.parent)]
         return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
 
     assert command("status").returncode == 1
