@@ -59,7 +59,8 @@ def test_the_service_inherits_no_secrets(own: podman.Service) -> None:
 
 def test_the_command_line_starts_and_stops_it(own: podman.Service) -> None:
     def command(verb: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "boathouse.cli", "engine", verb, "--output", "json", "--cache", str(own.home.parent)]
+        program = str(Path(sys.executable).parent / "boathouse")
+        line = [program, "engine", verb, "--output", "json", "--cache", str(own.home.parent)]
         return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
 
     assert command("status").returncode == 1
