@@ -26,6 +26,8 @@ from boathouse.edge.routing import Routes
 from boathouse.identity import principals, registry
 from boathouse.identity.bootstrap import Founding
 from boathouse.store import Store, metadata
+from boathouse.store.blobs import Blobs
+from boathouse.workspace.locations import Locations
 from boathouse.workspace.references import Secrets
 from boathouse.workspace.sealing import Sealer
 
@@ -146,9 +148,15 @@ class Api:
 
 
 @pytest.fixture
-def services(store: Store, keys: Keys, sealer: Sealer) -> Services:
+def blobs(tmp_path: Path, clock: FakeClock) -> Blobs:
+    """An empty blob store on the fake clock."""
+    return Blobs(tmp_path / "blobs", lambda: clock() / 1000)
+
+
+@pytest.fixture
+def services(store: Store, keys: Keys, sealer: Sealer, blobs: Blobs) -> Services:
     """The services that endpoints find; tests add their own."""
-    return Services(keys, sealer, Secrets(store, sealer))
+    return Services(keys, sealer, Secrets(store, sealer), blobs, Locations(store, blobs))
 
 
 @pytest.fixture

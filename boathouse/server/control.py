@@ -19,6 +19,9 @@ from boathouse.reconcile import Workers
 from boathouse.releases import Releases
 from boathouse.server import planes
 from boathouse.server.parts import Parts, StartError
+from boathouse.store.blobs import Blobs
+from boathouse.workspace.files.sweep import BlobSweep
+from boathouse.workspace.locations import Locations
 from boathouse.workspace.references import Secrets
 from boathouse.workspace.sealing import Sealer
 
@@ -51,6 +54,9 @@ class ControlPlane:
         store, keys = parts.store, parts.keys
         sealer = Sealer(keys)
         secrets = Secrets(store, sealer)
+        blobs = Blobs(parts.directory.path / "blobs")
+        locations = Locations(store, blobs)
+        self._blob_sweep = BlobSweep(store, blobs)
         directories = make_directories(parts.directory.path, keys.hmac)
         gate = Gate(store, directories)
         self._contexts: Contexts | None = None
@@ -80,10 +86,12 @@ class ControlPlane:
         self.front = SparkUiFront(ground)
         self.routes = routes()
         self.services = Services(
-            keys, sealer, secrets, self.routes, Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver]),
+            keys, sealer, secrets, blobs, locations, self.routes, Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver]),
             ground, *self._launcher.services(),
         )  # fmt: skip
-        self._workers = Workers(store, {**self._launcher.reconcilers, **self._contexts.reconcilers()})
+        self._workers = Workers(
+            store, {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._blob_sweep.reconcilers()}
+        )
 
     def start(self) -> None:
         """Open the tunnel, look for the engine, and take up every cluster and context where it was left."""
@@ -91,6 +99,7 @@ class ControlPlane:
         self._launcher.resume()
         assert self._contexts is not None
         self._contexts.resume()
+        self._blob_sweep.resume()
         self._workers.start()
 
     def stop(self) -> None:

@@ -1,0 +1,69 @@
+"""Who may do what with a path (pure). Objects inherit from the folder that a rule names; what no rule names is denied.
+
+`dbfs`: every member of the workspace reads and writes, as on the platform. `workspace`: a home (`/Users/<name>`, `/Repos/<name>`)
+is its user's, `/Shared` everybody's, the rest is the admins'; everybody may look at the roots. `volumes`: a volume is its
+owner's. Admins may do everything.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from boathouse.workspace.files import paths
+
+DBFS, WORKSPACE, VOLUMES = "dbfs", "workspace", "volumes"
+
+READ, WRITE = "READ", "WRITE"
+
+#: Folders of the workspace tree that hold one home for each user, and the folder that is everybody's.
+HOMES, SHARED = ("/Users", "/Repos"), "/Shared"
+
+#: Names of a volume: `/<catalog>/<schema>/<volume>`.
+VOLUME_DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Who:
+    """On whose behalf: a member of the workspace. `name` is a user name or an application id."""
+
+    principal_id: int
+    name: str
+    admin: bool
+
+
+def allowed(tree: str, path: str, who: Who, needs: str, owner_of: Callable[[str], int | None]) -> bool:
+    """Whether `who` may READ or WRITE at a normal path. `owner_of` a volume's path gives its owner's id, or None."""
+    if who.admin or tree == DBFS:
+        return True
+    if tree == VOLUMES:
+        volume = volume_of(path)
+        # Names above the volumes are no secret; what is listed there is only what may be read.
+        return owner_of(volume) == who.principal_id if volume else needs == READ
+    if path in ("/", *HOMES):
+        return needs == READ
+    if paths.inside(path, SHARED):
+        return True
+    home = home_of(path)
+    return home is not None and home.casefold() == who.name.casefold()
+
+
+def home_of(path: str) -> str | None:
+    """The user name whose home a path of the workspace tree is in."""
+    parts = path.split("/")
+    return parts[2] if len(parts) > 2 and f"/{parts[1]}" in HOMES else None
+
+
+def volume_of(path: str) -> str | None:
+    """The volume that a path of the volumes tree is in, as `/<catalog>/<schema>/<volume>`; None above the volumes."""
+    parts = path.split("/")
+    return "/".join(parts[: VOLUME_DEPTH + 1]) if len(parts) > VOLUME_DEPTH else None
+
+
+def protected(tree: str, path: str) -> bool:
+    """Whether a folder stays, whoever asks: roots, and homes themselves."""
+    if path == "/":
+        return True
+    if tree == VOLUMES:
+        return path.count("/") < VOLUME_DEPTH
+    if tree == WORKSPACE:
+        return path in (*HOMES, SHARED) or paths.parent(path) in HOMES
+    return False

@@ -1,0 +1,44 @@
+"""Removes content that no row names any more, once an hour: a reconciler of the kind `blob-sweep`."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from boathouse.reconcile import Outcome, again, wake
+from boathouse.store import Reader, Store
+from boathouse.store.blobs import Blobs
+from boathouse.workspace.files import nodes
+
+log = logging.getLogger("boathouse.workspace")
+
+KIND, KEY, EVERY = "blob-sweep", "all", 3600.0
+
+#: Says which of some digests its room's rows name.
+Explains = Callable[[Reader, list[str]], set[str]]
+
+
+class BlobSweep:
+    """One for the control plane. `explains`: of other rooms that keep content."""
+
+    def __init__(self, store: Store, blobs: Blobs, explains: Sequence[Explains] = ()) -> None:
+        self._store, self._blobs = store, blobs
+        self._explains = (nodes.named_digests, *explains)
+
+    def reconcilers(self) -> dict[str, Callable[[str], Outcome]]:
+        """For `Workers`: kind -> round."""
+        return {KIND: self.round}
+
+    def resume(self) -> None:
+        """At the start of the control plane."""
+        with self._store.transaction() as tx:
+            wake(tx, KIND, KEY)
+
+    def round(self, key: str) -> Outcome:
+        """One sweep."""
+        removed = self._blobs.sweep(self._named)
+        if removed:
+            log.info("removed %d contents that nothing names", len(removed))
+        return again(EVERY)
+
+    def _named(self, digests: list[str]) -> set[str]:
+        with self._store.read() as reader:
+            return set().union(*(explains(reader, digests) for explains in self._explains))

@@ -1,0 +1,141 @@
+"""The trees as somebody: every look-up says on whose behalf and what for, and is refused there.
+
+Used by the endpoints, by locations and by `dbutils.fs`. Raises `nodes.NodeError`, `paths.PathError` and `Denied`; each surface
+puts them in its own words.
+"""
+
+from collections.abc import Iterator
+
+from boathouse.edge.caller import Caller
+from boathouse.identity import principals
+from boathouse.store import Reader, Store, Tx
+from boathouse.store.blobs import Blob, Blobs, NoBlob
+from boathouse.workspace.files import nodes, paths, rights
+from boathouse.workspace.files.nodes import Node, Place
+from boathouse.workspace.files.rights import READ, WORKSPACE, WRITE, Who
+
+
+class Denied(Exception):
+    """`who` may not do what `needs` says at `path`."""
+
+    def __init__(self, path: str, who: str, needs: str) -> None:
+        super().__init__(f"{who} does not have {needs} permission on {path}")
+        self.path, self.who, self.needs = path, who, needs
+
+
+class Protected(Exception):
+    """The folder stays, whoever asks."""
+
+
+def who_is(caller: Caller) -> Who:
+    """The caller of a request."""
+    return Who(caller.principal_id, caller.name, caller.admin)
+
+
+def member(reader: Reader, workspace_id: int, name: str) -> Who | None:
+    """The active member of the workspace of this name, as it is now."""
+    kinds = (principals.USER, principals.SERVICE_PRINCIPAL)
+    found = principals.in_workspace(reader, workspace_id, name, kinds)
+    if found is None or not found.active:
+        return None
+    return Who(found.principal_id, found.name, principals.is_admin(reader, found.principal_id, workspace_id))
+
+
+class Tree:
+    """One of the three trees of a workspace. Paths are taken as they come and put in normal form."""
+
+    def __init__(self, store: Store, blobs: Blobs, workspace_id: int, tree: str, who: Who) -> None:
+        self._store, self.blobs, self.who = store, blobs, who
+        self.place = Place(workspace_id, tree)
+
+    def check(self, reader: Reader, path: str, needs: str) -> str:
+        """The normal path, if `who` may do what `needs` says there. Raises PathError, Denied."""
+        clean = paths.normal(path)
+
+        def owner_of(volume: str) -> int | None:
+            there = nodes.get(reader, self.place, volume)
+            return there.owner_id if there is not None else None
+
+        if not rights.allowed(self.place.tree, clean, self.who, needs, owner_of):
+            raise Denied(clean, self.who.name, needs)
+        return clean
+
+    def get(self, reader: Reader, path: str, needs: str = READ) -> Node:
+        """The node at a path. Raises Missing."""
+        clean = self.check(reader, path, needs)
+        found = nodes.get(reader, self.place, clean)
+        if found is None:
+            raise nodes.Missing(clean)
+        return found
+
+    def list(self, reader: Reader, path: str, after: str = "", limit: int | None = None) -> list[Node]:
+        """What is in a folder and may be read, or the file itself."""
+        found = self.get(reader, path)
+        if not found.is_directory:
+            return [found]
+        inside = nodes.children(reader, self.place, found.path, after, limit)
+        return [node for node in inside if self._readable(reader, node.path)]
+
+    def _readable(self, reader: Reader, path: str) -> bool:
+        try:
+            self.check(reader, path, READ)
+        except Denied:
+            return False
+        return True
+
+    def open(self, path: str, offset: int = 0, length: int | None = None) -> tuple[Node, Iterator[bytes]]:
+        """A file's node and content. Raises Missing, IsADirectory."""
+        with self._store.read() as reader:
+            node = self.get(reader, path)
+        if node.is_directory or node.digest is None:
+            raise nodes.IsADirectory(node.path)
+        try:
+            return node, self.blobs.read(node.digest, offset, length)
+        except NoBlob:
+            # Written over and swept between the two looks; or the data directory is damaged, and then it stays so.
+            with self._store.read() as reader:
+                node = self.get(reader, path)
+            return node, self.blobs.read(node.digest or "", offset, length)
+
+    def put(self, tx: Tx, path: str, blob: Blob, **more: object) -> int:
+        """Name stored content, see `nodes.put`."""
+        clean = self.check(tx, path, WRITE)
+        if clean == "/":
+            raise nodes.IsADirectory(clean)
+        return nodes.put(tx, self.place, clean, blob, self.who.principal_id, **more)  # type: ignore[arg-type]
+
+    def make_directory(self, tx: Tx, path: str, parents: bool = True) -> bool:
+        """Make a folder; False when it was there."""
+        return nodes.make_directory(tx, self.place, self.check(tx, path, WRITE), self.who.principal_id, parents)
+
+    def remove(self, tx: Tx, path: str, recursive: bool) -> None:
+        """Remove a node. Raises Protected, Missing, NotEmpty."""
+        clean = self.check(tx, path, WRITE)
+        if rights.protected(self.place.tree, clean):
+            raise Protected(clean)
+        nodes.remove(tx, self.place, clean, recursive)
+
+    def move(self, tx: Tx, source: str, target: str) -> None:
+        """Rename a node. Raises as `nodes.move`, and Protected."""
+        old, new = self.check(tx, source, WRITE), self.check(tx, target, WRITE)
+        if rights.protected(self.place.tree, old):
+            raise Protected(old)
+        nodes.move(tx, self.place, old, new, self.who.principal_id)
+
+    def prepare(self, path: str) -> None:
+        """Have the roots of the workspace tree there, and the home that `path` is in if it is a member's: homes are made when
+        they are first looked at."""
+        if self.place.tree != WORKSPACE:
+            return
+        with self._store.read() as reader:
+            wanted = [folder for folder in (*rights.HOMES, rights.SHARED) if nodes.get(reader, self.place, folder) is None]
+            home = rights.home_of(path)
+            owner = member(reader, self.place.workspace_id, home) if home else None
+            if owner is not None:
+                folder = f"{path.split('/')[1]}/{owner.name}"
+                wanted += [f"/{folder}"] if nodes.get(reader, self.place, f"/{folder}") is None else []
+        if wanted:
+            with self._store.transaction() as tx:
+                for folder in wanted:
+                    nodes.make_directory(tx, self.place, folder, owner.principal_id if owner else self.who.principal_id)
+
