@@ -62,7 +62,7 @@ def java() -> Finding:
     jlink = shutil.which("jlink") or (home and (Path(home) / "bin" / "jlink").exists())
     if jlink:
         return Finding("java", True, "a JDK with jlink is there (it is used to build releases only)")
-    fix = "install openjdk-17-jdk-headless, or set JAVA_HOME"
+    fix = "install a JDK 17 or 21 (openjdk-17-jdk-headless), or set JAVA_HOME"
     return Finding("java", False, "no JDK with jlink: releases cannot be built here", fix, fatal=False)
 
 

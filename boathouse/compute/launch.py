@@ -131,6 +131,7 @@ class Effects:
             driver_host=address,
             workers=world.cluster.workers,
             local_cores=inputs.limits.driver.cores,
+            connect=inputs.release.connect,
             python=_python(image),
             redacted_keys=[launch_environment.spark_key(key) for key in values.redacted_keys],
             spark_conf={launch_environment.spark_key(key): text for key, text in values.spark_conf.items()} | _memory(inputs),

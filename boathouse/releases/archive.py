@@ -71,6 +71,7 @@ def _plan(release: Release, work: Path) -> dict:
                 driver_port=port,
                 block_manager_port=0,
                 ui_port=0,
+                connect=release.connect,
                 connect_port=0,
                 secret_file=str(secret_file),
                 warehouse=f"{work}/warehouse-{mode}",

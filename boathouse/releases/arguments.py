@@ -179,6 +179,7 @@ def driver_properties(
     driver_port: int = DRIVER_PORT,
     block_manager_port: int = BLOCK_MANAGER_PORT,
     ui_port: int = UI_PORT,
+    connect: bool = True,
     connect_port: int = CONNECT_PORT,
     secret_file: str = SECRET_FILE,
     warehouse: str = WAREHOUSE,
@@ -188,7 +189,8 @@ def driver_properties(
 ) -> dict[str, str]:
     """The driver's configuration: our defaults, the customer's `spark_conf` over them, and over both what must hold.
 
-    `workers` 0 means a cluster of one node, whose tasks run in the driver. `redacted_keys` are configuration keys whose
+    `workers` 0 means a cluster of one node, whose tasks run in the driver. `connect`: whether the release has
+    Spark Connect. `redacted_keys` are configuration keys whose
     values came from secrets. `python` is the image's Python for workers; None when the image has none.
     """
     local = workers == 0
@@ -226,6 +228,7 @@ def driver_properties(
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(connect_port),
         "boathouse.app.id": app_id,
+        "boathouse.connect": str(connect).lower(),
         "boathouse.token": token,
         "boathouse.secret.file": secret_file,
     }

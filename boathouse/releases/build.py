@@ -74,8 +74,7 @@ class Inputs:
         """The release's name: 32 hex digits over all that goes in."""
         whole = hashlib.sha256()
         parts = [f"format {_FORMAT}", f"archive {ARCHIVE_FORMAT if self.archive else 'none'}", repr(self.runtime)]
-        pinned = [sources.spark_source(self.runtime), *sources.jar_sources(self.runtime)]
-        parts += [f"{source.file} {source.sha256}" for source in pinned]
+        parts += [f"{source.file} {source.sha256}" for source in self._pinned()]
         parts += [self.jdk.identity(), os.uname().machine, " ".join(java.JRE_MODULES)]
         parts.append(f"module {tree_digest(self.module)}")
         parts.append(f"launcher {file_digest(self.launcher)}" if self.launcher else "no launcher")
@@ -86,14 +85,17 @@ class Inputs:
             whole.update(part.encode() + b"\0")
         return whole.hexdigest()[:32]
 
+    def _pinned(self) -> list[sources.Source]:
+        runtime = self.runtime
+        return [sources.spark_source(runtime), *sources.spark_jar_sources(runtime), *sources.jar_sources(runtime)]
+
     def _program_files(self) -> list[Path]:
         return sorted(self.programs.glob("repl*.py")) if self.programs else []
 
     def archive_digest(self) -> str:
         """What an archive holds for: the JRE and every jar. A release that differs elsewhere links the same one."""
-        pinned = [sources.spark_source(self.runtime), *sources.jar_sources(self.runtime)]
         parts = [str(_FORMAT), str(ARCHIVE_FORMAT), _jre_key(self.jdk), tree_digest(self.module)]
-        parts += [source.sha256 for source in pinned]
+        parts += [source.sha256 for source in self._pinned()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -143,7 +145,8 @@ def _build_into(final: Path, inputs: Inputs, digest: str, root: Path, progress: 
     if part.exists():
         shutil.rmtree(part)
     jdk = inputs.jdk
-    spark = _shared(root, f"spark-{runtime.spark}", _spark_key(runtime), lambda to: _spark(to, runtime, root, progress))
+    spark_name = f"spark-{runtime.spark}" if runtime.spark_jars == "pypi" else f"spark-{runtime.spark}_{runtime.scala}"
+    spark = _shared(root, spark_name, _spark_key(runtime), lambda to: _spark(to, runtime, root, progress))
     jre = _shared(root, f"jre-{jdk.version}", _jre_key(jdk), lambda to: _jre(to, jdk, progress))
     progress("put the release together")
     part.mkdir()
@@ -164,7 +167,7 @@ def _build_into(final: Path, inputs: Inputs, digest: str, root: Path, progress: 
         "spark": runtime.spark,
         "scala": runtime.scala,
         "delta": runtime.delta,
-        "java": runtime.java_major,
+        "java": inputs.jdk.major,
         "jdk": inputs.jdk.version,
         "python": runtime.python_minor,
         "connect": runtime.connect,
@@ -220,7 +223,8 @@ def _shared(root: Path, name: str, key: str, make: Callable[[Path], None]) -> Pa
 
 
 def _spark_key(runtime: Runtime) -> str:
-    return hashlib.sha256(f"{_FORMAT} {sources.spark_source(runtime).sha256}".encode()).hexdigest()
+    pinned = [sources.spark_source(runtime), *sources.spark_jar_sources(runtime)]
+    return hashlib.sha256(" ".join([str(_FORMAT), *(source.sha256 for source in pinned)]).encode()).hexdigest()
 
 
 def _jre_key(jdk: Jdk) -> str:
@@ -228,7 +232,8 @@ def _jre_key(jdk: Jdk) -> str:
 
 
 def _spark(into: Path, runtime: Runtime, root: Path, progress: Progress) -> None:
-    """Spark's jars (flat, unsigned, those that nodes use) and Python files, out of PySpark's source distribution."""
+    """Spark's jars (flat, unsigned, those that nodes use) and Python files, out of PySpark's source distribution or, jar by
+    jar, from Maven Central."""
     progress(f"fetch Apache Spark {runtime.spark}")
     tarball = sources.fetch(sources.spark_source(runtime), root / "downloads", progress)
     progress(f"unpack Apache Spark {runtime.spark}")
@@ -240,8 +245,9 @@ def _spark(into: Path, runtime: Runtime, root: Path, progress: Progress) -> None
             inner = member.name.removeprefix(top)
             if not member.isfile():
                 continue
-            if inner.startswith("deps/jars/") and inner.count("/") == 2 and _is_used(inner.rsplit("/", 1)[1]):
-                _extract(archive_file, member, into / "jars" / inner.rsplit("/", 1)[1])
+            if inner.startswith("deps/jars/") and inner.count("/") == 2:
+                if runtime.spark_jars == "pypi" and _is_used(inner.rsplit("/", 1)[1]):
+                    _extract(archive_file, member, into / "jars" / inner.rsplit("/", 1)[1])
             elif inner.startswith("pyspark/") and "/tests/" not in inner:
                 _extract(archive_file, member, into / "python" / inner)
             elif inner.startswith("lib/py4j-"):
@@ -249,6 +255,9 @@ def _spark(into: Path, runtime: Runtime, root: Path, progress: Progress) -> None
     with zipfile.ZipFile(into / "py4j.zip") as py4j:
         py4j.extractall(into / "python", [name for name in py4j.namelist() if name.startswith("py4j/")])
     (into / "py4j.zip").unlink()
+    for source in sources.spark_jar_sources(runtime):
+        if _is_used(source.file):
+            shutil.copyfile(sources.fetch(source, root / "downloads", progress), into / "jars" / source.file)
     for jar in (into / "jars").glob("*.jar"):
         if jars.is_signed(jar):
             unsigned = jar.with_suffix(".unsigned")
@@ -337,7 +346,7 @@ def inputs_for(
     runtime: Runtime, *, java_home: str | None, launcher: Path | None, programs: Path | None, with_archive: bool = True
 ) -> Inputs:
     """The inputs on this machine. Raises NoJdk."""
-    jdk = java.find_jdk(runtime.java_major, java_home)
+    jdk = java.find_jdk(runtime.java_majors, java_home)
     return Inputs(runtime, jdk, module_folder(), launcher, programs, with_archive)
 
 

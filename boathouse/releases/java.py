@@ -71,16 +71,19 @@ class Jdk:
         return (self.home / "release").read_text(encoding="utf-8")
 
 
-def find_jdk(major: int, environ_java_home: str | None) -> Jdk:
-    """The JDK to build with: JAVA_HOME, then the one on PATH, then the usual folders; it must be of that major version.
+def find_jdk(majors: Sequence[int], environ_java_home: str | None) -> Jdk:
+    """The JDK to build with, of the first of these major versions that is there: JAVA_HOME, then the one on PATH, then
+    the usual folders.
 
     Raises NoJdk. A JDK without `jlink` modules (`jmods`) does not count.
     """
-    for home in _candidates(environ_java_home):
-        jdk = _inspect(home)
-        if jdk is not None and jdk.major == major:
-            return jdk
-    raise NoJdk(f"no JDK {major} with javac and jlink; on Debian or Ubuntu: apt-get install openjdk-{major}-jdk-headless")
+    there = [jdk for home in _candidates(environ_java_home) if (jdk := _inspect(home)) is not None]
+    for major in majors:
+        for jdk in there:
+            if jdk.major == major:
+                return jdk
+    wanted = " or ".join(map(str, majors))
+    raise NoJdk(f"no JDK {wanted} with javac and jlink; on Debian or Ubuntu: apt-get install openjdk-{majors[0]}-jdk-headless")
 
 
 def _candidates(environ_java_home: str | None) -> Iterable[Path]:

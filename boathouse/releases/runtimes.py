@@ -1,8 +1,8 @@
 """The table of runtimes: which Databricks runtime key stands for which Spark, Delta Lake, Scala, Java and Python.
 
 Pure data, read by the API (`clusters/spark-versions`), the image check and the builder. Knows nothing of files.
-Source of the versions: the release notes of Databricks Runtime 14.3, 15.4 and 17.3 LTS, and for each the newest
-published Apache Spark of that line that Delta Lake fits.
+Source of the versions: the release notes of Databricks Runtime 13.3, 14.3, 15.4, 16.4 and 17.3 LTS and of 18.0, and for
+each the newest published Apache Spark of that line that Delta Lake fits.
 """
 
 from __future__ import annotations
@@ -21,14 +21,19 @@ class Runtime:
     spark: str
     scala: str
     delta: str
-    java_major: int
-    """The release's own JRE."""
+    java_majors: tuple[int, ...]
+    """What the release's own JRE may be, the first that the building machine has a JDK of."""
     image_java_majors: tuple[int, ...]
     """Java versions of an image that its Spark runs on, where the image's Java is used."""
     python_minor: str
     """Python of the platform's own image, and of the Databricks runtime of that name."""
     connect: bool
     """Whether the driver offers Spark Connect."""
+    delta_artifact: str = "delta-spark"
+    """What Delta Lake's jar for this Spark is called, without the Scala version."""
+    spark_jars: str = "pypi"
+    """`pypi`: the jars that PySpark carries. `maven`: jar by jar from Maven Central, for a Scala version that PySpark of
+    that line does not carry."""
 
     @property
     def release_name(self) -> str:
@@ -36,14 +41,49 @@ class Runtime:
         return self.key.split(".x-", 1)[0]
 
 
+_18_0 = Runtime(
+    key="18.0.x-scala2.13",
+    name="18.0 (includes Apache Spark 4.1.0, Scala 2.13)",
+    spark="4.1.4",
+    scala="2.13",
+    delta="4.1.0",
+    java_majors=(17, 21),
+    image_java_majors=(17, 21),
+    python_minor="3.12",
+    connect=True,
+    delta_artifact="delta-spark_4.1",
+)
 _17_3 = Runtime(
     key="17.3.x-scala2.13",
     name="17.3 LTS (includes Apache Spark 4.0.0, Scala 2.13)",
     spark="4.0.5",
     scala="2.13",
     delta="4.0.1",
-    java_major=17,
+    java_majors=(17, 21),
     image_java_majors=(17, 21),
+    python_minor="3.12",
+    connect=True,
+)
+_16_4_SCALA_2_13 = Runtime(
+    key="16.4.x-scala2.13",
+    name="16.4 LTS (includes Apache Spark 3.5.2, Scala 2.13)",
+    spark="3.5.3",
+    scala="2.13",
+    delta="3.3.2",
+    java_majors=(17, 21),
+    image_java_majors=(8, 11, 17),
+    python_minor="3.12",
+    connect=False,  # no Connect jar of Spark 3.5 was published for Scala 2.13
+    spark_jars="maven",
+)
+_16_4 = Runtime(
+    key="16.4.x-scala2.12",
+    name="16.4 LTS (includes Apache Spark 3.5.2, Scala 2.12)",
+    spark="3.5.7",
+    scala="2.12",
+    delta="3.3.2",
+    java_majors=(17, 21),
+    image_java_majors=(8, 11, 17),
     python_minor="3.12",
     connect=True,
 )
@@ -53,7 +93,7 @@ _15_4 = Runtime(
     spark="3.5.7",
     scala="2.12",
     delta="3.3.2",
-    java_major=17,
+    java_majors=(17, 21),
     image_java_majors=(8, 11, 17),
     python_minor="3.11",
     connect=True,
@@ -64,13 +104,25 @@ _14_3 = Runtime(
     spark="3.5.7",
     scala="2.12",
     delta="3.2.1",
-    java_major=17,
+    java_majors=(17, 21),
     image_java_majors=(8, 11, 17),
     python_minor="3.10",
     connect=True,
 )
+_13_3 = Runtime(
+    key="13.3.x-scala2.12",
+    name="13.3 LTS (includes Apache Spark 3.4.1, Scala 2.12)",
+    spark="3.4.4",
+    scala="2.12",
+    delta="2.4.0",
+    java_majors=(17, 21),
+    image_java_majors=(8, 11, 17),
+    python_minor="3.10",
+    connect=False,  # no Connect jar of Spark 3.4.4 was published
+    delta_artifact="delta-core",
+)
 
-RUNTIMES: tuple[Runtime, ...] = (_17_3, _15_4, _14_3)
+RUNTIMES: tuple[Runtime, ...] = (_18_0, _17_3, _16_4_SCALA_2_13, _16_4, _15_4, _14_3, _13_3)
 """Newest first, as `clusters/spark-versions` lists them."""
 
 _BY_KEY = {runtime.key: runtime for runtime in RUNTIMES}
@@ -101,5 +153,5 @@ def spark_versions() -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for each in RUNTIMES:
         pairs.append((each.key, each.name))
-        pairs.append((each.key.replace(".x-", f".x{_ML_MARK}", 1), each.name.replace(" LTS ", " LTS ML ", 1)))
+        pairs.append((each.key.replace(".x-", f".x{_ML_MARK}", 1), each.name.replace(" (", " ML (", 1)))
     return pairs

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from boathouse.releases.runtimes import Runtime
 
@@ -52,31 +53,39 @@ class Source:
     """`pypi` or `maven`."""
     owner: str
     """The PyPI project, or the Maven group."""
+    folder: str = ""
+    """`artifact/version` of a Maven file whose name has a classifier, which does not tell them apart."""
 
 
 @cache
-def _lock() -> dict[str, Source]:
-    text = resources.files("boathouse.releases").joinpath("sources.lock.json").read_text(encoding="utf-8")
-    locked = json.loads(text)
-    found: dict[str, Source] = {}
-    for file, entry in locked["pypi"].items():
-        found[file] = Source(file, entry["sha256"], "pypi", entry["project"])
-    for file, entry in locked["maven"].items():
-        found[file] = Source(file, entry["sha256"], "maven", entry["group"])
-    return found
+def _lock() -> dict[str, dict[str, Any]]:
+    return json.loads(resources.files("boathouse.releases").joinpath("sources.lock.json").read_text(encoding="utf-8"))
+
+
+def _maven_source(file: str, entry: dict[str, str]) -> Source:
+    return Source(file, entry["sha256"], "maven", entry["group"], entry.get("folder", ""))
 
 
 def spark_source(runtime: Runtime) -> Source:
-    """The source distribution of PySpark: Spark's jars and Python files."""
-    return _lock()[f"pyspark-{runtime.spark}.tar.gz"]
+    """The source distribution of PySpark: Spark's Python files and, for the Scala version it was built for, its jars."""
+    file = f"pyspark-{runtime.spark}.tar.gz"
+    entry = _lock()["pypi"][file]
+    return Source(file, entry["sha256"], "pypi", entry["project"])
+
+
+def spark_jar_sources(runtime: Runtime) -> list[Source]:
+    """Spark's jars where they come from Maven Central one by one; `scripts/lock-spark-jars` pins them."""
+    if runtime.spark_jars != "maven":
+        return []
+    return [_maven_source(*each) for each in _lock()["spark_jars"][f"spark-{runtime.spark}_{runtime.scala}"].items()]
 
 
 def jar_sources(runtime: Runtime) -> list[Source]:
     """The jars that Spark's own distribution lacks: Delta Lake, and Connect where Spark 3 leaves it out."""
-    files = [f"delta-spark_{runtime.scala}-{runtime.delta}.jar", f"delta-storage-{runtime.delta}.jar"]
+    files = [f"{runtime.delta_artifact}_{runtime.scala}-{runtime.delta}.jar", f"delta-storage-{runtime.delta}.jar"]
     if runtime.connect and runtime.spark.startswith("3."):
         files.append(f"spark-connect_{runtime.scala}-{runtime.spark}.jar")
-    return [_lock()[file] for file in files]
+    return [_maven_source(file, _lock()["maven"][file]) for file in files]
 
 
 def fetch(source: Source, downloads: Path, progress: Progress) -> Path:
@@ -120,8 +129,8 @@ def _download(url: str, part: Path, source: Source, progress: Progress) -> None:
 
 def _maven_url(source: Source) -> str:
     base = os.environ.get("BOATHOUSE_MAVEN_URL", MAVEN_DEFAULT).rstrip("/")
-    artifact, version = source.file.removesuffix(".jar").rsplit("-", 1)
-    return f"{base}/{source.owner.replace('.', '/')}/{artifact}/{version}/{source.file}"
+    folder = source.folder or "/".join(source.file.removesuffix(".jar").rsplit("-", 1))
+    return f"{base}/{source.owner.replace('.', '/')}/{folder}/{source.file}"
 
 
 def _pypi_url(source: Source) -> str:

@@ -107,7 +107,19 @@ def test_a_machine_without_jdk_is_told_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(java, "_JVM_FOLDERS", (str(tmp_path),))
     with pytest.raises(NoJdk, match="openjdk-17-jdk-headless"):
-        java.find_jdk(17, None)
+        java.find_jdk((17, 21), None)
+
+
+def test_the_first_java_version_that_the_machine_has_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setattr(java, "_JVM_FOLDERS", (str(tmp_path),))
+    for version in ("21.0.2", "11.0.1"):
+        home = tmp_path / f"jdk-{version}"
+        for file in ("bin/javac", "bin/jlink", "bin/java", "jmods/java.base.jmod"):
+            (home / file).parent.mkdir(parents=True, exist_ok=True)
+            (home / file).touch()
+        (home / "release").write_text(f'JAVA_VERSION="{version}"\n')
+    assert java.find_jdk((17, 21), None).version == "21.0.2"
 
 
 @pytest.mark.skipif(not archive.can_use_namespaces(), reason="no mount namespaces for this user here")

@@ -5,9 +5,9 @@ import pytest
 from boathouse.releases import RUNTIMES, is_ml, plain_key, runtime, spark_versions
 
 
-def test_every_runtime_is_an_lts_that_clients_find_by_name() -> None:
+def test_every_runtime_has_a_name_that_clients_select_by() -> None:
     for key, name in spark_versions():
-        assert "LTS" in name
+        assert ("LTS" in name) != key.startswith("18.0.")
         assert "Apache Spark" in name
         assert key.split(".x-")[0] in name
 
@@ -15,12 +15,20 @@ def test_every_runtime_is_an_lts_that_clients_find_by_name() -> None:
 def test_plain_and_machine_learning_keys_are_listed_newest_first() -> None:
     keys = [key for key, _ in spark_versions()]
     assert keys == [
+        "18.0.x-scala2.13",
+        "18.0.x-cpu-ml-scala2.13",
         "17.3.x-scala2.13",
         "17.3.x-cpu-ml-scala2.13",
+        "16.4.x-scala2.13",
+        "16.4.x-cpu-ml-scala2.13",
+        "16.4.x-scala2.12",
+        "16.4.x-cpu-ml-scala2.12",
         "15.4.x-scala2.12",
         "15.4.x-cpu-ml-scala2.12",
         "14.3.x-scala2.12",
         "14.3.x-cpu-ml-scala2.12",
+        "13.3.x-scala2.12",
+        "13.3.x-cpu-ml-scala2.12",
     ]
 
 
@@ -32,6 +40,6 @@ def test_a_machine_learning_key_has_the_runtime_of_its_plain_key(each) -> None:
     assert runtime(ml) is each
 
 
-@pytest.mark.parametrize("key", ["", "13.3.x-scala2.12", "17.3.x-scala2.12", "17.3", "17.3.x-gpu-ml-scala2.13"])
+@pytest.mark.parametrize("key", ["", "12.2.x-scala2.12", "17.3.x-scala2.12", "17.3", "17.3.x-gpu-ml-scala2.13"])
 def test_other_keys_have_no_runtime(key: str) -> None:
     assert runtime(key) is None

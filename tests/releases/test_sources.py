@@ -66,14 +66,23 @@ MAVEN = Source("delta-spark_2.13-4.0.1.jar", SHA, "maven", "io.delta")
 
 def test_every_runtime_has_all_its_sources_pinned() -> None:
     for runtime in RUNTIMES:
-        for source in [sources.spark_source(runtime), *sources.jar_sources(runtime)]:
+        jars = sources.spark_jar_sources(runtime)
+        assert bool(jars) == (runtime.spark_jars == "maven")
+        for source in [sources.spark_source(runtime), *jars, *sources.jar_sources(runtime)]:
             assert len(source.sha256) == 64
+
+
+def test_a_jar_with_a_classifier_is_looked_up_in_its_own_folder() -> None:
+    runtime = next(each for each in RUNTIMES if each.key == "16.4.x-scala2.13")
+    jar = next(each for each in sources.spark_jar_sources(runtime) if each.file == "orc-core-1.9.4-shaded-protobuf.jar")
+    assert sources._maven_url(jar).endswith("/org/apache/orc/orc-core/1.9.4/orc-core-1.9.4-shaded-protobuf.jar")
 
 
 def test_spark_3_gets_its_connect_jar() -> None:
     files = {runtime.key: [source.file for source in sources.jar_sources(runtime)] for runtime in RUNTIMES}
     assert "spark-connect_2.12-3.5.7.jar" in files["14.3.x-scala2.12"]
     assert "spark-connect_2.12-3.5.7.jar" in files["15.4.x-scala2.12"]
+    assert "spark-connect_2.12-3.5.7.jar" in files["16.4.x-scala2.12"]
     assert not [file for file in files["17.3.x-scala2.13"] if "connect" in file]
 
 

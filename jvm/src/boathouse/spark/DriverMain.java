@@ -9,8 +9,6 @@ import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.api.python.Py4JServer;
 import org.apache.spark.scheduler.boathouse.NodesClusterManager;
 import org.apache.spark.sql.SparkSession;
-import org.apache.spark.sql.connect.service.SparkConnectService;
-import org.apache.spark.sql.connect.service.SparkConnectService$;
 
 /**
  * The driver process of a cluster: a Spark context and, on loopback, Spark Connect, a Py4J gateway for the Python
@@ -69,11 +67,7 @@ public final class DriverMain {
 
         SparkContext context = new SparkContext(conf);
         CompletableFuture<Integer> connect = beside("connect", () -> {
-            if (!properties.flag("boathouse.connect", true)) {
-                return 0;
-            }
-            SparkConnectService.start(context);
-            return SparkConnectService$.MODULE$.localPort();
+            return properties.flag("boathouse.connect", true) ? Connect.start(context) : 0;
         });
         SparkSession root = SparkSession.builder().getOrCreate();
         sessions = new Sessions(root);
