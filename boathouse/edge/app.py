@@ -21,6 +21,7 @@ from boathouse.edge.context import Ctx, Services, record
 from boathouse.edge.decoding import decode_body, decode_path, decode_query
 from boathouse.edge.errors import ApiError, malformed, no_such_endpoint, not_served
 from boathouse.edge.routing import Endpoint, Raw, Routes
+from boathouse.edge.streams import Body, Stream, too_large
 from boathouse.edge.unserved import Catalogue
 from boathouse.store import Store
 
@@ -36,6 +37,9 @@ NOBODY = Caller(principal_id=0, name="", kind="nobody", workspace_id=0)
 
 #: How much of a refused body is read and thrown away, so that the client sees the answer and not a reset.
 DRAIN_LIMIT = 64 << 20
+
+#: Threads for bodies that are streamed, in and out: slow senders keep one each, and must not hold up other calls.
+STREAM_THREADS = 64
 
 
 class Edge:
@@ -53,9 +57,11 @@ class Edge:
         self.routes, self.store, self.authenticate, self.services, self.front = routes, store, authenticate, services, front
         self.catalogue = Catalogue()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="edge")
+        self._streams = ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="edge-stream")
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._streams.shutdown(wait=False, cancel_futures=True)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -71,7 +77,10 @@ class Edge:
         request_id = str(uuid.uuid4())
         who = [""]
         answer = await self._answer(scope, headers, receive, request_id, who)
-        await _send(send, answer, request_id, head=scope["method"] == "HEAD")
+        if isinstance(answer, Stream):
+            await self._send_stream(send, answer, request_id, head=scope["method"] == "HEAD")
+        else:
+            await _send(send, answer, request_id, head=scope["method"] == "HEAD")
         access.info(
             "%s %s %d %.1fms %s %s",
             scope["method"], _path(scope), answer.status, (time.perf_counter() - started) * 1000, who[0] or "-", request_id,
@@ -79,12 +88,16 @@ class Edge:
 
     async def _answer(
         self, scope: dict[str, Any], headers: Mapping[str, str], receive: Receive, request_id: str, who: list[str]
-    ) -> Raw:
+    ) -> Raw | Stream:
         method = scope["method"]
         path = _path(scope)
         hit = self.routes.find(method, path)
         shape = hit[0].error_shape if hit else None
+        body: Body | None = None
         try:
+            if hit is not None and hit[0].arguments.stream:
+                body = Body(receive, asyncio.get_running_loop(), headers, hit[0].body_limit)
+                return await self._run_streamed(self._serve, *hit, scope, headers, body, request_id, who)
             raw = await _read_body(receive, headers, hit[0].body_limit if hit else 1 << 20)
             if hit is None:
                 return await self._run(self._unserved, method, path, headers)
@@ -107,6 +120,25 @@ class Edge:
         except Exception:
             log.exception("request %s %s %s failed", request_id, method, path)
             return _refusal(ApiError(500, "INTERNAL_ERROR", f"Internal error; request id {request_id}."), shape)
+        finally:
+            if body is not None:
+                await body.drain(DRAIN_LIMIT)
+
+    async def _run_streamed(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._streams, function, *arguments)
+
+    async def _send_stream(self, send: Send, answer: Stream, request_id: str, head: bool) -> None:
+        chunks = iter(answer.chunks)
+        try:
+            headers = _headers(answer, answer.length, request_id)
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            while not head and (chunk := await self._run_streamed(next, chunks, None)) is not None:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
@@ -124,7 +156,7 @@ class Edge:
         in_path: dict[str, str],
         scope: dict[str, Any],
         headers: Mapping[str, str],
-        raw: bytes,
+        raw: bytes | Body,
         request_id: str,
         who: list[str],
     ) -> tuple[Ctx, dict[str, Any]]:
@@ -139,6 +171,9 @@ class Edge:
         arguments: dict[str, Any] = {}
         if wants.ctx:
             arguments["ctx"] = ctx
+        if isinstance(raw, Body):
+            arguments["stream"] = raw
+            raw = b""
         if wants.body is not None:
             arguments["body"] = ctx.params = decode_body(wants, raw)
         if wants.query is not None:
@@ -152,7 +187,7 @@ class Edge:
             arguments[name] = decode_path(name, kind, unquote(in_path[name]))
         return ctx, arguments
 
-    def _serve(self, found: Endpoint, *request: Any) -> Raw:
+    def _serve(self, found: Endpoint, *request: Any) -> Raw | Stream:
         ctx, arguments = self._prepare(found, *request)
         try:
             return _encode(found.function(**arguments))
@@ -180,24 +215,24 @@ async def _read_body(receive: Receive, headers: Mapping[str, str], limit: int) -
     announced = headers.get("content-length", "")
     parts: list[bytes] = []
     size = 0
-    too_large = announced.isdigit() and int(announced) > limit
+    past_limit = announced.isdigit() and int(announced) > limit
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise malformed("The client went away before the request was complete.")
         size += len(message.get("body", b""))
-        too_large = too_large or size > limit
-        if not too_large:
+        past_limit = past_limit or size > limit
+        if not past_limit:
             parts.append(message.get("body", b""))
         if not message.get("more_body") or size > DRAIN_LIMIT:
             break
-    if too_large:
-        raise ApiError(413, "MAX_REQUEST_SIZE_EXCEEDED", f"The request body is larger than {limit} bytes, the limit here.")
+    if past_limit:
+        raise too_large(limit)
     return b"".join(parts)
 
 
-def _encode(answer: Any) -> Raw:
-    if isinstance(answer, Raw):
+def _encode(answer: Any) -> Raw | Stream:
+    if isinstance(answer, Raw | Stream):
         return answer
     return Raw(msgspec.json.encode(answer) if answer is not None else b"{}")
 
@@ -208,12 +243,13 @@ def _refusal(error: ApiError, shape: Callable[[ApiError], Any] | None) -> Raw:
 
 
 async def _send(send: Send, answer: Raw, request_id: str, head: bool) -> None:
-    headers = [
-        (b"x-request-id", request_id.encode()),
-        (b"content-length", str(len(answer.content)).encode()),
-    ]
-    if answer.status != 204:
-        headers.append((b"content-type", answer.media_type.encode()))
-    headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    headers = _headers(answer, len(answer.content), request_id)
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else answer.content})
+
+
+def _headers(answer: Raw | Stream, length: int, request_id: str) -> list[tuple[bytes, bytes]]:
+    headers = [(b"x-request-id", request_id.encode()), (b"content-length", str(length).encode())]
+    if answer.status != 204:
+        headers.append((b"content-type", answer.media_type.encode()))
+    return headers + [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]

@@ -24,6 +24,7 @@ class Arguments:
     query: Any
     raw: bool
     form: bool
+    stream: bool
     path: tuple[tuple[str, type], ...]
     is_async: bool
     decoder: msgspec.json.Decoder[Any] | None
@@ -36,7 +37,7 @@ def arguments_of(function: Callable[..., Any], path: str) -> Arguments:
     parameters = inspect.signature(function).parameters
     in_path: list[tuple[str, type]] = []
     for name in parameters:
-        if name in ("ctx", "body", "query", "raw", "form"):
+        if name in ("ctx", "body", "query", "raw", "form", "stream"):
             continue
         if name not in names:
             raise TypeError(f"{function.__qualname__}: parameter {name!r} is not in the path {path}")
@@ -49,6 +50,7 @@ def arguments_of(function: Callable[..., Any], path: str) -> Arguments:
         query=hints.get("query"),
         raw="raw" in parameters,
         form="form" in parameters,
+        stream="stream" in parameters,
         path=tuple(in_path),
         is_async=inspect.iscoroutinefunction(function),
         decoder=msgspec.json.Decoder(body) if body is not None else None,
@@ -59,10 +61,27 @@ def decode_body(arguments: Arguments, raw: bytes) -> Any:
     """The JSON body as the endpoint's type. Raises ApiError 400: MALFORMED_REQUEST when it is no JSON, INVALID_PARAMETER_VALUE
     naming the field otherwise."""
     assert arguments.decoder is not None
+    return _decode(arguments.decoder, arguments.body, raw)
+
+
+def decode_json(shape: Any, raw: bytes) -> Any:
+    """As `decode_body`, for an endpoint that reads its body itself."""
+    return _decode(msgspec.json.Decoder(shape), shape, raw)
+
+
+def convert_form(shape: Any, fields: Mapping[str, Any]) -> Any:
+    """The fields of a form as `shape`; texts become numbers and truth values where it wants them. Raises as `decode_body`."""
     try:
-        return arguments.decoder.decode(raw or b"{}")
+        return msgspec.convert(dict(fields), shape, strict=False)
     except msgspec.ValidationError as error:
-        raise field_error(str(error), raw, arguments.body) from None
+        raise field_error(str(error), dict(fields), shape) from None
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], shape: Any, raw: bytes) -> Any:
+    try:
+        return decoder.decode(raw or b"{}")
+    except msgspec.ValidationError as error:
+        raise field_error(str(error), raw, shape) from None
     except RecursionError:
         raise malformed("The request body is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

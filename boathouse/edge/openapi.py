@@ -108,6 +108,9 @@ def _operation(served: Endpoint, path: str, by_type: dict[Any, Any]) -> dict[str
     elif arguments.form:
         form = {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}
         operation["requestBody"] = {"required": True, "content": {"application/x-www-form-urlencoded": form}}
+    elif arguments.stream or arguments.raw:
+        media = "application/json" if arguments.raw else "application/octet-stream"
+        operation["requestBody"] = {"required": True, "content": {media: {"schema": {"type": "string", "format": "binary"}}}}
     if served.public:
         operation["security"] = []
     return operation

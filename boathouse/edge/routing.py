@@ -51,8 +51,8 @@ def endpoint(
     """Mark a function as the answer to `method path` (and to the paths in `also`: other versions of the same API).
 
     Its parameters say what it needs: `ctx`; `body` and `query` (a `Wire` type each); `raw` (the undecoded body, bytes); `form`
-    (a form-encoded body, dict); any other name is a path parameter. It returns a `Wire`, something JSON-like, None for
-    `{}`, or `Raw`.
+    (a form-encoded body, dict); `stream` (a `Body` that is read as it arrives); any other name is a path parameter. It returns a
+    `Wire`, something JSON-like, None for `{}`, `Raw`, or `Stream`.
     `public`: answered without a credential. `body_limit` in bytes.
     """
 

@@ -77,6 +77,16 @@ class Blobs:
             self.discard(key)
             raise
 
+    @contextlib.contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Be the only one, in any process, who works on a staged file; waits for who does. It is made when missing."""
+        descriptor = os.open(self._staged(key), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
     def append(self, key: str, offset: int, data: bytes) -> None:
         """Write at `offset` of the staged file `key`, durably; the same bytes twice are the same file. Made when missing."""
         descriptor = os.open(self._staged(key), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -53,6 +53,14 @@ OPEN = {
     ("GET", "/api/2.0/secrets/scopes/list"): 200,
     ("GET", "/api/2.0/boathouse/explain/{code}"): 404,
 } | {
+    # DBFS is everybody's in the workspace; streams are their makers'.
+    (method, f"/api/2.0/dbfs/{verb}"): status
+    for method, verb, status in (
+        ("POST", "create", 200), ("POST", "put", 200), ("POST", "mkdirs", 400), ("GET", "list", 200), ("GET", "read", 200),
+        ("GET", "get-status", 200), ("POST", "move", 200), ("POST", "delete", 200), ("POST", "add-block", 404),
+        ("POST", "close", 404),
+    )
+} | {
     (method, f"/api/{version}/clusters/{verb}"): 200
     for version in ("2.0", "2.1")
     for method, verb in (
@@ -99,6 +107,8 @@ class House:
             "account_id": home.account_id, "service_principal_id": self.robot, "secret_id": self.robots_secret,
             "id": str(self.victim), "token_id": self.token_id, "scope": "s", "key": "k", "principal": "users",
             "permission": "MANAGE", "keys": "enableDcs", "command": "1", "language": "python", "string_value": "x",
+            "path": "/Users/victim@x.org/f", "source_path": "/Users/victim@x.org/f", "destination_path": "/Users/victim@x.org/g",
+            "handle": 1, "data": "", "file_path": "/Volumes/c/s/v/f", "directory_path": "/Volumes/c/s/v",
             "userName": "new@x.org", "displayName": "new", **SPEC,
         }  # fmt: skip
 
@@ -129,7 +139,9 @@ class House:
         more = {}
         if wants.query is not None:
             more["params"] = self._document(wants.query)
-        if wants.raw:
+        if wants.stream:
+            more["json"] = {"path": self.names["path"]}
+        elif wants.raw:
             more["json"] = {name: self.names[name] for name in ("clusterId", "contextId", "language", "command")}
         elif wants.body is not None:
             more["json"] = self._document(wants.body)

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from boathouse.edge import ApiError, Ctx, Raw, endpoint
 from boathouse.edge.errors import denied
+from boathouse.edge.multipart import read_form
+from boathouse.edge.streams import Body, Stream
 from boathouse.wire.base import Wire
 
 
@@ -108,3 +110,40 @@ def nothing(ctx: Ctx) -> None:
 def delete(id: str) -> Raw:
     """No content."""
     return Raw(status=204, headers={"X-Gone": id})
+
+
+@endpoint("POST", "/toys/stream", body_limit=5 << 20)
+def stream(ctx: Ctx, stream: Body) -> dict[str, Any]:
+    """The sizes of a body's pieces."""
+    return {"announced": stream.length, "pieces": [len(chunk) for chunk in stream]}
+
+
+@endpoint("POST", "/toys/stream/deny", body_limit=5 << 20)
+def stream_denied(ctx: Ctx, stream: Body) -> None:
+    """Refused before the body is read."""
+    raise denied("No.")
+
+
+@endpoint("POST", "/toys/stream/form", body_limit=5 << 20)
+def stream_form(ctx: Ctx, stream: Body) -> dict[str, Any]:
+    """Echo a form; of its file the size."""
+    return read_form(stream, "file", lambda content: sum(len(chunk) for chunk in content))
+
+
+@endpoint("GET", "/toys/pieces/{count}", also=["/toys/broken-pieces/{count}"])
+def pieces(ctx: Ctx, count: int) -> Stream:
+    """An answer in pieces; broken off at the end on one of the paths."""
+
+    def made():
+        for _ in range(count):
+            yield b"x" * 1000
+        if "broken" in ctx.path:
+            raise ConnectionError("gone")
+
+    return Stream(made(), count * 1000 + ("broken" in ctx.path), headers={"X-Count": str(count)})
+
+
+@endpoint("HEAD", "/toys/pieces/{count}")
+def pieces_head(count: int) -> Stream:
+    """The length alone."""
+    return Stream((), count * 1000)

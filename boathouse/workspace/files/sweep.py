@@ -1,4 +1,4 @@
-"""Removes content that no row names any more, once an hour: a reconciler of the kind `blob-sweep`."""
+"""Ends idle streams and removes content that no row names any more, once an hour: a reconciler of the kind `blob-sweep`."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from boathouse.reconcile import Outcome, again, wake
 from boathouse.store import Reader, Store
 from boathouse.store.blobs import Blobs
-from boathouse.workspace.files import nodes
+from boathouse.workspace.files import handles, nodes
 
 log = logging.getLogger("boathouse.workspace")
 
@@ -34,6 +34,7 @@ class BlobSweep:
 
     def round(self, key: str) -> Outcome:
         """One sweep."""
+        handles.end_idle(self._store, self._blobs)
         removed = self._blobs.sweep(self._named)
         if removed:
             log.info("removed %d contents that nothing names", len(removed))

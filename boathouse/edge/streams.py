@@ -1,0 +1,104 @@
+"""Bodies that are not read whole: a request's as it arrives, and an answer's as it is made. Memory stays bounded.
+
+An endpoint that declares `stream: Body` runs in a thread of its own pool and iterates; the loop gathers what the socket has.
+An endpoint that returns `Stream` is iterated in the same pool, a chunk at a time, as fast as the client reads.
+"""
+
+import asyncio
+import concurrent.futures
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from boathouse.edge.errors import ApiError, malformed
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+#: Bytes that are handed over at once, at least (a request's end aside).
+CHUNK = 1 << 20
+
+#: Seconds without a byte after which a sender is given up.
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An answer in chunks, `length` bytes of them in all."""
+
+    chunks: Iterable[bytes]
+    length: int
+    status: int = 200
+    media_type: str = "application/octet-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def too_large(limit: int) -> ApiError:
+    """413: the body is larger than the endpoint takes."""
+    return ApiError(413, "MAX_REQUEST_SIZE_EXCEEDED", f"The request body is larger than {limit} bytes, the limit here.")
+
+
+class Body:
+    """The body of a request as it arrives: iterate over it once, in the endpoint's thread. Raises ApiError: 413 past the limit,
+    408 when the sender falls silent, 400 when it goes away."""
+
+    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop, headers: Mapping[str, str], limit: int) -> None:
+        self._receive, self._loop, self._limit = receive, loop, limit
+        self.media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.content_type = headers.get("content-type", "")
+        announced = headers.get("content-length", "")
+        #: What the sender says it has; None when it does not say.
+        self.length = int(announced) if announced.isdigit() else None
+        self._over = False
+        self._taken = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self.length is not None and self.length > self._limit:
+            raise too_large(self._limit)
+        while not self._over:
+            future = asyncio.run_coroutine_threadsafe(self._gather(), self._loop)
+            try:
+                chunk = future.result()
+            except concurrent.futures.CancelledError:
+                raise malformed("The server stops; send the request again.") from None
+            if self._taken > self._limit:
+                raise too_large(self._limit)
+            if chunk:
+                yield chunk
+
+    def whole(self, limit: int) -> bytes:
+        """All of it at once. Raises ApiError 413 past `limit` bytes."""
+        parts: list[bytes] = []
+        for chunk in self:
+            parts.append(chunk)
+            if self._taken > limit:
+                raise too_large(limit)
+        return b"".join(parts)
+
+    async def _gather(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while size < CHUNK and not self._over:
+            try:
+                message = await asyncio.wait_for(self._receive(), PATIENCE)
+            except TimeoutError:
+                self._over = True
+                raise ApiError(408, "REQUEST_TIMEOUT", f"No byte of the body came for {PATIENCE:.0f} seconds.") from None
+            if message["type"] == "http.disconnect":
+                self._over = True
+                raise malformed("The client went away before the request was complete.")
+            data = message.get("body", b"")
+            self._over = not message.get("more_body")
+            if data:
+                parts.append(data)
+                size += len(data)
+        self._taken += size
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def drain(self, limit: int) -> None:
+        """Read and throw away what is left, `limit` bytes at most: the client then sees the answer and not a reset."""
+        try:
+            left = limit
+            while not self._over and left > 0:
+                left -= len(await self._gather())
+        except ApiError:
+            return  # gone or silent: nobody waits for the answer

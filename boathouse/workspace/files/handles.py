@@ -1,0 +1,83 @@
+"""Streams that DBFS clients write in blocks: a row says what was acknowledged, a staged file has the bytes.
+
+An acknowledged block survives a kill: bytes first, row after. A handle lives `IDLE_MS` after its last use and
+belongs to its maker.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import and_, delete, insert, select, update
+
+from boathouse.store import Reader, Store, Tx
+from boathouse.store.blobs import Blobs
+from boathouse.workspace.tables import dbfs_handles
+
+#: The platform's idle timeout: ten minutes.
+IDLE_MS = 10 * 60_000
+
+
+class NoHandle(Exception):
+    """There is no open stream of this number that is the caller's."""
+
+
+@dataclass(frozen=True)
+class Handle:
+    handle: int
+    path: str
+    overwrite: bool
+    size: int
+
+    @property
+    def key(self) -> str:
+        """Of its staged file."""
+        return f"dbfs-{self.handle}"
+
+
+def open_handle(tx: Tx, workspace_id: int, principal_id: int, path: str, overwrite: bool) -> int:
+    """A new stream to a normal path."""
+    # Whole in a JavaScript number.
+    handle = secrets.randbelow((1 << 53) - 1) + 1
+    tx.execute(
+        insert(dbfs_handles).values(
+            handle=handle, workspace_id=workspace_id, principal_id=principal_id, path=path, overwrite=overwrite, size=0,
+            touched_at=tx.store.clock(),
+        )
+    )  # fmt: skip
+    return handle
+
+
+def get(reader: Reader, workspace_id: int, principal_id: int, handle: int, now: int) -> Handle:
+    """The open stream. Raises NoHandle."""
+    there = and_(
+        dbfs_handles.c.handle == handle, dbfs_handles.c.workspace_id == workspace_id,
+        dbfs_handles.c.principal_id == principal_id, dbfs_handles.c.touched_at >= now - IDLE_MS,
+    )  # fmt: skip
+    row = reader.execute(
+        select(dbfs_handles.c.handle, dbfs_handles.c.path, dbfs_handles.c.overwrite, dbfs_handles.c.size).where(there)
+    ).first()
+    if row is None:
+        raise NoHandle
+    return Handle(*row)
+
+
+def grown(tx: Tx, handle: Handle, size: int) -> None:
+    """Acknowledge bytes that are staged."""
+    tx.execute(
+        update(dbfs_handles).where(dbfs_handles.c.handle == handle.handle).values(size=size, touched_at=tx.store.clock())
+    )
+
+
+def close_handle(tx: Tx, handle: Handle) -> None:
+    tx.execute(delete(dbfs_handles).where(dbfs_handles.c.handle == handle.handle))
+
+
+def end_idle(store: Store, blobs: Blobs) -> int:
+    """Forget streams that nobody used for too long, with their bytes; returns how many."""
+    idle = dbfs_handles.c.touched_at < store.clock() - IDLE_MS
+    with store.transaction() as tx:
+        gone = [row.handle for row in tx.execute(select(dbfs_handles.c.handle).where(idle))]
+        tx.execute(delete(dbfs_handles).where(idle))
+    for handle in gone:
+        blobs.discard(Handle(handle, "", False, 0).key)
+    return len(gone)
