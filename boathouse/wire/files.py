@@ -66,3 +66,68 @@ class DbfsDelete(Wire):
 class DbfsMove(Wire):
     source_path: str
     destination_path: str
+
+
+ImportFormat = Literal["AUTO", "DBC", "HTML", "JUPYTER", "RAW", "R_MARKDOWN", "SOURCE"]
+ExportFormat = Literal["AUTO", "DBC", "HTML", "JUPYTER", "RAW", "R_MARKDOWN", "SOURCE"]
+
+
+class ImportObject(Wire):
+    path: str
+    content: str | None = None
+    format: ImportFormat = "SOURCE"
+    language: Language | None = None
+    overwrite: bool = False
+
+
+class ImportFileQuery(Wire):
+    overwrite: bool = False
+
+
+class ExportQuery(Wire):
+    path: str
+    format: ExportFormat = "SOURCE"
+    direct_download: bool = False
+
+
+class Exported(Wire):
+    content: str
+    file_type: str
+
+
+class ObjectPath(Wire):
+    path: str
+
+
+class StatusQuery(Wire):
+    path: str
+    return_export_info: bool = False
+
+
+class ListObjects(Wire):
+    path: str
+    notebooks_modified_after: int = 0
+    return_export_info: bool = False
+
+
+class DeleteObject(Wire):
+    path: str
+    recursive: bool = False
+
+
+class ObjectInfo(Wire):
+    """`language` of a notebook, `size` of a file."""
+
+    object_type: Literal["NOTEBOOK", "DIRECTORY", "FILE"]
+    path: str
+    object_id: int
+    resource_id: str
+    language: Language | None = None
+    size: int | None = None
+    created_at: int | None = None
+    modified_at: int | None = None
+    repos_export_format: str | None = None
+
+
+class ObjectInfos(Wire):
+    objects: list[ObjectInfo] = []

@@ -140,7 +140,9 @@ class House:
         if wants.query is not None:
             more["params"] = self._document(wants.query)
         if wants.stream:
-            more["json"] = {"path": self.names["path"]}
+            more["json"] = {"path": self.names["path"], "content": "", "format": "AUTO"} if "/workspace/" in path else {
+                "path": self.names["path"]
+            }
         elif wants.raw:
             more["json"] = {name: self.names[name] for name in ("clusterId", "contextId", "language", "command")}
         elif wants.body is not None:

@@ -53,8 +53,8 @@ def test_of_every_room():
     """All endpoint modules there are: none is left out for a type that has no schema."""
     modules = [
         importlib.import_module(f"boathouse.{room}.{found.name}")
-        for room in ("identity", "auth", "workspace", "compute", "commands", "edge")
-        for found in pkgutil.iter_modules([str(Path(boathouse.__path__[0]) / room)])
+        for room in ("identity", "auth", "workspace", "workspace.files", "compute", "commands", "edge")
+        for found in pkgutil.iter_modules([str(Path(boathouse.__path__[0], *room.split(".")))])
         if not found.name.startswith("_")
     ]
     routes = Routes(modules)

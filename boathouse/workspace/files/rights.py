@@ -42,8 +42,7 @@ def allowed(tree: str, path: str, who: Who, needs: str, owner_of: Callable[[str]
         return needs == READ
     if paths.inside(path, SHARED):
         return True
-    home = home_of(path)
-    return home is not None and home.casefold() == who.name.casefold()
+    return home_of(path) == who.name
 
 
 def home_of(path: str) -> str | None:

@@ -5,7 +5,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
 
 FILES = (
-    "boathouse.identity.me", "boathouse.auth.discovery", "boathouse.workspace.files.dbfs",
+    "boathouse.identity.me", "boathouse.auth.discovery", "boathouse.workspace.files.dbfs", "boathouse.workspace.files.objects",
 )  # fmt: skip
 
 
