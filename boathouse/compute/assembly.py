@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boathouse.compute import reconciler, sweep
+from boathouse.compute import log_delivery, reconciler, sweep
 from boathouse.compute.endpoint import Endpoints
 from boathouse.compute.images_step import ImageService, ImageSteps
 from boathouse.compute.launch import Effects
@@ -82,8 +82,10 @@ def make_launcher(
     sources: Sources,
     image_service: ImageService,
     threads: int = THREADS,
+    write_log: log_delivery.Write | None = None,
 ) -> Launcher:
-    """The launch over these parts. `threads` 0: everything in the caller's thread, in order (tests)."""
+    """The launch over these parts. `threads` 0: everything in the caller's thread, in order (tests). `write_log`: where logs are
+    delivered; without it none are."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="launch") if threads else None
     # Registries may take minutes to answer: they must not hold up what is done with nodes.
     asking = ThreadPoolExecutor(threads, thread_name_prefix="images") if threads else None
@@ -92,11 +94,14 @@ def make_launcher(
     logs = LogReader(link, directories)
     parallel = _parallel(pool)
     looking = Looking(store, driver, link, directories, steps, inputs, parallel)
-    effects = Effects(driver, link, directories, steps)
+    handed_over = log_delivery.Handover(store) if write_log else lambda world: True
+    effects = Effects(driver, link, directories, steps, handed_over)
     reconcilers: dict[str, Reconcile] = {
         reconciler.KIND: Reconciler(store, looking, effects, steps, inputs, directories, logs, parallel),
         sweep.KIND: Sweep(store, driver, link, directories),
     }
+    if write_log:
+        reconcilers[log_delivery.KIND] = log_delivery.LogDelivery(store, logs, write_log)
     pools = tuple(each for each in (pool, asking) if each is not None)
     return Launcher(reconcilers, Endpoints(store, link, inputs), logs, store, pools)
 

@@ -15,7 +15,17 @@ import msgspec
 from sqlalchemy import and_, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from boathouse.compute import access, cluster_spec, cluster_view, events, registry_password, rules, states, surroundings
+from boathouse.compute import (
+    access,
+    cluster_spec,
+    cluster_view,
+    events,
+    log_delivery,
+    registry_password,
+    rules,
+    states,
+    surroundings,
+)
 from boathouse.compute.surroundings import ZONES, Surroundings
 from boathouse.compute.tables import clusters
 from boathouse.edge import ApiError, Ctx, endpoint
@@ -30,6 +40,7 @@ from boathouse.wire.compute import (
     CreateCluster,
     CreateClusterResponse,
     EditCluster,
+    LogSyncStatus,
     RestartCluster,
 )
 from boathouse.workspace.sealing import Sealer
@@ -170,7 +181,11 @@ def get(ctx: Ctx, query: ClusterId) -> ClusterDetails:
     with ctx.read() as reader:
         row = access.find(reader, ctx.caller, query.cluster_id, "see", now=ctx.store.clock())
         cloud = ctx.service(Surroundings).cloud(reader, ctx.workspace_id)
-    return cluster_view.with_spec(row, cloud, ZONES[cloud][0])
+        attempted, refused = log_delivery.status(reader, row.cluster_id) if "cluster_log_conf" in row.spec else (None, None)
+    shown = cluster_view.with_spec(row, cloud, ZONES[cloud][0])
+    if attempted is not None:
+        shown.cluster_log_status = LogSyncStatus(attempted, refused)
+    return shown
 
 
 @endpoint("POST", **_paths("edit"))

@@ -7,11 +7,11 @@ store: each effect answers with what it came to, and the reconciler writes all o
 import base64
 import logging
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from boathouse.compute import launch_environment
+from boathouse.compute import event_log, launch_environment
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.nodes import NodeDirectories, node_id
@@ -54,8 +54,17 @@ class Result:
 class Effects:
     """The hands of the launch."""
 
-    def __init__(self, driver: Driver, link: Link, directories: NodeDirectories, images: ImageSteps) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        link: Link,
+        directories: NodeDirectories,
+        images: ImageSteps,
+        handed_over: Callable[[World], bool] = lambda world: True,
+    ) -> None:
+        """`handed_over`: whether a cluster without nodes may end, as far as its logs are concerned."""
         self._driver, self._link, self._directories, self._images = driver, link, directories, images
+        self._handed_over = handed_over
 
     def carry_out(self, action: Action, world: World, inputs: Inputs | None, hint: Any) -> Result:
         """Do one thing. A node that is not reachable yet is no failure: the next round sees what is there."""
@@ -82,7 +91,7 @@ class Effects:
             case DeleteNode():
                 return Result(action, self._delete(cluster_id, action.node_id))
             case ReleaseCluster():
-                return Result(action, self._driver.release(cluster_id))
+                return Result(action, self._driver.release(cluster_id) and self._handed_over(world))
         assert inputs is not None, "a launch without inputs asks for nothing else"
         match action:
             case WantImage():
@@ -123,6 +132,7 @@ class Effects:
         address = world.at(node).address or ""
         image = world.image.found
         values = inputs.values
+        logged = event_log.wanted(inputs.spec, values.spark_conf)
         properties = arguments.driver_properties(
             cluster_id=inputs.cluster_id,
             cluster_name=inputs.spec.cluster_name or "",
@@ -134,7 +144,9 @@ class Effects:
             connect=inputs.release.connect,
             python=_python(image),
             redacted_keys=[launch_environment.spark_key(key) for key in values.redacted_keys],
-            spark_conf={launch_environment.spark_key(key): text for key, text in values.spark_conf.items()} | _memory(inputs),
+            spark_conf={launch_environment.spark_key(key): text for key, text in values.spark_conf.items()}
+            | _memory(inputs)
+            | (event_log.properties() if logged else {}),
         )
         environment = launch_environment.of_node(inputs, image, node, address, address)
         self._put(
@@ -142,8 +154,11 @@ class Effects:
             {
                 "driver.properties": arguments.render_properties(properties),
                 "spark.secret": inputs.keys.spark_secret,
+                **(event_log.files() if logged else {}),
             },
         )
+        if logged:  # before the driver: what a crash leaves out here is made up for with it
+            self._start(node, event_log.NAME, event_log.argv(), environment, ready=False, stderr=False)
         argv = arguments.driver_argv(
             inputs.release,
             heap_mb=inputs.limits.driver.heap_mb,
@@ -181,7 +196,9 @@ class Effects:
         ]
         self._link.call(node.node_id, "put_files", {"files": encoded}, timeout=CALL_TIMEOUT)
 
-    def _start(self, node: NodeRow, name: str, argv: list[str], env: Mapping[str, str], ready: bool) -> None:
+    def _start(
+        self, node: NodeRow, name: str, argv: list[str], env: Mapping[str, str], ready: bool, stderr: bool = True
+    ) -> None:
         self._link.call(
             node.node_id,
             "start",
@@ -191,7 +208,7 @@ class Effects:
                 "env": dict(env),
                 "cwd": launch_environment.WORKING_DIRECTORY,
                 "stdout": f"{name}.stdout",
-                "stderr": f"{name}.stderr",
+                **({"stderr": f"{name}.stderr"} if stderr else {}),
                 "ready": ready,
                 "channel": False,
             },

@@ -9,6 +9,7 @@ import base64
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,29 @@ class LogReader:
                         found.setdefault(entry.name, entry.stat().st_size)
         return found
 
+    def listed(self, cluster_id: str, node: str) -> list[tuple[str, int, int]]:
+        """The logs of a node that are on this machine: name, size in bytes, time of the last write in ns."""
+        found: dict[str, tuple[str, int, int]] = {}
+        for path in self._places(cluster_id, node):
+            if path.is_dir():
+                for entry in os.scandir(path):
+                    if entry.is_file(follow_symlinks=False) and FILE.fullmatch(entry.name):
+                        seen = entry.stat(follow_symlinks=False)
+                        found.setdefault(entry.name, (entry.name, seen.st_size, seen.st_mtime_ns))
+        return sorted(found.values())
+
+    def stream(self, cluster_id: str, node: str, file: str, size: int) -> Iterator[bytes]:
+        """The first `size` bytes of a log on this machine, in pieces; fewer where it was cut or removed meanwhile."""
+        for path in self._places(cluster_id, node):
+            descriptor = _open_plain(path / file)
+            if descriptor is None:
+                continue
+            with os.fdopen(descriptor, "rb") as opened:
+                while size > 0 and (piece := opened.read(min(size, MOST))):
+                    size -= len(piece)
+                    yield piece
+            return
+
     def archived(self, cluster_id: str) -> list[str]:
         """Nodes of a cluster that have archived logs."""
         folder = self._directories.logs / cluster_id
@@ -89,19 +113,27 @@ class LogReader:
 
 
 def _read_file(path: Path, offset: int, limit: int) -> tuple[bytes, int, int] | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+    descriptor = _open_plain(path)
+    if descriptor is None:
         return None
     try:
         found = os.fstat(descriptor)
-        # The node's daemon could write here: a link, a directory or a pipe is no log.
-        if not stat.S_ISREG(found.st_mode):
-            return None
         at = min(found.st_size, max(0, found.st_size + offset if offset < 0 else offset))
         return os.pread(descriptor, limit, at), at, found.st_size
     finally:
         os.close(descriptor)
+
+
+def _open_plain(path: Path) -> int | None:
+    """A descriptor to read from. The node's daemon could write here: a link, a directory or a pipe is no log."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 class ListLogs(Wire):

@@ -28,6 +28,12 @@ def node_id(cluster_id: str, number: int, incarnation: int) -> str:
     return f"{cluster_id}-{number}-{incarnation}"
 
 
+def node_parts(node: str) -> tuple[int, int]:
+    """Number and incarnation of a node id."""
+    _, number, incarnation = node.rsplit("-", 2)
+    return int(number), int(incarnation)
+
+
 def cluster_of(node: str) -> str:
     """The cluster of a node id."""
     return node.rsplit("-", 2)[0]

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, insert, update
 
-from boathouse.compute import endings, events, timeline
+from boathouse.compute import endings, events, log_delivery, timeline
 from boathouse.compute.evidence import telling
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch import Effects, Result
@@ -224,6 +224,8 @@ class Reconciler:
                 timeline.write(tx, sight.row.cluster_id, launch, marks, self._store.clock())
                 if "launch" in row:
                     timeline.forget_old(tx, sight.row.cluster_id, launch)
+                if (gone or "state" in row or "launch" in row) and log_delivery.wished(sight.row.spec):
+                    wake(tx, log_delivery.KIND, sight.row.cluster_id)
         if row.get("state") == endings.TERMINATED:
             self._forget(sight.row.cluster_id)
         return pause
@@ -282,6 +284,7 @@ class Reconciler:
                 raise Stale
             for table in (node_table, event_table, timeline_table):
                 tx.execute(delete(table).where(table.c.cluster_id == cluster_id))
+            log_delivery.forget(tx, cluster_id)
         self._forget(cluster_id)
 
     def _forget(self, cluster_id: str) -> None:

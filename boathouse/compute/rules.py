@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from boathouse.compute import cluster_spec, container_rules, map_rules, node_types
+from boathouse.compute import cluster_spec, container_rules, log_destinations, map_rules, node_types
 from boathouse.wire.compute import ClusterSpec
 
 #: Fields of the platform that are accepted, kept and shown, and change nothing on one machine.
@@ -28,7 +28,6 @@ NOT_SERVED = {
     "instance_pool_id": "give node_type_id",
     "driver_instance_pool_id": "give driver_node_type_id, or leave it out",
     "init_scripts": "put what they do into the image",
-    "cluster_log_conf": "logs stay readable with `boathouse why` and the log API",
     "clone_from": "send the whole wish",
     "ssh_public_keys": "use command execution",
     "driver_node_type_flexibility": "leave it out",
@@ -66,6 +65,7 @@ def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
     if spec.cluster_name is not None and len(spec.cluster_name) > LONGEST_NAME:
         yield f"cluster_name: {len(spec.cluster_name)} characters are too many; at most {LONGEST_NAME} are allowed"
     yield from map_rules.violations(spec)
+    yield from log_destinations.violations(spec.cluster_log_conf)
     yield from _numbers(spec)
     if b"\\u0000" in msgspec.json.encode(spec):
         yield from _nul(msgspec.to_builtins(spec), "")

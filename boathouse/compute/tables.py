@@ -100,6 +100,20 @@ timeline = Table(
     Index("cluster_timeline_by_launch", "cluster_id", "launch"),
 )
 
+#: What of a cluster's logs has been delivered: {place below the destination: [node, size, time of last write in ns]}, how often in
+#: a row the destination has refused, and the last launch whose last lines were tried after its nodes were gone.
+log_deliveries = Table(
+    "log_deliveries",
+    metadata,
+    Column("cluster_id", String(64), primary_key=True),
+    Column("since_launch", Integer, nullable=False),
+    Column("delivered", JSON, nullable=False, default=dict),
+    Column("last_attempted", BigInteger, nullable=True),
+    Column("last_exception", Text, nullable=True),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("ended_launch", Integer, nullable=False, default=0),
+)
+
 #: What the check of an image found, by its bytes, the release and the strictness: the same bytes are not read twice. `verdict`:
 #: {"python": {..} or null, "python_reason", "java": {..} or null, "warnings": [..], "failure": null or {"code", "message", ..}}
 image_checks = Table(

@@ -21,7 +21,7 @@ from boathouse.dataplane.simulated.health import serve
 from boathouse.dataplane.simulated.world import World
 
 HTTP_PORT, GATEWAY_PORT, CONNECT_PORT, UI_PORT = 41000, 41001, 15002, 4040
-DRIVER = "driver"
+DRIVER, EVENT_LOG = "driver", "eventlog"
 EXECUTOR = re.compile(r"executor-(\d+)")
 APP_ID = re.compile(rb"^(?:boathouse|spark)\.app\.id\s*[=\s]\s*(\S+)", re.MULTILINE)
 
@@ -84,7 +84,7 @@ class SimulatedLink:
         name, world = str(params.get("name", "")), self.world
         if self._launcher(row) != "up":
             raise NodeError("launcher_not_up: the customer's container is not there yet")
-        if name != DRIVER and not EXECUTOR.fullmatch(name):
+        if name not in (DRIVER, EVENT_LOG) and not EXECUTOR.fullmatch(name):
             raise NodeError("spawn_failed: simulated nodes run no commands")
         live = self._process(row["node_id"], name)
         if live is not None and live["ended"] is None:

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from boathouse.compute import endings, events, timeline
 from boathouse.compute.assembly import Launcher, make_directories, make_launcher
 from boathouse.compute.image_service import SimulatedImages
 from boathouse.compute.launch_inputs import Sources
+from boathouse.compute.log_delivery import Undeliverable
 from boathouse.compute.tables import clusters, nodes
 from boathouse.compute.tables import events as event_table
 from boathouse.dataplane.contract import Limits
@@ -61,6 +62,23 @@ def keyed(purpose: str, text: str) -> str:
     return hmac.new(b"server", f"{purpose}/{text}".encode(), hashlib.sha256).hexdigest()
 
 
+class Bucket:
+    """Where logs are delivered to. `refuses`: why it takes nothing now; `writes`: every file that it ever took."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.writes: list[str] = []
+        self.asked: list[tuple[int, str]] = []
+        self.refuses = ""
+
+    def write(self, location: str, workspace_id: int, principal: str, pieces: Iterable[bytes], options: Any) -> None:
+        self.asked.append((workspace_id, principal))
+        if self.refuses:
+            raise Undeliverable(f"{location}: {self.refuses}")
+        self.files[location] = b"".join(pieces)
+        self.writes.append(location)
+
+
 class Fleet:
     """Clusters, and everything that makes them run. `restart()` is a new control plane over the same world."""
 
@@ -73,6 +91,8 @@ class Fleet:
         self.wrap: Callable[[str, Any], Any] = lambda name, thing: thing
         self.launcher: Launcher
         self.states: dict[str, list[str]] = {}
+        self.bucket = Bucket()
+        self.kinds: tuple[str, ...] = ("cluster", "log-delivery")
         self.restart()
 
     def restart(self) -> None:
@@ -82,8 +102,9 @@ class Fleet:
         self.directories = self.wrap("directories", make_directories(self.data, keyed))
         sources = Sources(releases=Shelf(self.data), resolver=self.vault, keyed=keyed)
         self.launcher = make_launcher(
-            self.store, self.driver, self.driver, self.link, self.directories, sources, self.images, threads=0
-        )
+            self.store, self.driver, self.driver, self.link, self.directories, sources, self.images, threads=0,
+            write_log=self.wrap("bucket", self.bucket).write,
+        )  # fmt: skip
         self.launcher.resume()
 
     def create(self, cluster_id: str = "1123-120000-aaaaaaaa", /, **spec: Any) -> str:
@@ -157,7 +178,7 @@ class Fleet:
 
     def step(self) -> bool:
         """One due round of one cluster, moving the clock to it; False when nothing will ever be due."""
-        kinds = ["cluster"]
+        kinds = list(self.kinds)
         claims = leases.claim(self.store, kinds, limit=1)
         if not claims:
             due = leases.next_due(self.store, kinds)
@@ -166,7 +187,7 @@ class Fleet:
             self.clock.advance(max(1, due - self.clock()))
             return True
         (held,) = claims
-        leases.settle_row(self.store, held, self.launcher.reconcilers["cluster"](held.key))
+        leases.settle_row(self.store, held, self.launcher.reconcilers[held.kind](held.key))
         for cluster_id in [held.key]:
             seen = self.states.setdefault(cluster_id, [])
             state = self.state(cluster_id)
@@ -198,7 +219,7 @@ class Fleet:
         """Let time pass, with all rounds that fall due."""
         until = self.clock() + ms
         while True:
-            due = leases.next_due(self.store, ["cluster"])
+            due = leases.next_due(self.store, list(self.kinds))
             if due is None or due > until:
                 break
             self.step()

@@ -69,6 +69,7 @@ VERBS = {
     "driver": ("ensure", "delete", "release", "pull"),
     "link": ("call", "listen", "forget"),
     "directories": ("prepare", "archive", "remove", "forget_logs"),
+    "bucket": ("write",),
 }
 
 
@@ -138,6 +139,14 @@ def and_lose_a_worker(fleet: Any) -> None:
         fleet.step()
 
 
+def and_delete_with_logs_to_deliver(fleet: Any) -> None:
+    fleet.create(CLUSTER, num_workers=1, cluster_log_conf={"dbfs": {"destination": "dbfs:/logs"}})
+    fleet.settle()
+    for node in fleet.nodes(CLUSTER):
+        (fleet.directories.path(node) / "logs" / "driver.stdout").write_text(f"the last words of {node}")
+    fleet.delete(CLUSTER)
+
+
 def outcome(fleet: Any) -> dict[str, Any]:
     """What must be the same whether or not somebody was killed."""
     row = fleet.row(CLUSTER)
@@ -153,10 +162,14 @@ def outcome(fleet: Any) -> dict[str, Any]:
         "networks": len(fleet.world.rows("SELECT * FROM network")),
         "image": (facts.get("image") or {}).get("digest"),
         "launch": row.launch if row is not None else 0,
+        "delivered": fleet.bucket.files,
     }
 
 
-STORIES = [launch, and_restart, and_delete, and_delete_for_ever, with_a_driver_that_fails, and_lose_a_worker]
+STORIES = [
+    launch, and_restart, and_delete, and_delete_for_ever, with_a_driver_that_fails, and_lose_a_worker,
+    and_delete_with_logs_to_deliver,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
