@@ -9,7 +9,7 @@ destination refuses is told in `cluster_log_status`, tried again for some hours,
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import and_, delete, insert, select, update
@@ -21,7 +21,9 @@ from boathouse.compute.nodes import node_parts
 from boathouse.compute.tables import clusters, log_deliveries, nodes, timeline
 from boathouse.compute.world import World
 from boathouse.reconcile import SETTLED, Outcome, again, wake
-from boathouse.store import Reader, Store, Tx
+from boathouse.store import Reader as Snapshot
+from boathouse.store import Store, Tx
+from boathouse.workspace.locations import LocationError, Locations, Reader, S3Options
 
 log = logging.getLogger("boathouse.compute.log_delivery")
 
@@ -48,6 +50,22 @@ class Undeliverable(Exception):
 #: Writes a file whole or not at all: location, workspace, principal, pieces of the content, and the destination's other
 #: options (region, endpoint, ..). Raises Undeliverable.
 Write = Callable[[str, int, str, Iterable[bytes], Mapping[str, Any]], None]
+
+
+def to(locations: Locations) -> Write:
+    """Deliver through `locations`, with the rights that the principal has at that moment."""
+
+    def write(location: str, workspace_id: int, principal: str, pieces: Iterable[bytes], options: Mapping[str, Any]) -> None:
+        given = {name: options[name] for name in _S3 if options.get(name) is not None}
+        try:
+            locations.write(location, Reader(workspace_id, principal), pieces, s3=S3Options(**given) if given else None)
+        except LocationError as error:
+            raise Undeliverable(str(error)) from error
+
+    return write
+
+
+_S3 = tuple(field.name for field in fields(S3Options))
 
 
 @dataclass(frozen=True)
@@ -178,7 +196,7 @@ class Handover:
         return began is not None and world.now - began.started >= PATIENCE_MS
 
 
-def status(reader: Reader, cluster_id: str) -> tuple[int | None, str | None]:
+def status(reader: Snapshot, cluster_id: str) -> tuple[int | None, str | None]:
     """When delivering was last tried (epoch ms), and why it failed; both None before the first attempt."""
     state = _state(reader, cluster_id)
     return (None, None) if state is None else (state.last_attempted, state.last_exception)
@@ -194,9 +212,9 @@ def forget(tx: Tx, cluster_id: str) -> None:
     tx.execute(delete(log_deliveries).where(log_deliveries.c.cluster_id == cluster_id))
 
 
-def _state(reader: Reader, cluster_id: str) -> Any:
+def _state(reader: Snapshot, cluster_id: str) -> Any:
     return reader.execute(select(log_deliveries).where(log_deliveries.c.cluster_id == cluster_id)).first()
 
 
-def _live(reader: Reader, cluster_id: str) -> list[str]:
+def _live(reader: Snapshot, cluster_id: str) -> list[str]:
     return [row.node_id for row in reader.execute(select(nodes.c.node_id).where(nodes.c.cluster_id == cluster_id))]

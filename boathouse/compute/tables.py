@@ -100,8 +100,8 @@ timeline = Table(
     Index("cluster_timeline_by_launch", "cluster_id", "launch"),
 )
 
-#: What of a cluster's logs has been delivered: {place below the destination: [node, size, time of last write in ns]}, how often in
-#: a row the destination has refused, and the last launch whose last lines were tried after its nodes were gone.
+#: What of a cluster's logs has been delivered: {place below the destination: [node, size, time of last write in ns]}, how often
+#: in a row the destination has refused, and the last launch whose last lines were tried after its nodes were gone.
 log_deliveries = Table(
     "log_deliveries",
     metadata,

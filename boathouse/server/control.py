@@ -9,7 +9,7 @@ from boathouse.commands.ground import Ground
 from boathouse.commands.reconciler import Contexts
 from boathouse.commands.spark_ui import SparkUiFront
 from boathouse.commands.workspace_secrets import WorkspaceSecrets
-from boathouse.compute import registry_password
+from boathouse.compute import log_delivery, registry_password
 from boathouse.compute.assembly import Gate, make_directories, make_launcher
 from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.surroundings import Surroundings
@@ -79,8 +79,9 @@ class ControlPlane:
         )
         plane = self._plane
         self._launcher = make_launcher(
-            store, plane.driver, plane.images, plane.link, directories, sources, plane.image_service
-        )
+            store, plane.driver, plane.images, plane.link, directories, sources, plane.image_service,
+            write_log=log_delivery.to(locations),
+        )  # fmt: skip
         ground = Ground(store, plane.link, self._launcher.endpoints, WorkspaceSecrets(store, secrets))
         self._contexts = Contexts(ground)
         self._methods = self._contexts.capabilities.node_methods()

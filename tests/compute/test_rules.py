@@ -154,7 +154,7 @@ def test_every_field_is_served_a_label_or_refused():
     served = {
         "spark_version", "node_type_id", "driver_node_type_id", "num_workers", "autotermination_minutes", "spark_conf",
         "spark_env_vars", "docker_image", "data_security_mode", "single_user_name", "policy_id", "is_single_node",
-        "runtime_engine", "use_ml_runtime", "dependency_mode", "workload_type",
+        "runtime_engine", "use_ml_runtime", "dependency_mode", "workload_type", "cluster_log_conf",
     }  # fmt: skip
     fields = {field.encode_name for field in msgspec.structs.fields(ClusterSpec)}
     assert fields == served | (rules.LABELS) | (set(rules.NOT_SERVED) - {"clone_from"})
