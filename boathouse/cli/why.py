@@ -43,6 +43,9 @@ def text(document: dict[str, Any]) -> str:
         if reason.get("message"):
             lines.append(f"  {reason['message']}")
         lines += [f"  | {line}" for line in reason.get("lines", ())]
+        said = reason.get("container_stderr", "").splitlines()
+        if said and said[-1] not in reason.get("lines", ()):
+            lines += ["The container said", *(f"  | {line}" for line in said[-20:])]
         if reason.get("fix"):
             lines += ["What to do", f"  {reason['fix']}"]
     return "\n".join(lines)

@@ -17,6 +17,7 @@ from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.nodes import NodeDirectories, node_id
 from boathouse.compute.world import (
     DRIVER,
+    EXITED,
     Action,
     AddNode,
     DeleteNode,
@@ -24,6 +25,7 @@ from boathouse.compute.world import (
     Failure,
     NodeRow,
     ReleaseCluster,
+    Seen,
     StartDriver,
     StartExecutor,
     WantImage,
@@ -36,6 +38,9 @@ log = logging.getLogger("boathouse.compute.launch")
 
 #: Where a launch's files lie in a node: on tmpfs, seen by that node alone.
 RUN = "/run/boathouse"
+
+#: What the customer's container itself said when it ended: its log among those of its node, and how much of it is kept.
+CONTAINER_LOG, CONTAINER_LOG_BYTES = "container.stderr", 64 << 10
 
 #: How long a daemon may take to start a process or write a file, in seconds.
 CALL_TIMEOUT = 15.0
@@ -89,7 +94,7 @@ class Effects:
                 node = node_id(cluster_id, action.number, action.incarnation)
                 return Result(action, token_hash=self._directories.prepare(node))
             case DeleteNode():
-                return Result(action, self._delete(cluster_id, action.node_id))
+                return Result(action, self._delete(cluster_id, action.node_id, world.seen.get(action.node_id, Seen())))
             case ReleaseCluster():
                 return Result(action, self._driver.release(cluster_id) and self._handed_over(world))
         assert inputs is not None, "a launch without inputs asks for nothing else"
@@ -119,8 +124,18 @@ class Effects:
             layers=inputs.release.layers,
         )
 
-    def _delete(self, cluster_id: str, node: str) -> bool:
+    def keep_container_log(self, node: str, seen: Seen) -> None:
+        """Keep what the customer's container said when it ended, beside the node's logs, before it is removed. Once."""
+        target = self._directories.path(node) / "logs" / CONTAINER_LOG
+        if seen.container != EXITED or target.exists() or not target.parent.is_dir():
+            return
+        words = self._driver.container_log(node, CONTAINER_LOG_BYTES)
+        if words:
+            target.write_bytes(words)
+
+    def _delete(self, cluster_id: str, node: str, seen: Seen) -> bool:
         """The customer's container, then the daemon's; then the logs are kept, and the directory goes."""
+        self.keep_container_log(node, seen)
         if not self._driver.delete(cluster_id, node):
             return False
         self._link.forget(node)

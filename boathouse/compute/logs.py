@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from boathouse.compute import access
+from boathouse.compute import access, cluster_spec
 from boathouse.compute.nodes import NodeDirectories
 from boathouse.compute.tables import nodes
 from boathouse.dataplane.contract import Link, NodeError, NodeGone
@@ -25,6 +25,9 @@ from boathouse.wire.base import Wire
 
 #: Bytes of log that one answer holds at most, and by default.
 MOST, DEFAULT = 1 << 20, 256 << 10
+
+#: The platform's setting that lets all who may attach read the logs: `false`.
+FOR_ALL = "spark.databricks.acl.needAdminPermissionToViewLogs"
 
 FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -147,12 +150,16 @@ class ListLogs(Wire):
 
 @endpoint("GET", "/api/2.0/boathouse/clusters/{cluster_id}/logs", action="clusters.logs")
 def read_logs(ctx: Ctx, cluster_id: str, query: ListLogs) -> dict[str, Any]:
-    """The logs of a cluster, for those who may manage it: the list of them, or a piece of one as text."""
+    """The logs of a cluster: the list of them, or a piece of one as text. For those who may manage it; its `spark_conf` may let
+    all who may attach read them, as on the platform. Whoever follows a log asks again from `next_offset`; a `size` below it
+    says that the log was cut."""
     if not 1 <= query.limit <= MOST:
         raise invalid(f"limit: {query.limit} is not allowed; give 1 to {MOST}")
     reader = ctx.service(LogReader)
     with ctx.read() as snapshot:
-        access.find(snapshot, ctx.caller, cluster_id, "manage")
+        row = access.find(snapshot, ctx.caller, cluster_id, "see")
+        conf = cluster_spec.load(row.spec).spark_conf or {}
+        access.find(snapshot, ctx.caller, cluster_id, "attach" if conf.get(FOR_ALL, "").lower() == "false" else "manage")
         live = [row.node_id for row in snapshot.execute(select(nodes.c.node_id).where(nodes.c.cluster_id == cluster_id))]
     known = sorted(set(live) | set(reader.archived(cluster_id)))
     if not query.file:
@@ -170,7 +177,22 @@ def read_logs(ctx: Ctx, cluster_id: str, query: ListLogs) -> dict[str, Any]:
     if found is None:
         raise not_found(f"Node '{node}' of cluster {cluster_id} has no log '{query.file}'.")
     data, offset, size = found
+    data = whole_characters(data)
     return {
         "node": node, "file": query.file, "offset": offset, "size": size, "next_offset": offset + len(data),
-        "text": data.decode("utf-8", "replace"),
+        "running": node in live, "text": data.decode("utf-8", "replace"),
     }  # fmt: skip
+
+
+def whole_characters(data: bytes) -> bytes:
+    """`data` without the beginning of a character at its end, which comes with the next piece.
+
+    >>> whole_characters("a\u20ac".encode()[:-1])
+    b'a'
+    """
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 != 0x80:  # where a character begins, and how long it says it is
+            length = 1 if byte < 0x80 else 2 if byte >> 5 == 6 else 3 if byte >> 4 == 14 else 4 if byte >> 3 == 30 else 1
+            return data[:-back] if length > back and len(data) > back else data
+    return data

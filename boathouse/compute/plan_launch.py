@@ -95,6 +95,7 @@ def _nodes(draft: Draft) -> list[NodeRow]:
                     f"Failed to launch spark container on instance {node.node_id}: {why}",
                     step="container",
                     node=node.node_id,
+                    log="container.stderr",
                 )
             )
             return kept

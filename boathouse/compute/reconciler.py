@@ -17,7 +17,7 @@ from sqlalchemy import and_, delete, insert, update
 from boathouse.compute import endings, events, log_delivery, timeline
 from boathouse.compute.evidence import telling
 from boathouse.compute.images_step import ImageSteps
-from boathouse.compute.launch import Effects, Result
+from boathouse.compute.launch import CONTAINER_LOG, Effects, Result
 from boathouse.compute.launch_inputs import InputsCache
 from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking, Parallel, Sight
@@ -28,7 +28,7 @@ from boathouse.compute.tables import clusters
 from boathouse.compute.tables import events as event_table
 from boathouse.compute.tables import nodes as node_table
 from boathouse.compute.tables import timeline as timeline_table
-from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Failure, Step, World
+from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Failure, Seen, Step, World
 from boathouse.dataplane.contract import DriverUnavailable
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 from boathouse.store import Store, Tx
@@ -144,6 +144,8 @@ class Reconciler:
         """Write the end of the launch; nodes that the round added are written too, so that they are torn down."""
         hidden = Redaction(sight.inputs.values.values if sight.inputs else ())
         evidence = hidden.text(failure.evidence)
+        if failure.log == CONTAINER_LOG:
+            self._effects.keep_container_log(failure.node, sight.world.seen.get(failure.node, Seen()))
         if failure.log and not evidence:
             evidence = self._lines(sight, failure, hidden)
         message = failure.message

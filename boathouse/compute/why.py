@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import select
 
 from boathouse.compute import access, timeline
+from boathouse.compute.launch import CONTAINER_LOG
+from boathouse.compute.logs import LogReader
 from boathouse.compute.tables import events
 from boathouse.compute.terminations import CATALOGUE
 from boathouse.edge import Ctx, endpoint
@@ -19,6 +21,9 @@ from boathouse.wire.base import Wire
 
 #: Events that are told beside the timeline.
 EVENTS = 50
+
+#: Bytes of what a container said that are shown.
+CONTAINER_SHOWN = 8000
 
 _PHRASES = {
     "wish": "the wish was written",
@@ -43,12 +48,16 @@ _PHRASES = {
 
 
 def explain(
-    cluster: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], told: Sequence[Mapping[str, Any]], now: int
+    cluster: Mapping[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    told: Sequence[Mapping[str, Any]],
+    now: int,
+    container_stderr: str = "",
 ) -> dict[str, Any]:
     """The story of a cluster's latest launch.
 
     `cluster`: cluster_id, state, state_message, launch, termination_reason or None; `steps`: rows of the timeline;
-    `told`: events, oldest first.
+    `told`: events, oldest first; `container_stderr`: what the container of the node that failed said when it ended.
     """
     launch = cluster["launch"]
     mine = [step for step in steps if step["launch"] == launch]
@@ -78,7 +87,7 @@ def explain(
     }
     reason = cluster.get("termination_reason")
     if reason:
-        document["reason"] = _reason(reason, mine)
+        document["reason"] = _reason(reason, mine) | ({"container_stderr": container_stderr} if container_stderr else {})
     return document
 
 
@@ -128,5 +137,9 @@ def why(ctx: Ctx, cluster_id: str, query: AskWhy) -> dict[str, Any]:
         "launch": query.launch or row.launch,
         "termination_reason": next((reason for reason in reasons if reason), None),
     }
+    node = str(((cluster["termination_reason"] or {}).get("parameters") or {}).get("instance_id", ""))
+    said = ctx.service(LogReader).tail(cluster_id, node, CONTAINER_LOG, CONTAINER_SHOWN) if node.startswith(cluster_id) else ""
+    if said and not access.may_manage(ctx.caller, row):
+        said = ""
     told = [{"at": event.at, "type": event.type, "details": event.details} for event in reversed(newest)]
-    return explain(cluster, steps, told, ctx.store.clock())
+    return explain(cluster, steps, told, ctx.store.clock(), said)

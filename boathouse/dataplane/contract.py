@@ -114,6 +114,11 @@ class Driver(Protocol):
         """Remove all that exists of a node; True when nothing is left. Gone already: True. Call again while False."""
         ...
 
+    def container_log(self, node_id: str, limit: int) -> bytes:
+        """The last `limit` bytes that the customer's container itself has written (not its processes, which have logs of their
+        own): what its first process says when it cannot begin. Empty when it said nothing, or is gone."""
+        ...
+
     def release(self, cluster_id: str) -> bool:
         """Remove what belongs to the whole cluster (its network); True when nothing is left. Only after its nodes are gone."""
         ...

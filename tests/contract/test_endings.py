@@ -33,6 +33,14 @@ def test_an_exit_code(engine_plane) -> None:
     assert (seen.daemon, seen.exit_code, seen.oom_killed) == (Presence.RUNNING, 3, False)
 
 
+def test_what_the_container_itself_said(engine_plane) -> None:
+    node = with_launcher(engine_plane, "#!/usr/bin/python3 -S\nimport sys\nsys.exit('no such thing here')\n")
+    ended(engine_plane, node)
+    assert engine_plane.driver.container_log(node.node_id, 1000) == b"no such thing here\n"
+    engine_plane.until(lambda: engine_plane.driver.delete(node.cluster_id, node.node_id))
+    assert engine_plane.driver.container_log(node.node_id, 1000) == b""
+
+
 def test_memory_that_ran_out(engine_plane) -> None:
     if not Path("/dev/kmsg").exists():
         pytest.skip("no kernel log here, and the engine itself may not tell")

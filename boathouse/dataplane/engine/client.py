@@ -23,6 +23,7 @@ API_VERSION = "1.41"
 TIMEOUT_SECONDS = 60.0
 LIBPOD = "/v4.0.0/libpod"
 HEALING_ATTEMPTS = 4
+LOG_LINES = 1000
 RECORD_ONLY = re.compile(r'getting container from store "([0-9a-f]{64})": container not known')
 
 
@@ -178,6 +179,16 @@ class EngineClient:
         """Start a container; one that runs already is left as it is."""
         with self.calls() as api:
             api.start(name)
+
+    def log(self, name: str, limit: int) -> bytes:
+        """The last `limit` bytes of what a container wrote; empty when there is none of that name."""
+        try:
+            with self.calls() as api:
+                return api.logs(name, stdout=True, stderr=True, tail=LOG_LINES)[-limit:]
+        except EngineRefused as refused:
+            if refused.missing:
+                return b""
+            raise
 
     def remove(self, name: str) -> bool:
         """Kill and remove a container with its anonymous volumes; True when it is gone."""

@@ -149,6 +149,11 @@ class EngineDriver:
             self._busy.pop(node_id, None)
         return True
 
+    def container_log(self, node_id: str, limit: int) -> bytes:
+        """See `Driver.container_log`."""
+        with self.client.looking():
+            return self.client.log(naming.container(self.instance, node_id), limit)
+
     def release(self, cluster_id: str) -> bool:
         """See `Driver.release`. Removes the network, its part of the firewall, and the runtime volumes."""
         with self.client.looking():

@@ -97,6 +97,12 @@ class SimulatedDriver:
             db.execute("DELETE FROM node WHERE node_id = ?", (node_id,))
         return True
 
+    def container_log(self, node_id: str, limit: int) -> bytes:
+        self._answering()
+        row = self._row(node_id)
+        ended = row is not None and row["container_ended"] is not None
+        return f"a simulated container ended with {row['exit_code']}\n".encode()[-limit:] if row is not None and ended else b""
+
     def release(self, cluster_id: str) -> bool:
         self._answering()
         with self.world.change() as db:

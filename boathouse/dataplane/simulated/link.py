@@ -136,7 +136,7 @@ class SimulatedLink:
         return {}
 
     def _do_read_log(self, row: sqlite3.Row, params: dict[str, Any]) -> dict[str, Any]:
-        return {"data": "", "offset": 0, "size": 0}
+        raise NodeError("no_such_log: a simulated node writes no logs")
 
     def _do_stats(self, row: sqlite3.Row, params: dict[str, Any]) -> dict[str, Any]:
         zero = ("memory_bytes", "memory_peak_bytes", "memory_limit_bytes", "cpu_usec", "pids")

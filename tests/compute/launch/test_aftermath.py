@@ -181,3 +181,14 @@ def test_the_endpoints_answer_those_who_may_ask(from_disk, api_of, services, rea
     assert api.get(f"{base}/logs?limit=0").status_code == 400
     _, stranger = make_user("stranger@x.org")
     assert {api.get(f"{base}/{what}", token=stranger).status_code for what in ("why", "logs")} == {403}
+
+
+def test_what_a_container_said_that_ended_before_spark_could_start(fleet):
+    fleet.world.add(Trouble(Fault.CONTAINER_EXITS, number=0, code="7", times=None))
+    cluster_id = fleet.create()
+    while fleet.state(cluster_id) != "TERMINATED":
+        assert fleet.step()
+    node = fleet.row(cluster_id).termination_reason["parameters"]["instance_id"]
+    said = "a simulated container ended with 7"
+    assert fleet.launcher.logs.tail(cluster_id, node, "container.stderr", 1000) == said
+    assert said in fleet.row(cluster_id).termination_reason["parameters"]["databricks_error_message"]
