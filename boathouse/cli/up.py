@@ -1,6 +1,7 @@
 """`boathouse up`: everything in one process, in the foreground."""
 
 import argparse
+import gc
 from pathlib import Path
 
 from boathouse.cli import Failed
@@ -17,6 +18,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    # What is imported and built until calls are answered stays for good: the collector would walk it dozens of times, an eighth
+    # of the whole start. `server.up` switches it on again, and has it leave alone what is there by then.
+    gc.disable()
     from boathouse import server
 
     settings = load(vars(options))

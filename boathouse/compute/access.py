@@ -83,20 +83,42 @@ def may_manage(caller: Caller, row: Any) -> bool:
     return caller.admin or row.creator_id == caller.principal_id
 
 
+def _visible(workspace_id: Any, principal_id: Any) -> ColumnElement[bool]:
+    """`principal_id` None: for an admin."""
+    mine = and_(clusters.c.workspace_id == workspace_id, clusters.c.wish != states.WISH_DELETED)
+    return mine if principal_id is None else and_(mine, clusters.c.creator_id == principal_id)
+
+
+def _not_gone(kept_since: Any) -> ColumnElement[bool]:
+    return or_(
+        clusters.c.state != states.TERMINATED,
+        clusters.c.pinned_at.is_not(None),
+        clusters.c.terminated_time >= kept_since,
+        clusters.c.unpinned_at >= kept_since,
+    )
+
+
+#: `visible` (by `admin`) and `not_gone` for statements that are built once; `shown_values` has the values of a call.
+VISIBLE = {
+    True: _visible(bindparam("of_workspace"), None), False: _visible(bindparam("of_workspace"), bindparam("of_principal")),
+}  # fmt: skip
+NOT_GONE = _not_gone(bindparam("kept_since"))
+
+
+def shown_values(caller: Caller, now: int) -> dict[str, int]:
+    """The values of `VISIBLE` and `NOT_GONE`."""
+    mine = {} if caller.admin else {"of_principal": caller.principal_id}
+    return {"of_workspace": caller.workspace_id, "kept_since": now - KEPT_MS, **mine}
+
+
 def visible(caller: Caller) -> ColumnElement[bool]:
     """The clusters that a list shows to `caller`, as a condition on the table."""
-    mine = and_(clusters.c.workspace_id == caller.workspace_id, clusters.c.wish != states.WISH_DELETED)
-    return mine if caller.admin else and_(mine, clusters.c.creator_id == caller.principal_id)
+    return _visible(caller.workspace_id, None if caller.admin else caller.principal_id)
 
 
 def not_gone(now: int) -> ColumnElement[bool]:
     """The clusters that a list still shows: pinned, not ended, or ended less than 30 days ago."""
-    return or_(
-        clusters.c.state != states.TERMINATED,
-        clusters.c.pinned_at.is_not(None),
-        clusters.c.terminated_time >= now - KEPT_MS,
-        clusters.c.unpinned_at >= now - KEPT_MS,
-    )
+    return _not_gone(now - KEPT_MS)
 
 
 def _admit(caller: Caller, cluster_id: str, spec: str, creator: str) -> None:

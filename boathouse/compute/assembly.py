@@ -22,7 +22,7 @@ from boathouse.compute.nodes import NodeDirectories, TokenCheck, cluster_of
 from boathouse.compute.reconciler import Reconciler
 from boathouse.compute.sweep import Sweep
 from boathouse.dataplane.contract import Driver, Images, Link
-from boathouse.reconcile import Reconcile, leases, wake
+from boathouse.reconcile import Reconcile, leases, wake, wake_all
 from boathouse.store import Store
 
 #: Threads for effects on nodes and for looks at them; all clusters share them.
@@ -64,8 +64,7 @@ class Launcher:
         with self.store.transaction() as tx:
             if alone:
                 leases.free_all(tx)
-            for cluster_id in clusters_with_work(tx):
-                wake(tx, reconciler.KIND, cluster_id)
+            wake_all(tx, reconciler.KIND, clusters_with_work(tx))
             wake(tx, sweep.KIND, sweep.KEY)
 
     def close(self) -> None:
@@ -92,7 +91,8 @@ def make_launcher(
     inputs = InputsCache(sources, driver.capacity)
     steps = ImageSteps(store, images, image_service, asking.submit if asking else lambda task: task())
     logs = LogReader(link, directories)
-    parallel = _parallel(pool)
+    # Simulated nodes answer at once: there is nothing to wait for side by side.
+    parallel = _parallel(None if driver.simulated else pool)
     looking = Looking(store, driver, link, directories, steps, inputs, parallel)
     handed_over = log_delivery.Handover(store) if write_log else lambda world: True
     effects = Effects(driver, link, directories, steps, handed_over)

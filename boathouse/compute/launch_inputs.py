@@ -8,6 +8,7 @@ they are stored nowhere. Called by the reconciler before a launch's first effect
 
 import shlex
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +25,9 @@ from boathouse.workspace.sealing import Unsealable
 #: Settings that hold command-line options, as a shell would read them.
 JAVA_OPTIONS = ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions")
 
+#: For how many seconds what the store has recorded of given memory is believed; what this process gives and takes back in
+#: between it knows by itself. Asked for each launch, ten thousand rows would be read ten thousand times.
+RECORDED_SECONDS = 10.0
 
 #: Memory that clusters were given and have not given back, in bytes, by cluster.
 Used = Callable[[], Mapping[str, int]]
@@ -88,6 +92,8 @@ class InputsCache:
         self._known: dict[str, Inputs] = {}
         self._promising = threading.Lock()
         self._promised: dict[str, int] = {}
+        self._recorded: dict[str, int] = {}
+        self._recorded_at = float("-inf")
 
     def get(self, row: Any, launch: int, used_bytes: Used) -> Inputs:
         """The inputs of `launch` of the cluster in `row`. Raises Refused with the reason why it cannot be launched.
@@ -113,6 +119,7 @@ class InputsCache:
             self._known.pop(cluster_id, None)
         with self._promising:
             self._promised.pop(cluster_id, None)
+            self._recorded.pop(cluster_id, None)
 
     def keys(self, cluster_id: str, launch: int) -> LaunchKeys:
         """The keys of a launch; the same whenever they are asked for."""
@@ -166,22 +173,35 @@ class InputsCache:
         machine = self._capacity()
         conf = spec.spark_conf or {}
         with self._promising:
-            used = {**self._promised, **used_bytes()}
-            used.pop(cluster_id, None)
-            found = scaling.scale(
-                _size(spec.driver_node_type_id or spec.node_type_id),
-                _size(spec.node_type_id or spec.driver_node_type_id),
-                spec.num_workers or 0,
-                machine.cpus,
-                machine.memory_bytes,
-                sum(used.values()),
-                conf.get("spark.driver.memory"),
-                conf.get("spark.executor.memory"),
-            )
-            if isinstance(found, Failure):
-                raise Refused(found)
-            self._promised[cluster_id] = found.total_bytes
-        return found
+            for _ in range(2):
+                fresh = self._read_given(used_bytes)
+                used = {**self._recorded, **self._promised}
+                used.pop(cluster_id, None)
+                found = scaling.scale(
+                    _size(spec.driver_node_type_id or spec.node_type_id),
+                    _size(spec.node_type_id or spec.driver_node_type_id),
+                    spec.num_workers or 0,
+                    machine.cpus,
+                    machine.memory_bytes,
+                    sum(used.values()),
+                    conf.get("spark.driver.memory"),
+                    conf.get("spark.executor.memory"),
+                )
+                if not isinstance(found, Failure):
+                    self._promised[cluster_id] = found.total_bytes
+                    return found
+                if fresh:
+                    break
+                self._recorded_at = float("-inf")  # nobody is refused for what was so a while ago
+            raise Refused(found)
+
+    def _read_given(self, used_bytes: Used) -> bool:
+        """Have the memory that the store has recorded; whether it was read just now."""
+        if time.monotonic() - self._recorded_at < RECORDED_SECONDS:
+            return False
+        self._recorded, self._recorded_at = dict(used_bytes()), time.monotonic()
+        self._promised = {cluster_id: size for cluster_id, size in self._promised.items() if cluster_id not in self._recorded}
+        return True
 
 
 def _size(node_type_id: str | None) -> Size:

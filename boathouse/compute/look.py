@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from boathouse.compute import cluster_spec, nodes, timeline
 from boathouse.compute.images_step import ImageSteps
@@ -46,6 +46,12 @@ Parallel = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 #: How long a daemon, and the driver's HTTP, may take to answer a look, in seconds.
 DAEMON_TIMEOUT, HEALTH_TIMEOUT = 5.0, 3.0
 
+_BY_ID = select(clusters).where(clusters.c.cluster_id == bindparam("of_cluster"))
+# The database reads the number out of the documents: there may be ten thousand of them.
+_GIVEN = select(clusters.c.cluster_id, clusters.c.facts["limits"]["total_bytes"].as_integer().label("size")).where(
+    clusters.c.state != "TERMINATED"
+)
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -74,7 +80,7 @@ class Looking:
     def at(self, cluster_id: str) -> Sight | None:
         """The world of one cluster now, or None when it has no row."""
         with self._store.read() as reader:
-            row = reader.execute(select(clusters).where(clusters.c.cluster_id == cluster_id)).first()
+            row = reader.execute(_BY_ID, {"of_cluster": cluster_id}).first()
             if row is None:
                 return None
             rows = nodes.of_cluster(reader, cluster_id)
@@ -106,7 +112,7 @@ class Looking:
     def blind(self, cluster_id: str) -> Sight | None:
         """As `at`, from the store alone: for when the driver of nodes does not answer."""
         with self._store.read() as reader:
-            row = reader.execute(select(clusters).where(clusters.c.cluster_id == cluster_id)).first()
+            row = reader.execute(_BY_ID, {"of_cluster": cluster_id}).first()
             if row is None:
                 return None
             rows = nodes.of_cluster(reader, cluster_id)
@@ -139,9 +145,7 @@ class Looking:
     def _used(self) -> dict[str, int]:
         """Memory that clusters were given and have not given back, in bytes."""
         with self._store.read() as reader:
-            rows = reader.execute(select(clusters.c.cluster_id, clusters.c.facts).where(clusters.c.state != "TERMINATED")).all()
-        given = {row.cluster_id: ((row.facts or {}).get("limits") or {}).get("total_bytes") for row in rows}
-        return {cluster_id: int(size) for cluster_id, size in given.items() if size}
+            return {cluster_id: size for cluster_id, size in reader.execute(_GIVEN) if size}
 
     def _seen(self, row: Any, rows: tuple[NodeRow, ...]) -> dict[str, Seen]:
         if not rows and (row.launch == 0 or row.state == "TERMINATED"):

@@ -39,9 +39,12 @@ def cluster_of(node: str) -> str:
     return node.rsplit("-", 2)[0]
 
 
+_OF_CLUSTER = select(nodes).where(nodes.c.cluster_id == bindparam("of_cluster")).order_by(nodes.c.number, nodes.c.incarnation)
+
+
 def of_cluster(reader: Reader, cluster_id: str) -> tuple[NodeRow, ...]:
     """The rows of a cluster's nodes, by number and incarnation."""
-    rows = reader.execute(select(nodes).where(nodes.c.cluster_id == cluster_id).order_by(nodes.c.number, nodes.c.incarnation))
+    rows = reader.execute(_OF_CLUSTER, {"of_cluster": cluster_id})
     return tuple(
         NodeRow(row.node_id, row.number, row.incarnation, row.launch, row.leaving, row.made_at, row.facts or {}) for row in rows
     )

@@ -10,9 +10,10 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, delete, insert, update
+from sqlalchemy import Update, and_, bindparam, delete, insert, update
 
 from boathouse.compute import endings, events, log_delivery, timeline
 from boathouse.compute.evidence import telling
@@ -55,6 +56,24 @@ LAUNCHING = (endings.PENDING, endings.RESTARTING)
 
 #: How much of the end of a log is searched for what explains a failure, in bytes.
 EVIDENCE_BYTES = 64_000
+
+# Built once: a launch writes these several times, and a statement costs more to build than to run.
+_ADD_NODE = insert(node_table)
+_CHANGE_NODE = (
+    update(node_table)
+    .where(node_table.c.node_id == bindparam("of_node"))
+    .values(leaving=bindparam("is_leaving"), facts=bindparam("new_facts"))
+)
+
+
+@cache
+def _row_update(columns: tuple[str, ...], unused: bool) -> Update:
+    """The update of a cluster's row that is guarded by its version and, for the end of one that is `unused`, by its last use."""
+    guard = [clusters.c.cluster_id == bindparam("of_cluster"), clusters.c.version == bindparam("of_version")]
+    if unused:
+        guard.append(clusters.c.last_activity_time == bindparam("last_used"))
+    values: dict[str, Any] = {name: bindparam(name, type_=clusters.c[name].type) for name in columns}
+    return update(clusters).where(and_(*guard)).values(version=clusters.c.version + 1, **values)
 
 
 class Stale(Exception):
@@ -217,7 +236,7 @@ class Reconciler:
         if added:
             facts["incarnation"] = max(r.action.incarnation for r in added if isinstance(r.action, AddNode))
         if row or facts or marks or gone or added or step.events or step.node_facts or step.leaving:
-            with self._store.transaction() as tx:
+            with self._store.transaction(durable=False) as tx:
                 self._write_row(tx, sight, row, facts)
                 self._write_nodes(tx, sight.world, step, gone, added)
                 for kind, details in step.events:
@@ -239,40 +258,40 @@ class Reconciler:
         if facts:
             merged = {**(sight.row.facts or {}), **facts}
             values["facts"] = {key: value for key, value in merged.items() if value is not None}
-        guard = [clusters.c.cluster_id == sight.row.cluster_id, clusters.c.version == sight.row.version]
-        if (row.get("wish_reason") or {}).get("code") == "INACTIVITY":
-            guard.append(clusters.c.last_activity_time == sight.row.last_activity_time)
-        changed = tx.execute(update(clusters).where(and_(*guard)).values(version=clusters.c.version + 1, **values)).rowcount
+        idle = (row.get("wish_reason") or {}).get("code") == "INACTIVITY"
+        guard = {
+            "of_cluster": sight.row.cluster_id, "of_version": sight.row.version, "last_used": sight.row.last_activity_time,
+        }  # fmt: skip
+        changed = tx.execute(_row_update(tuple(sorted(values)), idle), {**values, **guard}).rowcount
         if not changed:
             raise Stale
 
     def _write_nodes(self, tx: Tx, world: World, step: Step, gone: list[str], added: list[Result]) -> None:
         now = self._store.clock()
         launch = int(step.row.get("launch", world.cluster.launch))
-        for result in added:
-            action = result.action
-            assert isinstance(action, AddNode)
-            tx.execute(
-                insert(node_table).values(
-                    node_id=node_id(world.cluster.cluster_id, action.number, action.incarnation),
-                    cluster_id=world.cluster.cluster_id,
-                    number=action.number,
-                    incarnation=action.incarnation,
-                    launch=launch,
-                    token_hash=result.token_hash,
-                    made_at=now,
-                    leaving=False,
-                    facts={},
-                )
-            )
-        for node in world.nodes:
-            values: dict[str, Any] = {}
-            if node.node_id in step.leaving:
-                values["leaving"] = True
-            if node.node_id in step.node_facts:
-                values["facts"] = {**node.facts, **step.node_facts[node.node_id]}
-            if values and node.node_id not in gone:
-                tx.execute(update(node_table).where(node_table.c.node_id == node.node_id).values(**values))
+        new = [
+            {
+                "node_id": node_id(world.cluster.cluster_id, result.action.number, result.action.incarnation),
+                "cluster_id": world.cluster.cluster_id, "number": result.action.number,
+                "incarnation": result.action.incarnation, "launch": launch, "token_hash": result.token_hash, "made_at": now,
+                "leaving": False, "facts": {},
+            }
+            for result in added
+            if isinstance(result.action, AddNode)
+        ]  # fmt: skip
+        if new:
+            tx.execute(_ADD_NODE, new)
+        changed = [
+            {
+                "of_node": node.node_id,
+                "is_leaving": node.leaving or node.node_id in step.leaving,
+                "new_facts": {**node.facts, **step.node_facts.get(node.node_id, {})},
+            }
+            for node in world.nodes
+            if (node.node_id in step.leaving or node.node_id in step.node_facts) and node.node_id not in gone
+        ]
+        if changed:
+            tx.execute(_CHANGE_NODE, changed)
         if gone:
             tx.execute(delete(node_table).where(node_table.c.node_id.in_(gone)))
 

@@ -8,48 +8,59 @@ by `why`. Times in epoch ms.
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, select, update
 
 from boathouse.compute.tables import timeline
 from boathouse.compute.world import Mark, Noted
 from boathouse.store import Reader, Tx
 
 
+# Built once: every round reads these and most write them.
+_OF_LAUNCH = and_(timeline.c.cluster_id == bindparam("of_cluster"), timeline.c.launch == bindparam("of_launch"))
+_NOTED = select(timeline.c.step, timeline.c.node, timeline.c.started, timeline.c.ended).where(_OF_LAUNCH)
+_KNOWN = select(timeline.c.id, timeline.c.step, timeline.c.node, timeline.c.details).where(_OF_LAUNCH)
+_BEGIN = insert(timeline)
+_CHANGE = (
+    update(timeline)
+    .where(timeline.c.id == bindparam("of_id"))
+    .values(ended=bindparam("ended"), outcome=bindparam("outcome"), details=bindparam("details"))
+)
+
+
 def noted(reader: Reader, cluster_id: str, launch: int) -> dict[tuple[str, str], Noted]:
     """The steps of a launch that have begun, by step and node."""
-    rows = reader.execute(
-        select(timeline.c.step, timeline.c.node, timeline.c.started, timeline.c.ended).where(
-            and_(timeline.c.cluster_id == cluster_id, timeline.c.launch == launch)
-        )
-    )
-    return {(row.step, row.node): Noted(row.started, row.ended) for row in rows}
+    rows = reader.execute(_NOTED, {"of_cluster": cluster_id, "of_launch": launch})
+    return {(step, node): Noted(started, ended) for step, node, started, ended in rows}
 
 
 def write(tx: Tx, cluster_id: str, launch: int, marks: Iterable[Mark], now: int) -> None:
     """Apply marks: a step that has no row gets one, a step that has one is ended or extended. The last word counts."""
-    for mark in _merged(marks):
-        here = and_(
-            timeline.c.cluster_id == cluster_id,
-            timeline.c.launch == launch,
-            timeline.c.step == mark.step,
-            timeline.c.node == mark.node,
-        )
-        row = tx.execute(select(timeline.c.id, timeline.c.details).where(here)).first()
+    merged = _merged(marks)
+    if not merged:
+        return
+    known = {
+        (step, node): (key, details)
+        for key, step, node, details in tx.execute(_KNOWN, {"of_cluster": cluster_id, "of_launch": launch})
+    }
+    begun, changed = [], []
+    for mark in merged:
+        row = known.get((mark.step, mark.node))
         if row is None:
             started = now if mark.started is None else mark.started
-            tx.execute(
-                insert(timeline).values(
-                    cluster_id=cluster_id, launch=launch, step=mark.step, node=mark.node, started=started,
-                    ended=None if mark.ended is None else max(started, mark.ended),
-                    outcome=mark.outcome, details=dict(mark.details),
-                )
+            begun.append(
+                {
+                    "cluster_id": cluster_id, "launch": launch, "step": mark.step, "node": mark.node, "started": started,
+                    "ended": None if mark.ended is None else max(started, mark.ended),
+                    "outcome": mark.outcome, "details": dict(mark.details),
+                }
             )  # fmt: skip
         else:
-            tx.execute(
-                update(timeline)
-                .where(timeline.c.id == row.id)
-                .values(ended=mark.ended, outcome=mark.outcome, details={**row.details, **mark.details})
-            )
+            key, details = row
+            changed.append({"of_id": key, "ended": mark.ended, "outcome": mark.outcome, "details": {**details, **mark.details}})
+    if begun:
+        tx.execute(_BEGIN, begun)
+    if changed:
+        tx.execute(_CHANGE, changed)
 
 
 def _merged(marks: Iterable[Mark]) -> list[Mark]:
@@ -99,4 +110,6 @@ KEPT_LAUNCHES = 20
 
 def forget_old(tx: Tx, cluster_id: str, launch: int) -> None:
     """Keep the timelines of the last launches only, when a new one begins."""
-    tx.execute(delete(timeline).where(and_(timeline.c.cluster_id == cluster_id, timeline.c.launch <= launch - KEPT_LAUNCHES)))
+    if launch > KEPT_LAUNCHES:
+        old = and_(timeline.c.cluster_id == cluster_id, timeline.c.launch <= launch - KEPT_LAUNCHES)
+        tx.execute(delete(timeline).where(old))

@@ -23,6 +23,7 @@ from boathouse.edge.errors import ApiError, malformed, no_such_endpoint, not_ser
 from boathouse.edge.routing import Endpoint, Raw, Routes
 from boathouse.edge.streams import Body, Stream, too_large
 from boathouse.edge.unserved import Catalogue
+from boathouse.reconcile import Precedence
 from boathouse.store import Store
 
 access = logging.getLogger("boathouse.access")
@@ -53,9 +54,11 @@ class Edge:
         services: Services,
         front: Callable[[dict[str, Any], Mapping[str, str]], Asgi | None] = lambda scope, headers: None,
         threads: int = 32,
+        precedence: Precedence | None = None,
     ) -> None:
         self.routes, self.store, self.authenticate, self.services, self.front = routes, store, authenticate, services, front
         self.catalogue = Catalogue()
+        self._precedence = precedence or Precedence()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="edge")
         self._streams = ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="edge-stream")
 
@@ -141,7 +144,11 @@ class Edge:
                 close()
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        self._precedence.begin()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        finally:
+            self._precedence.end()
 
     def _unserved(self, method: str, path: str, headers: Mapping[str, str]) -> Raw:
         known = self.catalogue.find(method, path)

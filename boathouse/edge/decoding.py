@@ -5,6 +5,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import UnionType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -114,6 +115,7 @@ def decode_path(name: str, kind: type, value: str) -> Any:
     return value
 
 
+@cache
 def _fields(shape: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(shape)
     return {f.encode_name: hints[f.name] for f in msgspec.structs.fields(shape)}
@@ -127,6 +129,7 @@ def _plain(kind: Any) -> Any:
     return kind
 
 
+@cache
 def _tree_of(shape: Any) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name, kind in _fields(shape).items():

@@ -51,13 +51,34 @@ class Claim:
     woken: int
 
 
-# Built once: every write of the product wakes somebody.
-_WAKE = (
-    update(due)
-    .where(and_(due.c.kind == bindparam("of_kind"), due.c.key == bindparam("of_key")))
-    .values(due_at=bindparam("now"), woken=due.c.woken + 1)
-)
+# Built once: every write of the product wakes somebody, and every round claims and settles.
+_HERE = and_(due.c.kind == bindparam("of_kind"), due.c.key == bindparam("of_key"))
+_WAKE = update(due).where(_HERE).values(due_at=bindparam("now"), woken=due.c.woken + 1)
 _FIRST = insert(due)
+
+_READY = and_(
+    due.c.kind.in_(bindparam("kinds", expanding=True)), due.c.due_at <= bindparam("now"), due.c.lease_until <= bindparam("now")
+)
+_ANY_READY = select(due.c.key).where(_READY).limit(1)
+_OLDEST = select(due.c.kind, due.c.key).where(_READY).order_by(due.c.due_at).limit(bindparam("most"))
+# The condition is repeated: on PostgreSQL it is checked again on the locked row.
+_TAKE = (
+    update(due)
+    .where(and_(_HERE, due.c.lease_until <= bindparam("now")))
+    .values(lease=bindparam("token"), lease_until=bindparam("until"))
+    .returning(due.c.woken)
+)
+
+_MINE = and_(_HERE, due.c.lease == bindparam("token"))
+# One statement decides: on PostgreSQL a wake-up may come between a look and a write.
+_ASLEEP = and_(_MINE, due.c.woken == bindparam("seen"))
+_EXTEND = update(due).where(_MINE).values(lease_until=bindparam("until"))
+_DONE = delete(due).where(_ASLEEP)
+_LATER = update(due).where(_ASLEEP).values(due_at=bindparam("at"), lease=None, lease_until=0)
+_WOKEN = update(due).where(_MINE).values(due_at=bindparam("at"), lease=None, lease_until=0)
+_NEXT = select(func.min(case((due.c.due_at > due.c.lease_until, due.c.due_at), else_=due.c.lease_until))).where(
+    due.c.kind.in_(bindparam("kinds", expanding=True))
+)
 
 
 def wake(tx: Tx, kind: str, key: str) -> None:
@@ -68,28 +89,35 @@ def wake(tx: Tx, kind: str, key: str) -> None:
     tx.after_commit(tx.store.notify)
 
 
+def wake_all(tx: Tx, kind: str, keys: list[str]) -> None:
+    """`wake` for many keys, in a few statements."""
+    now = tx.store.clock()
+    known = set(tx.execute(select(due.c.key).where(due.c.kind == kind)).scalars())
+    woken = [{"of_kind": kind, "of_key": key, "now": now} for key in keys if key in known]
+    first = [
+        {"kind": kind, "key": key, "due_at": now, "woken": 1, "lease": None, "lease_until": 0} for key in keys if key not in known
+    ]
+    if woken:
+        tx.execute(_WAKE, woken)
+    if first:
+        tx.execute(_FIRST, first)
+    tx.after_commit(tx.store.notify)
+
+
 def claim(store: Store, kinds: list[str], limit: int, lease_ms: int = LEASE_MS) -> list[Claim]:
     """Take up to `limit` due rows for ourselves, oldest first."""
+    if limit < 1:
+        return []
     with store.read() as connection:
-        now = store.clock()
-        ready = and_(due.c.kind.in_(kinds), due.c.due_at <= now, due.c.lease_until <= now)
-        if connection.execute(select(due.c.key).where(ready).limit(1)).first() is None:
+        if connection.execute(_ANY_READY, {"kinds": kinds, "now": store.clock()}).first() is None:
             return []
-    with store.transaction() as tx:
+    with store.transaction(durable=False) as tx:
         now = store.clock()
-        ready = and_(due.c.kind.in_(kinds), due.c.due_at <= now, due.c.lease_until <= now)
-        rows = tx.execute(select(due.c.kind, due.c.key).where(ready).order_by(due.c.due_at).limit(limit)).all()
         claims = []
-        for row in rows:
-            kind, key = row.kind, row.key
+        for kind, key in tx.execute(_OLDEST, {"kinds": kinds, "now": now, "most": limit}).all():
             token = secrets.token_hex(16)
-            # The condition is repeated: on PostgreSQL it is checked again on the locked row.
-            taken = tx.execute(
-                update(due)
-                .where(and_(due.c.kind == kind, due.c.key == key, due.c.lease_until <= now))
-                .values(lease=token, lease_until=now + lease_ms)
-                .returning(due.c.woken)
-            ).first()
+            values = {"of_kind": kind, "of_key": key, "now": now, "token": token, "until": now + lease_ms}
+            taken = tx.execute(_TAKE, values).first()
             if taken is not None:
                 claims.append(Claim(kind, key, token, taken.woken))
         return claims
@@ -97,31 +125,25 @@ def claim(store: Store, kinds: list[str], limit: int, lease_ms: int = LEASE_MS) 
 
 def extend(store: Store, held: Claim, lease_ms: int = LEASE_MS) -> bool:
     """Keep a lease whose work takes longer; False when it was lost."""
-    with store.transaction() as tx:
-        return bool(
-            tx.execute(
-                update(due)
-                .where(and_(due.c.kind == held.kind, due.c.key == held.key, due.c.lease == held.token))
-                .values(lease_until=store.clock() + lease_ms)
-            ).rowcount
-        )
+    with store.transaction(durable=False) as tx:
+        return bool(tx.execute(_EXTEND, {**_of(held), "until": store.clock() + lease_ms}).rowcount)
 
 
 def settle_row(store: Store, held: Claim, outcome: Outcome) -> bool:
     """Give a lease back with what it came to; False when the lease was lost meanwhile (then nothing is written)."""
-    with store.transaction() as tx:
+    with store.transaction(durable=False) as tx:
         now = store.clock()
-        mine = and_(due.c.kind == held.kind, due.c.key == held.key, due.c.lease == held.token)
-        # One statement decides: on PostgreSQL a wake-up may come between a look and a write.
-        asleep = and_(mine, due.c.woken == held.woken)
+        mine = _of(held)
+        asleep = {**mine, "seen": held.woken}
         if outcome.again_in is None:
-            settled = tx.execute(delete(due).where(asleep))
+            settled = tx.execute(_DONE, asleep)
         else:
-            later = now + round(outcome.again_in * 1000)
-            settled = tx.execute(update(due).where(asleep).values(due_at=later, lease=None, lease_until=0))
-        if settled.rowcount:
-            return True
-        return bool(tx.execute(update(due).where(mine).values(due_at=now, lease=None, lease_until=0)).rowcount)
+            settled = tx.execute(_LATER, {**asleep, "at": now + round(outcome.again_in * 1000)})
+        return bool(settled.rowcount) or bool(tx.execute(_WOKEN, {**mine, "at": now}).rowcount)
+
+
+def _of(held: Claim) -> dict[str, str]:
+    return {"of_kind": held.kind, "of_key": held.key, "token": held.token}
 
 
 def free_all(tx: Tx) -> None:
@@ -132,6 +154,5 @@ def free_all(tx: Tx) -> None:
 
 def next_due(store: Store, kinds: list[str]) -> int | None:
     """When the earliest row will be ready (due and free of a lease), or None when all sleep."""
-    ready_at = case((due.c.due_at > due.c.lease_until, due.c.due_at), else_=due.c.lease_until)
     with store.read() as connection:
-        return connection.execute(select(func.min(ready_at)).where(due.c.kind.in_(kinds))).scalar()
+        return connection.execute(_NEXT, {"kinds": kinds}).scalar()

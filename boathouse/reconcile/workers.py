@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from boathouse.reconcile import leases
 from boathouse.reconcile.outcome import Outcome, again
+from boathouse.reconcile.precedence import Precedence
 from boathouse.store import Store
 
 log = logging.getLogger("boathouse.reconcile")
@@ -25,12 +26,20 @@ EXTEND_AFTER_MS, LOOK_SECONDS = leases.LEASE_MS // 2, 5.0
 
 
 class Workers:
-    """One dispatcher thread that claims, and a thread a claimed key (at most `threads`)."""
+    """One dispatcher thread that claims, and a thread a claimed key (at most `threads`). Rounds begin when `precedence` lets
+    them."""
 
-    def __init__(self, store: Store, reconcilers: Mapping[str, Reconcile], threads: int = 16, idle_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reconcilers: Mapping[str, Reconcile],
+        threads: int = 16,
+        idle_seconds: float = 2.0,
+        precedence: Precedence | None = None,
+    ) -> None:
         self._store = store
         self._reconcilers = dict(reconcilers)
-        self._threads = threads
+        self._precedence = precedence or Precedence()
         self._idle = idle_seconds
         self._poked = threading.Event()
         self._stopping = False
@@ -122,7 +131,8 @@ class Workers:
 
     def _round(self, held: leases.Claim) -> Outcome:
         try:
-            outcome = self._reconcilers[held.kind](held.key)
+            with self._precedence.turn():
+                outcome = self._reconcilers[held.kind](held.key)
         except Exception:
             failures = self._failures[held.kind, held.key] = self._failures.get((held.kind, held.key), 0) + 1
             log.exception("reconciling %s %s failed (%d times in a row)", held.kind, held.key, failures)

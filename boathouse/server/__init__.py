@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -25,6 +26,10 @@ log = logging.getLogger("boathouse.server")
 
 __all__ = ["StartError", "opened", "routes", "run_http", "up"]
 
+#: How long one thread may keep the interpreter while others wait. A call changes threads a dozen times (loop, worker, each
+#: statement): at Python's 5 ms a single busy reconciler would add more to it than the work itself.
+SWITCH_SECONDS = 0.0005
+
 #: How long the HTTP server may take to answer calls.
 SERVING_SECONDS = 30.0
 
@@ -32,6 +37,7 @@ SERVING_SECONDS = 30.0
 def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) -> int:
     """Run until SIGTERM or SIGINT; clusters stay. Raises StartError when it cannot begin."""
     _log_to_stderr(settings.log_level)
+    sys.setswitchinterval(SWITCH_SECONDS)
     with opened(settings, lock=True) as parts, _listening(settings) as listener:
         port = listener.getsockname()[1]
         host = f"http://{settings.host}:{port}"
@@ -42,6 +48,7 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
         plane = ControlPlane(parts)
         edge = Edge(
             plane.routes, parts.store, Authenticator(parts.store, parts.keys), plane.services, front=plane.front,
+            precedence=plane.precedence,
         )  # fmt: skip
 
         def serving() -> None:
@@ -52,6 +59,8 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
                 print(f"Boathouse serves at {host}")
                 print(f"  export DATABRICKS_HOST={host} DATABRICKS_TOKEN={parts.ready.token}", flush=True)
 
+            gc.freeze()
+            gc.enable()
             answering.set()
 
         failed: list[Exception] = []

@@ -15,7 +15,7 @@ from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.surroundings import Surroundings
 from boathouse.edge import Routes
 from boathouse.edge.context import Services
-from boathouse.reconcile import Workers
+from boathouse.reconcile import Precedence, Workers
 from boathouse.releases import Releases
 from boathouse.server import planes
 from boathouse.server.parts import Parts, StartError
@@ -91,9 +91,11 @@ class ControlPlane:
             keys, sealer, secrets, blobs, locations, self.routes, Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver]),
             ground, *self._launcher.services(),
         )  # fmt: skip
+        self.precedence = Precedence()
         self._workers = Workers(
-            store, {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._blob_sweep.reconcilers()}
-        )
+            store, {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._blob_sweep.reconcilers()},
+            precedence=self.precedence,
+        )  # fmt: skip
 
     def start(self) -> None:
         """Open the tunnel, look for the engine, and take up every cluster and context where it was left."""

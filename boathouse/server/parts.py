@@ -14,6 +14,12 @@ from boathouse.store import Store, sqlite_url
 from boathouse.store.directory import DataDirectory, DirectoryError
 from boathouse.store.schema import SchemaError, migrate
 
+#: Every module that declares tables.
+TABLES = (
+    "boathouse.reconcile.leases", "boathouse.edge.tables", "boathouse.identity.tables", "boathouse.auth.tables",
+    "boathouse.workspace.tables", "boathouse.compute.tables", "boathouse.commands.tables",
+)  # fmt: skip
+
 
 class StartError(Exception):
     """The server cannot start; the message names the cause and the fix."""
@@ -54,7 +60,7 @@ def opened(settings: Settings, lock: bool = False) -> Iterator[Parts]:
 
 def _begun(settings: Settings, directory: DataDirectory, store: Store) -> Parts:
     try:
-        migrate(store)
+        migrate(store, TABLES)
         keys = Keys(directory.path / "keys")
         ready = bootstrap.bootstrap(store, keys, Founding(admin=settings.admin, cloud=settings.cloud))
     except (SchemaError, KeyFileError) as error:

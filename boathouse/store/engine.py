@@ -2,6 +2,10 @@
 
 SQLite (WAL, synchronous=FULL: an acknowledged write survives a power cut) or PostgreSQL. Writers of one process take turns on
 a lock and begin IMMEDIATE, so a transaction never fails half way for want of the write lock; readers never wait for them.
+
+What reconcilers write is acknowledged to nobody and found again by looking, so it need not wait for the disk
+(`transaction(durable=False)`): a crash of this process loses nothing of it, a power cut its last moments, never a part of a
+transaction, and nothing that a durable one wrote before or after it (docs/decisions/0007).
 """
 
 import threading
@@ -16,6 +20,12 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.sql import Executable
 
 metadata = MetaData()
+
+#: `cache_size` in KiB (negative), a connection. A checkpoint every 16 MB in place of every 4: it is a writer that waits for it.
+PRAGMAS = (
+    "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000", "cache_size=-8000",
+    "wal_autocheckpoint=4000",
+)  # fmt: skip
 
 
 def now_ms() -> int:
@@ -65,10 +75,14 @@ class Store:
         self._committed: list[Callable[[], None]] = []
         self._sqlite = make_url(url).get_backend_name() == "sqlite"
         self._write_lock = threading.RLock()
+        # SQLite's writers take turns, so one connection of each kind is enough; it is kept, with its statements prepared.
+        self._writers: dict[bool, Connection] = {}
         if self._sqlite:
+            # `read` ends every transaction itself: the pool need not do it once more.
             self.engine: Engine = create_engine(
-                url, pool_size=16, max_overflow=48, connect_args={"check_same_thread": False, "timeout": 30}
-            )
+                url, pool_size=16, max_overflow=48, pool_reset_on_return=None,
+                connect_args={"check_same_thread": False, "timeout": 30},
+            )  # fmt: skip
             event.listen(self.engine, "connect", _set_up_sqlite)
         else:
             self.engine = create_engine(url, pool_size=16, max_overflow=48, pool_pre_ping=True)
@@ -85,24 +99,39 @@ class Store:
                 connection.rollback()
 
     @contextmanager
-    def transaction(self) -> Iterator[Tx]:
-        """A write: all of it or nothing. No calls to the outside world inside; those go to `after_commit` or to a reconciler."""
+    def transaction(self, durable: bool = True) -> Iterator[Tx]:
+        """A write: all of it or nothing. No calls to the outside world inside; those go to `after_commit` or to a reconciler.
+
+        `durable`: on the disk before this returns. Without it a power cut may undo the write; for what is found again by looking.
+        """
         if not self._sqlite:
             with self.engine.begin() as connection:
+                if not durable:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 tx = Tx(self, connection)
                 yield tx
             self._after(tx)
             return
-        with self._write_lock, self.engine.connect() as connection:
+        with self._write_lock:
+            connection = self._writer(durable)
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             tx = Tx(self, connection)
             try:
                 yield tx
+                connection.commit()
             except BaseException:
                 connection.rollback()
                 raise
-            connection.commit()
         self._after(tx)
+
+    def _writer(self, durable: bool) -> Connection:
+        connection = self._writers.get(durable)
+        if connection is None or connection.closed or connection.invalidated:
+            connection = self._writers[durable] = self.engine.connect()
+            if not durable:
+                connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
+                connection.rollback()  # what SQLAlchemy took for the beginning of a transaction
+        return connection
 
     def on_wake(self, listener: Callable[[], None]) -> None:
         """Have `listener` called whenever a transaction that woke somebody became durable (see `reconcile.wake`)."""
@@ -122,6 +151,10 @@ class Store:
             listener()
 
     def close(self) -> None:
+        with self._write_lock:
+            for connection in self._writers.values():
+                connection.close()
+            self._writers.clear()
         self.engine.dispose()
 
 
@@ -129,6 +162,6 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     # SQLAlchemy must not begin transactions by itself: `read` and `transaction` say which kind they want.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000", "cache_size=-8000"):
+    for pragma in PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

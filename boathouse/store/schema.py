@@ -1,12 +1,24 @@
-"""Bring a database to this version's schema. Alembic is imported only when there is something to do, so that a start is quick."""
+"""Bring a database to this version's schema.
 
+An empty one is made of what the rooms declare; Alembic is imported only to upgrade an older one, so that every other start is
+quick. Both ways come to the same schema (tests/store/test_schema.py). Hence a migration changes tables and moves what is in
+them; it never brings rows of its own.
+"""
+
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 
 from sqlalchemy import inspect, text
 
-from boathouse.store.engine import Store
+from boathouse.store.engine import Store, metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+#: As Alembic makes it.
+_VERSION_TABLE = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
 
 
 class SchemaError(Exception):
@@ -26,8 +38,9 @@ def current(store: Store) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def migrate(store: Store) -> None:
-    """Upgrade to `head`. Raises SchemaError for a database that a newer version wrote."""
+def migrate(store: Store, declarations: Iterable[str] = ()) -> None:
+    """Bring the database to `head`. `declarations`: the modules that declare all tables; without them an empty database is made
+    by all migrations in turn. Raises SchemaError for a database that a newer version wrote."""
     have, want = current(store), head()
     if have == want:
         return
@@ -36,6 +49,23 @@ def migrate(store: Store) -> None:
             f"the database is at revision {have}, written by a newer Boathouse; this one knows up to {want}. "
             "Use the newer version, or another data directory"
         )
+    modules = list(declarations)
+    if have is None and modules:
+        _found(store, modules, want)
+    else:
+        _upgrade(store)
+
+
+def _found(store: Store, modules: list[str], revision: str) -> None:
+    for module in modules:
+        import_module(module)
+    with store.transaction() as tx:
+        metadata.create_all(tx.connection)
+        tx.execute(text(_VERSION_TABLE))
+        tx.execute(text("INSERT INTO alembic_version (version_num) VALUES (:revision)"), {"revision": revision})
+
+
+def _upgrade(store: Store) -> None:
     from alembic import command
     from alembic.config import Config
 

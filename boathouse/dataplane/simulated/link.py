@@ -149,9 +149,8 @@ class SimulatedLink:
 
     def _node(self, node_id: str) -> sqlite3.Row | None:
         found = self.world.row("SELECT * FROM node WHERE node_id = ?", node_id)
-        if found is None:
-            return None
-        self.world.settle(found["cluster_id"])
+        if found is None or not self.world.settle(found["cluster_id"]):
+            return found
         return self.world.row("SELECT * FROM node WHERE node_id = ?", node_id)
 
     def _process(self, node_id: str, name: str) -> sqlite3.Row | None:

@@ -33,6 +33,11 @@ CREATE TABLE IF NOT EXISTS trouble (id INTEGER PRIMARY KEY, body TEXT, born REAL
 """
 
 
+def _trouble(body: str) -> Trouble:
+    document = json.loads(body)
+    return Trouble(**{**document, "fault": Fault(document["fault"])})
+
+
 class World:
     """`clock` gives seconds; a test hands in its own and moves it. Safe to use from many threads."""
 
@@ -48,6 +53,8 @@ class World:
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;" + SCHEMA)
+        self._known: list[tuple[int, float, int | None, Trouble]] = []
+        self._known_at = -1
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
@@ -80,11 +87,13 @@ class World:
         with self.change() as db:
             body = json.dumps(asdict(trouble))
             db.execute("INSERT INTO trouble (body, born, left) VALUES (?, ?, ?)", (body, self.now(), trouble.times))
+            self._known_at = -1
 
     def clear(self) -> None:
         """No more troubles. What they have done stays."""
         with self.change() as db:
             db.execute("DELETE FROM trouble")
+            self._known_at = -1
 
     def lasting(self, fault: Fault, cluster_id: str = "", number: int | None = None) -> Trouble | None:
         """A trouble with a duration that is on now."""
@@ -109,6 +118,8 @@ class World:
             if not due or not trouble.fits(cluster_id, number, process):
                 continue
             with self._lock:
+                if left is not None:
+                    self._known_at = -1
                 if left is not None and left <= 1:
                     self._db.execute("DELETE FROM trouble WHERE id = ?", (key,))
                 elif left is not None:
@@ -122,10 +133,20 @@ class World:
         return seconds * slow.factor if slow else seconds
 
     def _troubles(self, fault: Fault) -> Iterator[tuple[int, float, int | None, Trouble]]:
-        for row in self.rows("SELECT id, body, born, left FROM trouble ORDER BY id"):
-            body = json.loads(row["body"])
-            if body["fault"] == fault:
-                yield row["id"], row["born"], row["left"], Trouble(**{**body, "fault": fault})
+        for trouble in self._all_troubles():
+            if trouble[3].fault == fault:
+                yield trouble
+
+    def _all_troubles(self) -> list[tuple[int, float, int | None, Trouble]]:
+        """Every trouble that lies in wait. Asked for at every step of every node, and mostly there is none: read again only after
+        a change, ours or that of another connection to the same file."""
+        with self._lock:
+            version = self._db.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._known_at:
+                found = self._db.execute("SELECT id, body, born, left FROM trouble ORDER BY id").fetchall()
+                self._known = [(row["id"], row["born"], row["left"], _trouble(row["body"])) for row in found]
+                self._known_at = version
+            return self._known
 
     # -- networks
 
@@ -143,8 +164,10 @@ class World:
 
     # -- what happens by itself
 
-    def settle(self, cluster_id: str) -> None:
-        """Let happen what is due in a cluster: nodes that are lost, containers and processes that end."""
+    def settle(self, cluster_id: str) -> bool:
+        """Let happen what is due in a cluster: nodes that are lost, containers and processes that end. False: nothing can."""
+        if not self._all_troubles():
+            return False
         for node in self.rows("SELECT * FROM node WHERE cluster_id = ?", cluster_id):
             self._end_halves(node)
         for process in self.rows(
@@ -154,6 +177,7 @@ class World:
             end = self.strike(Fault.PROCESS_EXITS, cluster_id, process["number"], process["name"], process["started"])
             if end:
                 self.end_process(process["node_id"], process["name"], exit_code=int(end.code or 1))
+        return True
 
     def _end_halves(self, node: sqlite3.Row) -> None:
         where = (node["cluster_id"], node["number"])

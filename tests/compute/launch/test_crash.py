@@ -80,8 +80,8 @@ def explosive(fleet: Any) -> Bomb:
     plain = fleet.store.transaction
 
     @contextmanager
-    def transaction():
-        with plain() as tx:
+    def transaction(durable: bool = True):
+        with plain(durable) as tx:
             yield tx
             bomb.tick()
         bomb.tick()
