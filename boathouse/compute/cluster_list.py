@@ -10,7 +10,7 @@ and then only copied into answers: a page is two or three numbers a row from the
 import threading
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -23,7 +23,7 @@ from boathouse.edge import Ctx, endpoint
 from boathouse.edge.errors import invalid
 from boathouse.edge.paging import decode_token, encode_token
 from boathouse.store import Reader, Store
-from boathouse.wire.compute import ListClusters, ListClustersFilterBy, ListClustersResponse
+from boathouse.wire.compute import ClusterDetails, ListClusters, ListClustersFilterBy, ListClustersResponse
 
 MOST, DEFAULT = 100, 100
 
@@ -99,7 +99,8 @@ def list_clusters(ctx: Ctx, query: ListClusters) -> ListClustersResponse:
         rows = rows[:size]
         if back:
             rows.reverse()
-        answer = ListClustersResponse(_documents.setdefault(ctx.store, Documents()).of(reader, rows, cloud))
+        documents = _documents.setdefault(ctx.store, Documents()).of(reader, rows, cloud)
+    answer = ListClustersResponse(cast(list[ClusterDetails], documents))  # as they travel
     if rows and (more or back):
         answer.next_page_token = encode_token((order, "next", _key(rows[-1], by_name), rows[-1].cluster_id))
     if rows and (more if back else position is not None):

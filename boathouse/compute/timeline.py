@@ -14,7 +14,6 @@ from boathouse.compute.tables import timeline
 from boathouse.compute.world import Mark, Noted
 from boathouse.store import Reader, Tx
 
-
 # Built once: every round reads these and most write them.
 _OF_LAUNCH = and_(timeline.c.cluster_id == bindparam("of_cluster"), timeline.c.launch == bindparam("of_launch"))
 _NOTED = select(timeline.c.step, timeline.c.node, timeline.c.started, timeline.c.ended).where(_OF_LAUNCH)
@@ -30,7 +29,7 @@ _CHANGE = (
 def noted(reader: Reader, cluster_id: str, launch: int) -> dict[tuple[str, str], Noted]:
     """The steps of a launch that have begun, by step and node."""
     rows = reader.execute(_NOTED, {"of_cluster": cluster_id, "of_launch": launch})
-    return {(step, node): Noted(started, ended) for step, node, started, ended in rows}
+    return {(row.step, row.node): Noted(row.started, row.ended) for row in rows}
 
 
 def write(tx: Tx, cluster_id: str, launch: int, marks: Iterable[Mark], now: int) -> None:
@@ -39,8 +38,7 @@ def write(tx: Tx, cluster_id: str, launch: int, marks: Iterable[Mark], now: int)
     if not merged:
         return
     known = {
-        (step, node): (key, details)
-        for key, step, node, details in tx.execute(_KNOWN, {"of_cluster": cluster_id, "of_launch": launch})
+        (row.step, row.node): (row.id, row.details) for row in tx.execute(_KNOWN, {"of_cluster": cluster_id, "of_launch": launch})
     }
     begun, changed = [], []
     for mark in merged:

@@ -114,7 +114,8 @@ def claim(store: Store, kinds: list[str], limit: int, lease_ms: int = LEASE_MS) 
     with store.transaction(durable=False) as tx:
         now = store.clock()
         claims = []
-        for kind, key in tx.execute(_OLDEST, {"kinds": kinds, "now": now, "most": limit}).all():
+        for row in tx.execute(_OLDEST, {"kinds": kinds, "now": now, "most": limit}).all():
+            kind, key = row.kind, row.key
             token = secrets.token_hex(16)
             values = {"of_kind": kind, "of_key": key, "now": now, "token": token, "until": now + lease_ms}
             taken = tx.execute(_TAKE, values).first()
