@@ -131,3 +131,94 @@ class ObjectInfo(Wire):
 
 class ObjectInfos(Wire):
     objects: list[ObjectInfo] = []
+
+
+class UploadQuery(Wire):
+    """`overwrite`: unset means true. `action`, `session_token`, `upload_type`: of an upload in parts."""
+
+    overwrite: bool = True
+    action: Literal["initiate-upload", "complete-upload"] | None = None
+    session_token: str | None = None
+    upload_type: str | None = None
+
+
+class UploadPart(Wire):
+    part_number: int
+    etag: str = ""
+
+
+class CompleteUpload(Wire):
+    parts: list[UploadPart] = []
+
+
+class MultipartUpload(Wire):
+    session_token: str
+
+
+class InitiatedUpload(Wire):
+    multipart_upload: MultipartUpload
+
+
+class CreateUploadPartUrls(Wire):
+    """`expire_time`: RFC 3339."""
+
+    path: str
+    session_token: str
+    start_part_number: int
+    count: int
+    expire_time: str | None = None
+
+
+class SignedHeader(Wire):
+    name: str
+    value: str
+
+
+class UploadPartUrl(Wire):
+    url: str
+    part_number: int
+    headers: list[SignedHeader] = []
+
+
+class UploadPartUrls(Wire):
+    upload_part_urls: list[UploadPartUrl]
+
+
+class CreateAbortUploadUrl(Wire):
+    path: str
+    session_token: str
+    expire_time: str | None = None
+
+
+class SignedUrl(Wire):
+    url: str
+    headers: list[SignedHeader] = []
+
+
+class AbortUploadUrl(Wire):
+    abort_upload_url: SignedUrl
+
+
+class DownloadUrlQuery(Wire):
+    path: str
+    expire_time: str | None = None
+
+
+class DirectoryQuery(Wire):
+    page_size: int = 1000
+    page_token: str = ""
+
+
+class DirectoryEntry(Wire):
+    """`file_size` of a file, `last_modified` in epoch milliseconds."""
+
+    path: str
+    name: str
+    is_directory: bool
+    last_modified: int
+    file_size: int | None = None
+
+
+class DirectoryEntries(Wire):
+    contents: list[DirectoryEntry] = []
+    next_page_token: str = ""

@@ -80,3 +80,25 @@ dbfs_handles = Table(
     Column("touched_at", BigInteger, nullable=False),
     Index("dbfs_handles_by_time", "touched_at"),
 )
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("session", String(64), primary_key=True),
+    Column("workspace_id", BigInteger, nullable=False),
+    Column("principal_id", BigInteger, nullable=False),
+    Column("path", _PATH, nullable=False),
+    Column("overwrite", Boolean, nullable=False),
+    Column("touched_at", BigInteger, nullable=False),
+    Index("uploads_by_time", "touched_at"),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("session", ForeignKey("uploads.session"), primary_key=True),
+    Column("part_number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Index("upload_parts_by_digest", "digest"),
+)

@@ -2,7 +2,7 @@
 
 `dbfs`: every member of the workspace reads and writes, as on the platform. `workspace`: a home (`/Users/<name>`, `/Repos/<name>`)
 is its user's, `/Shared` everybody's, the rest is the admins'; everybody may look at the roots. `volumes`: a volume is its
-owner's. Admins may do everything.
+owner's alone, until there are grants. Admins may do everything.
 """
 
 from collections.abc import Callable
@@ -36,8 +36,7 @@ def allowed(tree: str, path: str, who: Who, needs: str, owner_of: Callable[[str]
         return True
     if tree == VOLUMES:
         volume = volume_of(path)
-        # Names above the volumes are no secret; what is listed there is only what may be read.
-        return owner_of(volume) == who.principal_id if volume else needs == READ
+        return volume is not None and owner_of(volume) == who.principal_id
     if path in ("/", *HOMES):
         return needs == READ
     if paths.inside(path, SHARED):
@@ -55,6 +54,19 @@ def volume_of(path: str) -> str | None:
     """The volume that a path of the volumes tree is in, as `/<catalog>/<schema>/<volume>`; None above the volumes."""
     parts = path.split("/")
     return "/".join(parts[: VOLUME_DEPTH + 1]) if len(parts) > VOLUME_DEPTH else None
+
+
+def volume_lowered(path: str) -> str:
+    """The path with catalog, schema and volume in lower case: their names compare without regard to case."""
+    parts = path.split("/")
+    return "/".join([*(part.lower() for part in parts[: VOLUME_DEPTH + 1]), *parts[VOLUME_DEPTH + 1 :]])
+
+
+def check_volume(path: str) -> None:
+    """See that catalog, schema and volume have names as the catalog allows them. Raises PathError."""
+    for name in path.split("/")[1 : VOLUME_DEPTH + 1]:
+        if any(character in ". " for character in name):
+            raise paths.PathError(f"'{name}' cannot name a catalog, schema or volume: no dots, no spaces")
 
 
 def protected(tree: str, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Ends idle streams and removes content that no row names any more, once an hour: a reconciler of the kind `blob-sweep`."""
+"""Ends idle streams and uploads, and removes content that no row names any more, once an hour: a reconciler of the kind `blob-sweep`."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from boathouse.reconcile import Outcome, again, wake
 from boathouse.store import Reader, Store
 from boathouse.store.blobs import Blobs
-from boathouse.workspace.files import handles, nodes
+from boathouse.workspace.files import handles, nodes, uploads
 
 log = logging.getLogger("boathouse.workspace")
 
@@ -21,7 +21,7 @@ class BlobSweep:
 
     def __init__(self, store: Store, blobs: Blobs, explains: Sequence[Explains] = ()) -> None:
         self._store, self._blobs = store, blobs
-        self._explains = (nodes.named_digests, *explains)
+        self._explains = (nodes.named_digests, uploads.named_digests, *explains)
 
     def reconcilers(self) -> dict[str, Callable[[str], Outcome]]:
         """For `Workers`: kind -> round."""
@@ -35,6 +35,7 @@ class BlobSweep:
     def round(self, key: str) -> Outcome:
         """One sweep."""
         handles.end_idle(self._store, self._blobs)
+        uploads.end_idle(self._store)
         removed = self._blobs.sweep(self._named)
         if removed:
             log.info("removed %d contents that nothing names", len(removed))

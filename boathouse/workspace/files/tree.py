@@ -12,7 +12,7 @@ from boathouse.store import Reader, Store, Tx
 from boathouse.store.blobs import Blob, Blobs, NoBlob
 from boathouse.workspace.files import nodes, paths, rights
 from boathouse.workspace.files.nodes import Node, Place
-from boathouse.workspace.files.rights import READ, WORKSPACE, WRITE, Who
+from boathouse.workspace.files.rights import READ, VOLUMES, WORKSPACE, WRITE, Who
 
 
 class Denied(Exception):
@@ -49,8 +49,11 @@ class Tree:
         self.place = Place(workspace_id, tree)
 
     def check(self, reader: Reader, path: str, needs: str) -> str:
-        """The normal path, if `who` may do what `needs` says there. Raises PathError, Denied."""
+        """The normal path, if `who` may do what `needs` says there. Raises PathError, Denied, and Missing for a volume that is
+        not there (but for the path of the volume itself)."""
         clean = paths.normal(path)
+        if self.place.tree == VOLUMES:
+            clean = rights.volume_lowered(clean)
 
         def owner_of(volume: str) -> int | None:
             there = nodes.get(reader, self.place, volume)
@@ -58,6 +61,9 @@ class Tree:
 
         if not rights.allowed(self.place.tree, clean, self.who, needs, owner_of):
             raise Denied(clean, self.who.name, needs)
+        volume = rights.volume_of(clean) if self.place.tree == VOLUMES else None
+        if volume is not None and volume != clean and owner_of(volume) is None:
+            raise nodes.Missing(volume)
         return clean
 
     def get(self, reader: Reader, path: str, needs: str = READ) -> Node:
@@ -100,13 +106,16 @@ class Tree:
     def put(self, tx: Tx, path: str, blob: Blob, **more: object) -> int:
         """Name stored content, see `nodes.put`."""
         clean = self.check(tx, path, WRITE)
-        if clean == "/":
+        if clean == "/" or (self.place.tree == VOLUMES and clean.count("/") <= rights.VOLUME_DEPTH):
             raise nodes.IsADirectory(clean)
         return nodes.put(tx, self.place, clean, blob, self.who.principal_id, **more)  # type: ignore[arg-type]
 
     def make_directory(self, tx: Tx, path: str, parents: bool = True) -> bool:
         """Make a folder; False when it was there."""
-        return nodes.make_directory(tx, self.place, self.check(tx, path, WRITE), self.who.principal_id, parents)
+        clean = self.check(tx, path, WRITE)
+        if self.place.tree == VOLUMES:
+            rights.check_volume(clean)
+        return nodes.make_directory(tx, self.place, clean, self.who.principal_id, parents)
 
     def remove(self, tx: Tx, path: str, recursive: bool) -> None:
         """Remove a node. Raises Protected, Missing, NotEmpty."""
