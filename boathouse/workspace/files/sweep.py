@@ -1,4 +1,7 @@
-"""Ends idle streams and uploads, and removes content that no row names any more, once an hour: a reconciler of the kind `blob-sweep`."""
+"""Ends idle streams and uploads, and removes content that no row names any more, once an hour.
+
+A reconciler of the kind `blob-sweep`.
+"""
 
 import logging
 from collections.abc import Callable, Sequence

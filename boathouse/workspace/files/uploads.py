@@ -1,4 +1,4 @@
-"""Uploads in parts, as the SDK sends files of more than 50 MiB: initiate, parts at signed addresses in any order, complete or abort.
+"""Uploads in parts, as the SDK sends files of more than 50 MiB: initiate, parts at signed addresses, complete or abort.
 
 A part is content of its own until the upload is complete; then they become one file, in one transaction. An upload that nobody
 goes on with ends after a day.
@@ -16,7 +16,6 @@ from boathouse.edge import ApiError, Ctx, Raw, endpoint
 from boathouse.edge.errors import invalid
 from boathouse.edge.streams import Body
 from boathouse.store import Reader, Store
-from boathouse.store.blobs import Blobs
 from boathouse.wire.files import (
     AbortUploadUrl,
     CompleteUpload,
@@ -69,7 +68,9 @@ def _mine(ctx: Ctx, session: str, path: str) -> Upload:
 
 
 @endpoint("POST", "/api/2.0/fs/files{file_path}", action="files.uploadInParts")
-def initiate_or_complete(ctx: Ctx, query: UploadQuery, file_path: str, body: CompleteUpload | None = None) -> InitiatedUpload | Raw:
+def initiate_or_complete(
+    ctx: Ctx, query: UploadQuery, file_path: str, body: CompleteUpload | None = None
+) -> InitiatedUpload | Raw:
     """`action=initiate-upload` begins an upload in parts; `complete-upload` makes the file of them."""
     path = volume_path(file_path)
     ctx.params = {"path": file_path, "action": query.action, "overwrite": query.overwrite}
