@@ -1,14 +1,29 @@
-"""When an idle cluster is to end; pure. Asked by `plan_running`; commands push the time forward through
-`activity.touch`."""
+"""When an idle cluster is to end; pure. Asked by `plan_running`.
 
-from boathouse.compute.world import Cluster
+A cluster is in use while a command or a statement runs (they push `last_activity` forward through `activity.touch`), and while
+its driver has a job or a streaming query (`still_used`), whoever started it.
+"""
+
+from boathouse.compute.world import World
 
 MINUTE_MS = 60_000
 
+#: How often the use of a busy driver is written down, in ms.
+NOTED_MS = 15_000
 
-def deadline(cluster: Cluster) -> int | None:
-    """When the cluster ends if nobody uses it meanwhile, epoch ms; None when it never does (`autotermination_minutes`
-    0)."""
+
+def deadline(world: World) -> int | None:
+    """When the cluster ends if nobody uses it meanwhile, epoch ms; None when it never does (`autotermination_minutes` 0), or
+    when it is in use, or when the driver has not been heard since and nobody knows."""
+    cluster = world.cluster
     if not cluster.autotermination_minutes or cluster.last_activity is None:
         return None
+    if world.health is None or world.health.busy:
+        return None
     return cluster.last_activity + cluster.autotermination_minutes * MINUTE_MS
+
+
+def still_used(world: World) -> bool:
+    """Whether the driver works, and that is not written down yet."""
+    last = world.cluster.last_activity
+    return world.health is not None and world.health.busy and (last is None or world.now - last >= NOTED_MS)

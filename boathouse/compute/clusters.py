@@ -8,10 +8,8 @@ import hashlib
 import secrets
 import string
 import time
-from dataclasses import replace
 from typing import Any
 
-import msgspec
 from sqlalchemy import and_, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -22,31 +20,27 @@ from boathouse.compute import (
     events,
     log_delivery,
     registry_password,
-    rules,
     states,
     surroundings,
 )
+from boathouse.compute.cluster_wishes import KIND, PENDING_MESSAGE, described, move, paths, refuse, write
 from boathouse.compute.surroundings import ZONES, Surroundings
 from boathouse.compute.tables import clusters
-from boathouse.edge import ApiError, Ctx, endpoint
-from boathouse.edge.errors import denied, invalid, invalid_state, limit_exceeded, not_found
+from boathouse.edge import Ctx, endpoint
+from boathouse.edge.errors import denied, invalid, invalid_state, limit_exceeded
 from boathouse.reconcile import wake
 from boathouse.store import Tx
 from boathouse.wire.compute import (
-    ClusterAttributes,
     ClusterDetails,
     ClusterId,
     ClusterSpec,
     CreateCluster,
     CreateClusterResponse,
-    EditCluster,
     LogSyncStatus,
     RestartCluster,
 )
 from boathouse.workspace.sealing import Sealer
 
-KIND = "cluster"
-PENDING_MESSAGE = "Finding instances for new nodes, acquiring more instances if necessary"
 ENDED_MESSAGE = "Terminated by user"
 LONGEST_TOKEN = 64
 MOST_PINNED = 100
@@ -56,20 +50,15 @@ _INSERT = insert(clusters)
 _BY_TOKEN = select(clusters.c.cluster_id, clusters.c.state, clusters.c.wish).where(
     and_(clusters.c.workspace_id == bindparam("workspace_id"), clusters.c.idempotency_token == bindparam("token"))
 )
-_ATTRIBUTES = frozenset(f.encode_name for f in msgspec.structs.fields(ClusterAttributes))
 
-
-def _paths(name: str) -> dict[str, Any]:
-    return {"path": f"/api/2.1/clusters/{name}", "also": [f"/api/2.0/clusters/{name}"]}
-
-
-@endpoint("POST", **_paths("create"))
+@endpoint("POST", **paths("create"))
 def create(ctx: Ctx, body: CreateCluster) -> CreateClusterResponse:
     """Record the wish for a cluster; it is PENDING when this returns, and the reconciler starts it."""
     token = body.idempotency_token or None
     if token is not None and len(token) > LONGEST_TOKEN:
         raise invalid(f"idempotency_token: {len(token)} characters are too many; at most {LONGEST_TOKEN} are allowed")
-    _refuse(ctx, body)
+    _admit(ctx, body)
+    refuse(ctx, body)
     mine = None if token is None else _own_token(ctx, token)
     try:
         with ctx.transaction() as tx:
@@ -80,6 +69,17 @@ def create(ctx: Ctx, body: CreateCluster) -> CreateClusterResponse:
         with ctx.transaction() as tx:
             existing = None if mine is None else _with_token(tx, ctx.workspace_id, mine)
             return CreateClusterResponse(existing or _insert(tx, ctx, body, mine))
+
+
+def _admit(ctx: Ctx, body: CreateCluster) -> None:
+    """Raise the ApiError of somebody who may not create this cluster."""
+    if ctx.caller.admin and body.clone_from is None:
+        return
+    with ctx.read() as reader:
+        if not surroundings.may_create(reader, ctx.caller):
+            raise denied("You are not authorized to create clusters. Please contact your administrator.")
+        if body.clone_from is not None:  # what is cloned are the libraries of a cluster; without any there is nothing more to do
+            access.find(reader, ctx.caller, body.clone_from.source_cluster_id, "see", now=ctx.store.clock())
 
 
 def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
@@ -98,7 +98,7 @@ def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
             "idempotency_token": token, "facts": {}, "version": 0,
         },
     )  # fmt: skip
-    events.record(tx, cluster_id, "CREATING", {**_described(document), "user": ctx.caller.name}, now)
+    events.record(tx, cluster_id, "CREATING", {**described(document), "user": ctx.caller.name}, now)
     wake(tx, KIND, cluster_id)
     return cluster_id
 
@@ -125,57 +125,7 @@ def _with_token(tx: Tx, workspace_id: int, token: str) -> str | None:
     return None
 
 
-def _refuse(ctx: Ctx, spec: ClusterSpec) -> None:
-    """Raise the ApiError of the first rule that the wish breaks."""
-    first = next(rules.violations(spec, _world(ctx, spec)), None)
-    if first is not None:
-        raise invalid(first)
-    if spec.policy_id:
-        raise no_such_policy(spec.policy_id)
-
-
-def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
-    """What the rules need to know for this wish: the store is asked only for what it brings up."""
-    around = ctx.service(Surroundings)
-    dedicated = spec.data_security_mode in cluster_spec.DEDICATED
-    somebody = spec.single_user_name if dedicated and spec.single_user_name != ctx.caller.name else None
-    world = rules.World(
-        cloud=around.known_cloud(ctx.workspace_id) or "",
-        spark_versions=surroundings.spark_versions(),
-        dcs_enabled=False,
-        max_workers=around.max_workers,
-    )
-    if world.cloud and spec.docker_image is None and not somebody:
-        return world
-    with ctx.read() as reader:
-        return replace(
-            world,
-            cloud=around.cloud(reader, ctx.workspace_id),
-            dcs_enabled=surroundings.dcs_enabled(reader, ctx.workspace_id),
-            single_user_known=not somebody or surroundings.is_principal(reader, ctx.workspace_id, somebody),
-        )
-
-
-def no_such_policy(policy_id: str) -> ApiError:
-    """404 with the platform's text."""
-    return not_found(f"Can't find a cluster policy with id: {policy_id[:100]}.")
-
-
-def _described(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Size and attributes of a stored wish as events show them, without a password."""
-    attributes = {name: value for name, value in document.items() if name in _ATTRIBUTES}
-    image = document.get("docker_image")
-    if image is not None and "basic_auth" in image:
-        shown = cluster_spec.load(document)
-        if cluster_spec.redact(shown):
-            attributes["docker_image"] = msgspec.to_builtins(shown.docker_image)
-    return {
-        f"{prefix}cluster_size": {"num_workers": document.get("num_workers", 0)},
-        f"{prefix}attributes": attributes,
-    }
-
-
-@endpoint("GET", **_paths("get"))
+@endpoint("GET", **paths("get"))
 def get(ctx: Ctx, query: ClusterId) -> ClusterDetails:
     """A cluster with its `spec`, the wish as it was sent."""
     with ctx.read() as reader:
@@ -188,41 +138,16 @@ def get(ctx: Ctx, query: ClusterId) -> ClusterDetails:
     return shown
 
 
-@endpoint("POST", **_paths("edit"))
-def edit(ctx: Ctx, body: EditCluster) -> None:
-    """Put a whole new wish in the place of the old one. A running cluster restarts with it, a terminated one stays ended."""
-    with ctx.read() as reader:
-        old = access.find(reader, ctx.caller, body.cluster_id, "manage", now=ctx.store.clock())
-    kept = registry_password.kept(body, cluster_spec.load(old.spec))
-    if kept is not None and body.docker_image is not None and body.docker_image.basic_auth is not None:
-        body.docker_image.basic_auth.password = kept
-    _refuse(ctx, body)
-    if kept is None and registry_password.needs_sealing(body):
-        registry_password.seal(ctx.service(Sealer), body, ctx.workspace_id, body.cluster_id)
-    document = cluster_spec.document(body)
-    with ctx.transaction() as tx:
-        row = access.find(tx, ctx.caller, body.cluster_id, "manage", now=ctx.store.clock(), lock=True)
-        if kept is not None and row.spec != old.spec:
-            raise ApiError(409, "ABORTED", f"Cluster {body.cluster_id} was edited at the same time; read it and try again.")
-        if row.source == "JOB":
-            raise invalid_state(f"Cluster {body.cluster_id} was created by a job and cannot be edited; edit the job.")
-        answer = states.edit(body.cluster_id, row.state)
-        before = _described(msgspec.json.decode(row.spec), "previous_")
-        details = {**_described(document), **before, "user": ctx.caller.name}
-        events.record(tx, body.cluster_id, "EDITED", details)
-        _move(tx, row, answer, spec=document, name=body.cluster_name or "", editor=ctx.caller.name)
-
-
-@endpoint("POST", **_paths("start"))
+@endpoint("POST", **paths("start"))
 def start(ctx: Ctx, body: ClusterId) -> None:
     """Start a terminated cluster again, with the same id and wish."""
     with ctx.transaction() as tx:
         row = access.find(tx, ctx.caller, body.cluster_id, "restart", now=ctx.store.clock(), lock=True)
         answer = states.start(body.cluster_id, row.state)
-        _move(tx, row, answer, event="STARTING", user=ctx.caller.name, terminated_time=None, termination_reason=None)
+        move(tx, row, answer, event="STARTING", user=ctx.caller.name, terminated_time=None, termination_reason=None)
 
 
-@endpoint("POST", **_paths("restart"))
+@endpoint("POST", **paths("restart"))
 def restart(ctx: Ctx, body: RestartCluster) -> None:
     """Restart a running cluster; nothing happens in any other state. `restart_user` names on whose behalf, for admins."""
     user = body.restart_user or ctx.caller.name
@@ -230,10 +155,10 @@ def restart(ctx: Ctx, body: RestartCluster) -> None:
         raise denied("Only admins can restart a cluster on behalf of another user; leave restart_user out.")
     with ctx.transaction() as tx:
         row = access.find(tx, ctx.caller, body.cluster_id, "restart", now=ctx.store.clock(), lock=True)
-        _move(tx, row, states.restart(row.state), event="RESTARTING", user=user)
+        move(tx, row, states.restart(row.state), event="RESTARTING", user=user)
 
 
-@endpoint("POST", **_paths("delete"))
+@endpoint("POST", **paths("delete"))
 def delete(ctx: Ctx, body: ClusterId) -> None:
     """End a cluster; its wish stays, so that it can be started again. Nothing happens when it has ended or is ending."""
     with ctx.transaction() as tx:
@@ -241,7 +166,7 @@ def delete(ctx: Ctx, body: ClusterId) -> None:
         _end(tx, row, ctx.caller.name, states.WISH_TERMINATED)
 
 
-@endpoint("POST", **_paths("permanent-delete"), action="clusters.permanentDelete")
+@endpoint("POST", **paths("permanent-delete"), action="clusters.permanentDelete")
 def permanent_delete(ctx: Ctx, body: ClusterId) -> None:
     """End a cluster and forget it: nobody sees it again, and the reconciler removes what is left."""
     with ctx.transaction() as tx:
@@ -260,37 +185,16 @@ def _end(tx: Tx, row: Any, user: str, wish: str) -> None:
         reason = {"code": "USER_REQUEST", "type": "SUCCESS", "parameters": {"username": user}}
         changes |= {"wish_reason": reason, "state": answer.state, "state_message": ENDED_MESSAGE}
         events.record(tx, row.cluster_id, "TERMINATING", {"reason": reason, "user": user})
-    _write(tx, row, changes)
+    write(tx, row, changes)
 
 
-def _move(tx: Tx, row: Any, answer: states.Answer, event: str = "", user: str = "", **changes: Any) -> None:
-    """Write what a verb came to: the new state, with a new launch where one is wished, and `changes`."""
-    if answer.refused is not None:
-        raise invalid_state(answer.refused)
-    if answer.state is None:
-        return
-    if answer.new_launch:
-        changes |= {
-            "wish": states.WISH_RUNNING, "wish_reason": None, "wished_launch": row.wished_launch + 1,
-            "state": answer.state, "state_message": PENDING_MESSAGE,
-        }  # fmt: skip
-    if event:
-        events.record(tx, row.cluster_id, event, {"user": user})
-    _write(tx, row, changes)
-
-
-def _write(tx: Tx, row: Any, changes: dict[str, Any]) -> None:
-    tx.execute(update(clusters).where(clusters.c.cluster_id == row.cluster_id).values(**changes, version=clusters.c.version + 1))
-    wake(tx, KIND, row.cluster_id)
-
-
-@endpoint("POST", **_paths("pin"))
+@endpoint("POST", **paths("pin"))
 def pin(ctx: Ctx, body: ClusterId) -> None:
     """Keep a cluster in lists, and from being forgotten, however long ago it ended. For admins."""
     _pin(ctx, body.cluster_id, pinned=True)
 
 
-@endpoint("POST", **_paths("unpin"))
+@endpoint("POST", **paths("unpin"))
 def unpin(ctx: Ctx, body: ClusterId) -> None:
     """Undo `pin`. For admins."""
     _pin(ctx, body.cluster_id, pinned=False)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from boathouse.compute import event_log, launch_environment
+from boathouse.compute import driver_calls, event_log, launch_environment
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.nodes import NodeDirectories, node_id
@@ -20,6 +20,7 @@ from boathouse.compute.world import (
     EXITED,
     Action,
     AddNode,
+    Decommission,
     DeleteNode,
     Ensure,
     Failure,
@@ -110,6 +111,11 @@ class Effects:
                 self._start_driver(_row(world, action.node_id), world, inputs)
             case StartExecutor():
                 self._start_executor(_row(world, action.node_id), action.executor_id, world, inputs)
+            case Decommission():
+                port = int((world.cluster.facts.get("spark") or {}).get("http_port", 0))
+                token = inputs.keys.token
+                heard = driver_calls.decommission(self._link, action.driver, port, token, action.executor_id)
+                return Result(action, done=heard)
         return Result(action)
 
     def _spec(self, node: NodeRow, image: str | None, inputs: Inputs) -> NodeSpec:
@@ -154,7 +160,7 @@ class Effects:
             app_id=inputs.app_id,
             token=inputs.keys.token,
             driver_host=address,
-            workers=world.cluster.workers,
+            workers=world.cluster.most or world.cluster.workers,
             local_cores=inputs.limits.driver.cores,
             connect=inputs.release.connect,
             python=_python(image),

@@ -10,7 +10,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from boathouse.compute import cluster_spec, node_types, scaling, secrets_step
@@ -172,24 +172,28 @@ class InputsCache:
         once do not get the same memory."""
         machine = self._capacity()
         conf = spec.spark_conf or {}
+        least, most = spec.num_workers or 0, spec.num_workers or 0
+        if spec.autoscale is not None:
+            least, most = spec.autoscale.min_workers or 0, spec.autoscale.max_workers or 0
         with self._promising:
             for _ in range(2):
                 fresh = self._read_given(used_bytes)
-                used = {**self._recorded, **self._promised}
-                used.pop(cluster_id, None)
-                found = scaling.scale(
-                    _size(spec.driver_node_type_id or spec.node_type_id),
-                    _size(spec.node_type_id or spec.driver_node_type_id),
-                    spec.num_workers or 0,
-                    machine.cpus,
-                    machine.memory_bytes,
-                    sum(used.values()),
-                    conf.get("spark.driver.memory"),
-                    conf.get("spark.executor.memory"),
-                )
-                if not isinstance(found, Failure):
-                    self._promised[cluster_id] = found.total_bytes
-                    return found
+                used = self._given_to_others(cluster_id)
+                for workers in (most, least):  # nodes are so small that all of them fit, if they can be
+                    found = scaling.scale(
+                        _size(spec.driver_node_type_id or spec.node_type_id),
+                        _size(spec.node_type_id or spec.driver_node_type_id),
+                        workers,
+                        machine.cpus,
+                        machine.memory_bytes,
+                        used,
+                        conf.get("spark.driver.memory"),
+                        conf.get("spark.executor.memory"),
+                    )
+                    if not isinstance(found, Failure):
+                        found = replace(found, workers=least)
+                        self._promised[cluster_id] = found.total_bytes
+                        return found
                 if fresh:
                     break
                 self._recorded_at = float("-inf")  # nobody is refused for what was so a while ago
@@ -200,8 +204,35 @@ class InputsCache:
         if time.monotonic() - self._recorded_at < RECORDED_SECONDS:
             return False
         self._recorded, self._recorded_at = dict(used_bytes()), time.monotonic()
-        self._promised = {cluster_id: size for cluster_id, size in self._promised.items() if cluster_id not in self._recorded}
+        # What was promised beyond that is on its way into the store, or given back by `hold`.
+        self._promised = {each: size for each, size in self._promised.items() if size > self._recorded.get(each, 0)}
         return True
+
+    def _given_to_others(self, cluster_id: str) -> int:
+        given = {**self._recorded, **self._promised}
+        given.pop(cluster_id, None)
+        return sum(given.values())
+
+    def grant(self, cluster_id: str, limits: ClusterLimits, workers: int, used_bytes: Used) -> int:
+        """How many workers a cluster that serves may have: as many as are wanted (`workers`), as far as there is room, and never
+        fewer than it has been given (`limits`). What is granted counts from now on."""
+        machine = self._capacity()
+        granted = limits.workers
+        with self._promising:
+            for _ in range(2):
+                fresh = self._read_given(used_bytes)
+                room = scaling.room(limits, machine.memory_bytes, self._given_to_others(cluster_id))
+                granted = min(workers, max(limits.workers, room))
+                if fresh or granted == workers:
+                    break
+                self._recorded_at = float("-inf")
+            self._promised[cluster_id] = replace(limits, workers=granted).total_bytes
+        return granted
+
+    def hold(self, cluster_id: str, total_bytes: int) -> None:
+        """The memory that a cluster that serves has; what it was promised beyond that is free again."""
+        with self._promising:
+            self._promised[cluster_id] = total_bytes
 
 
 def _size(node_type_id: str | None) -> Size:

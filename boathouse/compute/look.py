@@ -5,18 +5,16 @@ Called by the reconciler before each plan. What cannot be reached now is told as
 None): the plan decides what that means.
 """
 
-import http.client
-import json
 import logging
 import secrets
-import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from boathouse.compute import cluster_spec, nodes, timeline
+from boathouse.compute import autoscale, cluster_spec, nodes, timeline
+from boathouse.compute.driver_calls import read_health
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch_inputs import Inputs, InputsCache
 from boathouse.compute.nodes import NodeDirectories
@@ -37,14 +35,15 @@ from boathouse.compute.world import (
 )
 from boathouse.dataplane.contract import Driver, Link, NodeError, NodeFailure, NodeGone
 from boathouse.store import Reader, Store
+from boathouse.wire.compute import ClusterSpec
 
 log = logging.getLogger("boathouse.compute.look")
 
 #: Runs a function over many things, several at once; results in their order.
 Parallel = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
-#: How long a daemon, and the driver's HTTP, may take to answer a look, in seconds.
-DAEMON_TIMEOUT, HEALTH_TIMEOUT = 5.0, 3.0
+#: How long a daemon may take to answer a look, in seconds.
+DAEMON_TIMEOUT = 5.0
 
 _BY_ID = select(clusters).where(clusters.c.cluster_id == bindparam("of_cluster"))
 # The database reads the number out of the documents: there may be ten thousand of them.
@@ -91,11 +90,12 @@ class Looking:
         seen = self._seen(row, rows)
         daemons = self._daemons(row, live)
         launched = row.launch == row.wished_launch
+        cluster = _cluster(row)
         image = self._images.look(cluster_id, row.wished_launch, (row.facts.get("image") or {}) if launched else {})
         world = World(
             now=self._store.clock(),
             awake_since=self._awake_since,
-            cluster=_cluster(row),
+            cluster=cluster,
             nodes=rows,
             seen=seen,
             daemons=daemons,
@@ -105,6 +105,7 @@ class Looking:
             data_plane=self._driver.name,
             dice=secrets.randbits(63),
             refusal=refusal,
+            granted=self._granted(cluster, inputs),
             **_told(inputs, self._store.clock()),
         )
         return Sight(row, world, inputs)
@@ -141,6 +142,17 @@ class Looking:
             return None, refused.failure
         except NodeFailure as failure:
             return None, Failure(failure.code, failure.message, failure.evidence, "limits")
+
+    def _granted(self, cluster: Cluster, inputs: Inputs | None) -> int | None:
+        """For how many workers of a cluster that serves the machine has room; asked only where more are wanted."""
+        held = cluster.facts.get("limits")
+        if inputs is None or not held or cluster.launch != cluster.wished_launch or cluster.state not in ("RUNNING", "RESIZING"):
+            return None
+        limits = replace(inputs.limits, workers=int(held["workers"]))
+        if cluster.workers <= limits.workers:
+            self._inputs.hold(cluster.cluster_id, limits.total_bytes)
+            return None
+        return self._inputs.grant(cluster.cluster_id, limits, cluster.workers, self._used)
 
     def _used(self) -> dict[str, int]:
         """Memory that clusters were given and have not given back, in bytes."""
@@ -190,30 +202,6 @@ class Looking:
         return None
 
 
-def read_health(link: Link, node_id: str, port: int, token: str) -> Health | None:
-    """What the driver's JVM says on /health, through the tunnel; None when it does not answer in time."""
-    try:
-        with link.open(node_id, f"tcp:127.0.0.1:{port}", timeout=HEALTH_TIMEOUT) as stream:
-            document = _get(stream, "/health", token)
-        alive = {int(each["id"]) for each in document["executors"] if each["alive"] and str(each["id"]).isdigit()}
-        return Health(str(document["state"]), frozenset(alive))
-    except (NodeGone, NodeError, OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        log.info("%s: the driver does not answer as it should: %s", node_id, error)
-        return None
-
-
-def _get(stream: socket.socket, path: str, token: str) -> dict[str, Any]:
-    stream.settimeout(HEALTH_TIMEOUT)
-    connection = http.client.HTTPConnection("driver", timeout=HEALTH_TIMEOUT)
-    connection.sock = stream
-    connection.request("GET", path, headers={"Authorization": f"Bearer {token}", "Connection": "close"})
-    answer = connection.getresponse()
-    body = answer.read(1 << 20)
-    if answer.status != 200:
-        raise ValueError(f"the driver answers {answer.status}: {body[:200]!r}")
-    return json.loads(body)
-
-
 def _process(entry: Mapping[str, Any]) -> Process:
     return Process(
         entry["name"], entry["state"] == "running", entry.get("exit_code"), entry.get("signal"), entry.get("ready_payload")
@@ -223,6 +211,7 @@ def _process(entry: Mapping[str, Any]) -> Process:
 def _cluster(row: Any) -> Cluster:
     spec = cluster_spec.effective(row.spec, row.creator)
     reason = row.wish_reason
+    least, most, workers = _size(spec, row)
     return Cluster(
         cluster_id=row.cluster_id,
         wish=row.wish,
@@ -230,14 +219,29 @@ def _cluster(row: Any) -> Cluster:
         launch=row.launch,
         state=row.state,
         state_message=row.state_message,
-        workers=spec.num_workers or 0,
+        workers=workers,
         image=spec.docker_image.url if spec.docker_image else None,
         autotermination_minutes=spec.autotermination_minutes or 0,
         start_time=row.start_time,
         last_activity=row.last_activity_time,
         wish_reason=Reason(reason["code"], reason["type"], reason.get("parameters") or {}) if reason else None,
         facts=row.facts or {},
+        least=least,
+        most=most,
+        idle_window_ms=autoscale.window_ms((spec.spark_conf or {}).get(autoscale.WINDOW_KEY)),
     )
+
+
+def _size(spec: ClusterSpec, row: Any) -> tuple[int | None, int | None, int]:
+    """The bounds of a cluster that scales, and how many workers it should have now: a new launch begins with the least."""
+    if spec.autoscale is None:
+        return None, None, spec.num_workers or 0
+    least, most = spec.autoscale.min_workers or 0, spec.autoscale.max_workers or 0
+    facts = row.facts or {}
+    if row.launch != row.wished_launch:
+        return least, most, least
+    present = facts.get("target", (facts.get("limits") or {}).get("workers", least))
+    return least, most, min(max(int(present), least), most)
 
 
 def _told(inputs: Inputs | None, now: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from math import ceil
 
+from boathouse.compute import autoscale
 from boathouse.compute.plan_nodes import WATCH, Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
 from boathouse.compute.world import (
     DRIVER,
@@ -212,11 +213,11 @@ def _run(draft: Draft, driver: NodeRow, nodes: list[NodeRow], count: int) -> Non
     draft.end("total", workers=count)
     draft.row |= {"state": "RUNNING", "state_message": "", "last_activity_time": world.now}
     if cluster.launch > 1:
-        draft.row["last_restarted_time"] = world.now
+        draft.row |= {"last_restarted_time": world.now, "last_state_loss_time": world.now}
     draft.facts["driver"] = spark_node(driver, world)
     draft.facts["executors"] = [spark_node(node, world) for node in nodes if node.number]
     draft.events += [
         ("RUNNING", {"current_num_workers": count, "target_num_workers": cluster.workers}),
         ("DRIVER_HEALTHY", {}),
     ]
-    draft.again = WATCH
+    draft.again = autoscale.LOOK_S if cluster.scales else WATCH

@@ -1,27 +1,29 @@
 """A cluster that serves: what was lost is replaced, what cannot be replaced ends it, idleness ends it too. Pure.
 
-A driver cannot be replaced without losing all state: its loss is told and the cluster ends. Workers and executors are
-replaced, unless what a new one needs cannot be had any more (`World.refusal`: after a restart of the control plane a
-secret may be gone): then the cluster serves with what it has, and the timeline says why.
+A driver cannot be replaced without losing all state: its loss, or its silence for `HUNG_MS`, is told and the cluster ends.
+Workers and executors are replaced, unless what a new one needs cannot be had any more (`World.refusal`: after a restart of the
+control plane a secret may be gone): then the cluster serves with what it has, and the timeline says why. How many workers
+there are is `plan_size`'s, how many there should be on a cluster that scales `autoscale`'s.
 """
 
-from boathouse.compute.autotermination import deadline
-from boathouse.compute.endings import end_idle
-from boathouse.compute.plan_nodes import WATCH, Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
+from boathouse.compute import autoscale, plan_size
+from boathouse.compute.autotermination import deadline, still_used
+from boathouse.compute.endings import RUNNING, end_idle
+from boathouse.compute.plan_nodes import WATCH, Draft, bring_up, loss, run_executors
 from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Ensure, Failure, Mark, NodeRow, StartExecutor, Step, World
 
-#: A driver that answers nothing for this long is said to be unresponsive (an event, not an end), in ms.
-UNRESPONSIVE_MS = 30_000
+#: A driver that answers nothing for this long is said to be unresponsive (an event); after `HUNG_MS` it is given up. In ms.
+UNRESPONSIVE_MS, HUNG_MS = 30_000, 300_000
 
 
 def keep(world: World) -> Step:
     """The next step of a running cluster."""
-    idle_until = deadline(world.cluster)
+    idle_until = deadline(world)
     if idle_until is not None and world.now >= idle_until:
         return end_idle(world)
     draft = Draft(world)
     draft.actions += [DeleteNode(node.node_id) for node in world.nodes if node.leaving]
-    nodes = _replace_lost(draft)
+    nodes = _without_lost(draft)
     driver = next((node for node in nodes if node.number == 0), None)
     if draft.failure is None and driver is None:
         draft.fail(Failure("DRIVER_UNREACHABLE", "The node of the driver is gone from the records."))
@@ -29,13 +31,17 @@ def keep(world: World) -> Step:
         return draft.step()
     ready = {node.node_id for node in nodes if bring_up(draft, node)}
     if draft.failure is not None:
-        draft.failure = None  # a replacement that does not come up is no end of what runs: `_replace_lost` sends it away
+        draft.failure = None  # a worker that does not come up is no end of what runs: `_without_lost` sends it away
         draft.poll(1.0)
     _driver_process(draft, driver)
-    if draft.failure is None:
-        run_executors(draft, nodes, ready)
-        _count(draft, nodes)
-        _responsive(draft)
+    _responsive(draft, driver)
+    if draft.failure is not None:
+        return draft.step()
+    run_executors(draft, [node for node in nodes if not plan_size.draining(node)], ready)
+    if not _scaled(draft, nodes):
+        plan_size.fit(draft, nodes)
+    if still_used(world):
+        draft.row["last_activity_time"] = world.now
     if world.refusal is not None:
         _without_inputs(draft, world.refusal)
     draft.poll(WATCH)
@@ -46,9 +52,10 @@ def keep(world: World) -> Step:
     return draft.step()
 
 
-def _replace_lost(draft: Draft) -> list[NodeRow]:
+def _without_lost(draft: Draft) -> list[NodeRow]:
+    """The nodes that may live; those that do not are sent away, and told."""
     world = draft.world
-    kept, lost = [], []
+    kept, lost, never = [], [], []
     for node in world.active():
         why = loss(world, node) or _stuck(world, node)
         if not why:
@@ -58,35 +65,65 @@ def _replace_lost(draft: Draft) -> list[NodeRow]:
             draft.fail(Failure(code, f"The driver's node {node.node_id} was lost: {why}", node=node.node_id))
             return kept
         else:
-            lost.append(node)
-    left = {node.number for node in kept}
-    if lost:
-        draft.leaving += [node.node_id for node in lost]
-        draft.events.append(
-            (
-                "NODES_LOST",
-                {
-                    "current_num_workers": sum(1 for number in left if number),
-                    "target_num_workers": world.cluster.workers,
-                },
-            )
-        )
-        draft.facts["recovering"] = True
-    if world.refusal is not None:
+            draft.leaving.append(node.node_id)
+            if node.facts.get("launched"):
+                lost.append(node)
+            else:
+                never.append((node, why))
+    if not draft.leaving:
         return kept
-    incarnation = next_incarnation(world)
-    for number in range(1, world.cluster.workers + 1):
-        if number not in left:
-            draft.actions.append(AddNode(number, incarnation))
-            draft.poll(0.0)
+    draft.poll(0.0)
+    staying = sum(1 for node in kept if node.number and not plan_size.draining(node))
+    for _, why in never:
+        draft.events.append(plan_size.add_nodes_failed("CONTAINER_LAUNCH_FAILURE", 1, why))
+    if any(not plan_size.draining(node) for node in lost):
+        sizes = {"current_num_workers": staying, "target_num_workers": world.cluster.workers}
+        draft.events.append(("NODES_LOST", sizes))
+        if world.cluster.state == RUNNING and world.refusal is None:
+            plan_size.announce(draft, plan_size.RECOVERED, staying, world.cluster.workers)
     return kept
 
 
 def _stuck(world: World, node: NodeRow) -> str:
-    """A replacement that does not come up within its time is replaced in turn."""
+    """A worker that does not come up within its time is replaced."""
     probe = Draft(world)
     bring_up(probe, node)
     return "" if node.number == 0 or probe.failure is None else probe.failure.message
+
+
+def _scaled(draft: Draft, nodes: list[NodeRow]) -> bool:
+    """Whether a cluster that scales has another target from the next round on. Only upwards while its size still changes."""
+    world = draft.world
+    cluster = world.cluster
+    facts = cluster.facts
+    if cluster.least is None or cluster.most is None:
+        if "target" in facts:
+            draft.facts |= {"target": None, "backlog_since": None, "grown_at": None}
+        return False
+    draft.poll(autoscale.LOOK_S)
+    limits = facts.get("limits")
+    if world.health is None or not limits or world.refusal is not None:
+        return False
+    staying = {node.facts.get("executor") for node in nodes if node.number and not plan_size.draining(node)}
+    idle = [ms for executor, ms in world.health.idle_ms.items() if executor in staying]
+    load = autoscale.Load(world.health.pending, world.health.running, idle, int(limits["worker"]["cores"]))
+    found = autoscale.decide(
+        world.now, cluster.least, cluster.most, cluster.workers, load,
+        facts.get("backlog_since"), facts.get("grown_at"), cluster.idle_window_ms,
+    )  # fmt: skip
+    if found.backlog_since != facts.get("backlog_since"):
+        draft.facts["backlog_since"] = found.backlog_since
+    if found.backlog_since is not None and cluster.workers < cluster.most:
+        draft.poll(autoscale.BACKLOG_MS / 1000)
+    up = found.target > cluster.workers
+    if found.target == cluster.workers or not (up or (cluster.state == RUNNING and "state" not in draft.row)):
+        return False
+    draft.facts["target"] = found.target
+    if up:
+        draft.facts["grown_at"] = world.now
+    plan_size.announce(draft, plan_size.SCALED, len(staying), found.target)
+    draft.poll(0.0)
+    return True
 
 
 def _without_inputs(draft: Draft, refusal: Failure) -> None:
@@ -123,20 +160,8 @@ def _driver_process(draft: Draft, driver: NodeRow) -> None:
         )
 
 
-def _count(draft: Draft, nodes: list[NodeRow]) -> None:
-    """Tell when all workers are back after a loss."""
-    world = draft.world
-    count = registered(draft, nodes)
-    missing = count < world.cluster.workers
-    if missing:
-        draft.poll(WATCH if world.refusal is not None else 1.0)
-    elif world.cluster.facts.get("recovering"):
-        draft.facts["recovering"] = None
-        draft.facts["executors"] = [spark_node(node, world) for node in nodes if node.number]
-        draft.events.append(("UPSIZE_COMPLETED", {"current_num_workers": count, "target_num_workers": count}))
-
-
-def _responsive(draft: Draft) -> None:
+def _responsive(draft: Draft, driver: NodeRow) -> None:
+    """Tell of a driver that runs and does not answer, and give it up when it stays so."""
     world = draft.world
     since = world.cluster.facts.get("unresponsive_since")
     told = world.cluster.facts.get("unresponsive")
@@ -146,8 +171,19 @@ def _responsive(draft: Draft) -> None:
         if since:
             draft.facts |= {"unresponsive_since": None, "unresponsive": None}
         return
+    silent = world.now - max(since or world.now, world.awake_since)
     if not since:
         draft.facts["unresponsive_since"] = world.now
-    elif not told and world.now - max(since, world.awake_since) > UNRESPONSIVE_MS:
+    elif not told and silent > UNRESPONSIVE_MS:
         draft.facts["unresponsive"] = True
         draft.events.append(("DRIVER_NOT_RESPONDING", {}))
+    elif silent > HUNG_MS:
+        draft.fail(
+            Failure(
+                "DRIVER_UNRESPONSIVE",
+                f"The driver runs, but has not answered for {HUNG_MS // 1000} s.",
+                node=driver.node_id,
+                log="driver.stderr",
+            )
+        )
+    draft.poll(5.0)

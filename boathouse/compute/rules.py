@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from boathouse.compute import cluster_spec, container_rules, log_destinations, map_rules, node_types
-from boathouse.wire.compute import ClusterSpec
+from boathouse.wire.compute import AutoScale, ClusterSpec
 
 #: Fields of the platform that are accepted, kept and shown, and change nothing on one machine.
 LABELS = frozenset(
@@ -24,12 +24,13 @@ LABELS = frozenset(
 
 #: Refused by name until they are served, with what to do instead.
 NOT_SERVED = {
-    "autoscale": "give num_workers",
     "instance_pool_id": "give node_type_id",
     "driver_instance_pool_id": "give driver_node_type_id, or leave it out",
     "init_scripts": "put what they do into the image",
-    "clone_from": "send the whole wish",
-    "ssh_public_keys": "use command execution",
+    "ssh_public_keys": (
+        "nodes listen on no port: whatever reaches one comes through its tunnel, and an image need not have an SSH server. "
+        "Use command execution"
+    ),
     "driver_node_type_flexibility": "leave it out",
     "worker_node_type_flexibility": "leave it out",
 }
@@ -155,10 +156,29 @@ def _size(spec: ClusterSpec, world: World) -> Iterator[str]:
             yield "is_single_node: true is allowed only with kind CLASSIC_PREVIEW; add it, or give num_workers 0"
         if workers:
             yield f"num_workers: {workers} does not go with is_single_node; leave num_workers out"
+        if spec.autoscale is not None:
+            yield "autoscale: does not go with is_single_node; leave one of them out"
     elif workers is None and spec.autoscale is None:
-        yield f"Missing required field 'num_workers'. Allowed: 0 to {world.max_workers}."
-    if workers is not None and not 0 <= workers <= world.max_workers:
-        yield f"num_workers: {workers} is not allowed; give 0 to {world.max_workers}"
+        yield f"Missing required field 'num_workers'. Allowed: 0 to {world.max_workers}, or give autoscale."
+    elif workers and spec.autoscale is not None:
+        yield f"num_workers: {workers} does not go with autoscale; give one of them"
+    yield from size_violations(workers, spec.autoscale, world.max_workers)
+
+
+def size_violations(workers: int | None, autoscale: AutoScale | None, most: int) -> Iterator[str]:
+    """What is wrong with a number of workers, or with the bounds of one."""
+    if workers is not None and not 0 <= workers <= most:
+        yield f"num_workers: {workers} is not allowed; give 0 to {most}"
+    if autoscale is None:
+        return
+    low, high = autoscale.min_workers, autoscale.max_workers
+    for name, value, least in (("min_workers", low, 0), ("max_workers", high, 1)):
+        if value is None:
+            yield f"Missing required field 'autoscale.{name}'. Allowed: {least} to {most}."
+        elif not least <= value <= most:
+            yield f"autoscale.{name}: {value} is not allowed; give {least} to {most}"
+    if low is not None and high is not None and low >= high:
+        yield f"autoscale.max_workers: {high} is not allowed; give more than min_workers, which is {low}"
 
 
 def _access_mode(spec: ClusterSpec, world: World) -> Iterator[str]:

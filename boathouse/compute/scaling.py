@@ -87,6 +87,16 @@ def restore(document: Mapping[str, Any]) -> ClusterLimits:
     return ClusterLimits(NodeLimits(**document["driver"]), NodeLimits(**document["worker"]), document["workers"])
 
 
+def usable_bytes(machine_bytes: int) -> int:
+    """What nodes may have of the machine's memory."""
+    return machine_bytes - max(KEPT_BYTES, int(machine_bytes * KEPT_SHARE))
+
+
+def room(limits: ClusterLimits, machine_bytes: int, used_bytes: int) -> int:
+    """How many workers of the size in `limits` a cluster may have when the others were given `used_bytes`."""
+    return max(0, usable_bytes(machine_bytes) - used_bytes - limits.driver.memory_bytes) // limits.worker.memory_bytes
+
+
 def scale(
     driver: Size,
     worker: Size,
@@ -102,7 +112,7 @@ def scale(
     `used_bytes`: what running clusters were given. `driver_memory`, `executor_memory`: Spark's own settings where the
     user made them; they are honoured as far as the node's memory allows.
     """
-    usable = machine_bytes - max(KEPT_BYTES, int(machine_bytes * KEPT_SHARE))
+    usable = usable_bytes(machine_bytes)
     left = usable - used_bytes
     least = LEAST_DRIVER + workers * LEAST_WORKER
     if left < least:

@@ -72,3 +72,8 @@ def edit(cluster_id: str, state: str) -> Answer:
     if state == TERMINATED:
         return Answer(TERMINATED)
     return Answer(refused=unexpected(cluster_id, state))
+
+
+def resize(cluster_id: str, state: str) -> Answer:
+    """Only a running cluster is resized; one that still changes its size has to come to rest first."""
+    return Answer(RESIZING) if state == RUNNING else Answer(refused=unexpected(cluster_id, state))

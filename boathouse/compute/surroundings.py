@@ -3,6 +3,7 @@
 from functools import cache
 
 from boathouse import releases
+from boathouse.edge.caller import Caller
 from boathouse.identity import principals, workspaces
 from boathouse.store import Reader
 from boathouse.wire.compute import SparkVersion
@@ -15,6 +16,9 @@ ZONES: dict[str, tuple[str, ...]] = {
 }
 
 DEFAULT_CLOUD = "aws"
+
+#: The entitlement of who may create clusters without a policy.
+ENTITLEMENT = "allow-cluster-create"
 
 
 @cache
@@ -30,8 +34,19 @@ def dcs_enabled(reader: Reader, workspace_id: int) -> bool:
 
 def is_principal(reader: Reader, workspace_id: int, name: str) -> bool:
     """Whether `name` is a user, or the application id of a service principal, of the workspace."""
-    kinds = (principals.USER, principals.SERVICE_PRINCIPAL)
-    return principals.in_workspace(reader, workspace_id, name, kinds) is not None
+    return principal(reader, workspace_id, name) is not None
+
+
+def principal(reader: Reader, workspace_id: int, name: str) -> principals.Principal | None:
+    """The user of this name, or the service principal of this application id, as the workspace sees it."""
+    return principals.in_workspace(reader, workspace_id, name, (principals.USER, principals.SERVICE_PRINCIPAL))
+
+
+def may_create(reader: Reader, caller: Caller) -> bool:
+    """Whether a principal may create clusters of any kind: admins, and who is entitled to it."""
+    if caller.admin:
+        return True
+    return ENTITLEMENT in principals.entitlements_of(reader, caller.principal_id, caller.workspace_id)
 
 
 class Surroundings:

@@ -1,8 +1,8 @@
 """The timeline: which steps a launch took, on which node, how long, with what details. Ours, beside Databricks' events.
 
 Steps: wish, nodes, tunnel, limits, secrets, image.resolve, image.pull, image.check, container, spark.driver,
-spark.executors, healthy, total; later lost, repair, teardown. Written by the reconciler in the transaction of the round; read
-by `why`. Times in epoch ms.
+spark.executors, healthy, total; later resize.N (the N-th change of size), lost, repair, teardown. Written by the
+reconciler in the transaction of the round; read by `why`. Times in epoch ms.
 """
 
 from collections.abc import Iterable

@@ -65,6 +65,15 @@ class Cluster:
     last_activity: int | None
     wish_reason: Reason | None
     facts: Mapping[str, Any]
+    #: The bounds of `autoscale`; None: the size is fixed. `workers` is the present target then.
+    least: int | None = None
+    most: int | None = None
+    #: How long an executor idles before autoscaling takes its worker away, in ms.
+    idle_window_ms: int = 0
+
+    @property
+    def scales(self) -> bool:
+        return self.least is not None
 
 
 @dataclass(frozen=True)
@@ -158,6 +167,13 @@ class Health:
 
     state: str
     alive: frozenset[int] = frozenset()
+    #: Tasks that no executor has yet, and tasks that run.
+    pending: int = 0
+    running: int = 0
+    #: A job or a streaming query runs.
+    busy: bool = False
+    #: For how long each living executor has had nothing to do, in ms; 0 while it works.
+    idle_ms: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,6 +204,8 @@ class World:
     dice: int = 0
     #: What this machine cannot give: the launch is refused with it.
     refusal: Failure | None = None
+    #: How many workers the machine has room for, where more are wanted than there are; None: as many as wanted.
+    granted: int | None = None
     #: What a launch that begins now puts into the facts, and what it tells.
     given: Mapping[str, Any] = field(default_factory=dict)
     told: "tuple[Mark, ...]" = ()
@@ -239,6 +257,15 @@ class StartExecutor:
 
 
 @dataclass(frozen=True)
+class Decommission:
+    """Ask the driver in `driver` that an executor of `node_id` end its tasks, hand over its blocks and exit. Again: nothing."""
+
+    driver: str
+    node_id: str
+    executor_id: int
+
+
+@dataclass(frozen=True)
 class DeleteNode:
     """Remove a node's containers, keep its logs, forget its directory and tunnel. Its row goes once nothing is left."""
 
@@ -250,7 +277,7 @@ class ReleaseCluster:
     """Remove what belongs to the whole cluster, once no node is left."""
 
 
-Action = AddNode | Ensure | WantImage | StartDriver | StartExecutor | DeleteNode | ReleaseCluster
+Action = AddNode | Ensure | WantImage | StartDriver | StartExecutor | Decommission | DeleteNode | ReleaseCluster
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ ENDPOINT_MODULES = (
     "boathouse.edge.openapi",
     "boathouse.workspace.conf", "boathouse.workspace.secrets", "boathouse.workspace.files.dbfs",
     "boathouse.workspace.files.objects", "boathouse.workspace.files.volumes", "boathouse.workspace.files.uploads",
-    "boathouse.compute.clusters", "boathouse.compute.cluster_list", "boathouse.compute.events", "boathouse.compute.node_types",
+    "boathouse.compute.clusters", "boathouse.compute.cluster_changes", "boathouse.compute.cluster_list",
+    "boathouse.compute.events", "boathouse.compute.node_types",
     "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.why", "boathouse.compute.logs",
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
 )  # fmt: skip

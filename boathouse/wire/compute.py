@@ -5,7 +5,7 @@ Fields that Boathouse refuses are declared too: `compute.rules` refuses them by 
 each Struct with the vendor's SDK.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -193,6 +193,27 @@ class EditCluster(ClusterSpec, kw_only=True):
     """Body of edit: the whole new wish."""
 
     cluster_id: str
+
+
+class UpdateCluster(Wire):
+    """Body of update. `cluster` is a part of a wish: what it becomes together with the old one is decoded strictly."""
+
+    cluster_id: str
+    update_mask: str
+    cluster: dict[str, Any] | None = None
+
+
+class ResizeCluster(Wire):
+    """Body of resize: one of `num_workers` and `autoscale`."""
+
+    cluster_id: str
+    num_workers: int | None = None
+    autoscale: AutoScale | None = None
+
+
+class ChangeClusterOwner(Wire):
+    cluster_id: str
+    owner_username: str
 
 
 class CreateClusterResponse(Wire):

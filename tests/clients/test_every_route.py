@@ -71,7 +71,7 @@ OPEN = {
     (method, f"/api/{version}/clusters/{verb}"): 200
     for version in ("2.0", "2.1")
     for method, verb in (
-        ("POST", "create"), ("GET", "list"), ("GET", "list-node-types"), ("GET", "list-zones"), ("GET", "spark-versions"),
+        ("GET", "list"), ("GET", "list-node-types"), ("GET", "list-zones"), ("GET", "spark-versions"),
     )
 }  # fmt: skip
 
@@ -92,6 +92,7 @@ class House:
         gone, self.disabled_token = self.member("disabled@x.org")
         with parts.store.transaction() as tx:
             registry.set_active(tx, gone, False)
+            registry.grant_entitlements(tx, home.workspace_id, self.victim, ["allow-cluster-create"])
         self.cluster_id = self.ask("POST", "/api/2.1/clusters/create", self.victims_token, json=SPEC).json()["cluster_id"]
         self.token_id = self.ask("POST", "/api/2.0/token/create", self.victims_token, json={}).json()["token_info"]["token_id"]
         self.ask("POST", "/api/2.0/secrets/scopes/create", self.victims_token, json={"scope": "s"})

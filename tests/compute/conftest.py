@@ -7,9 +7,11 @@ from sqlalchemy import insert, update
 
 from boathouse.compute.surroundings import Surroundings
 from boathouse.compute.tables import clusters
+from boathouse.identity import principals, registry
 
 API = [
-    "boathouse.compute.clusters", "boathouse.compute.cluster_list", "boathouse.compute.events", "boathouse.compute.node_types",
+    "boathouse.compute.clusters", "boathouse.compute.cluster_changes", "boathouse.compute.cluster_list",
+    "boathouse.compute.events", "boathouse.compute.node_types",
     "boathouse.compute.spark_versions", "boathouse.compute.explain",
 ]  # fmt: skip
 
@@ -66,9 +68,19 @@ def around(services: Any) -> Surroundings:
     return services.get(Surroundings)
 
 
+def let_users_create(store: Any, ready: Any) -> None:
+    """Give the entitlement to create clusters to everybody in the workspace."""
+    home = ready.home
+    with store.transaction() as tx:
+        users = principals.by_name(tx, home.account_id, principals.USERS, [principals.GROUP], home.workspace_id)
+        assert users is not None
+        registry.grant_entitlements(tx, home.workspace_id, users.principal_id, ["allow-cluster-create"])
+
+
 @pytest.fixture
-def cluster_api(api_of: Any, store: Any, around: Surroundings) -> ClustersApi:
-    """As the bootstrap admin."""
+def cluster_api(api_of: Any, store: Any, ready: Any, around: Surroundings) -> ClustersApi:
+    """As the bootstrap admin; every user may create clusters."""
+    let_users_create(store, ready)
     return ClustersApi(api_of(*API, "boathouse.workspace.conf"), store)
 
 

@@ -21,6 +21,10 @@ def test_a_stranger_is_refused_everywhere(cluster_api, make_user):
         assert (status, code) == (403, "PERMISSION_DENIED"), verb
         assert "bob@x.org does not have" in message and made in message
     assert as_bob.refused("edit", cluster_id=made, **SPEC)[0] == 403
+    assert as_bob.refused("update", cluster_id=made, update_mask="num_workers", cluster={"num_workers": 1})[0] == 403
+    assert as_bob.refused("resize", cluster_id=made, num_workers=1)[0] == 403
+    assert as_bob.refused("change-owner", cluster_id=made, owner_username="bob@x.org")[0] == 403
+    assert as_bob.refused("create", **SPEC, clone_from={"source_cluster_id": made})[0] == 403
     for path in (f"/api/2.1/clusters/get?cluster_id={made}", f"/api/2.0/boathouse/clusters/{made}/timeline"):
         assert cluster_api.api.get(path, token=bob_token).status_code == 403
     for verb in ("pin", "unpin"):
@@ -40,7 +44,29 @@ def test_every_endpoint_with_a_cluster_is_tried_by_the_stranger():
         for mark in getattr(function, "endpoints", ())
     }
     open_to_all = {"create", "list", "spark-versions", "list-node-types", "list-zones", "{code}"}
-    assert asked - open_to_all == {*VERBS, "get", "edit", "pin", "unpin", "timeline"}
+    assert asked - open_to_all == {
+        *VERBS, "get", "edit", "update", "resize", "change-owner", "pin", "unpin", "timeline",
+    }  # fmt: skip
+
+
+def test_who_may_create(api_of, store, ready, around, make_user):
+    from boathouse.identity import registry
+    from tests.compute.conftest import ClustersApi
+
+    api = ClustersApi(api_of(*API), store)
+    ann, token = make_user("ann@x.org")
+    refused = api.as_(token).refused("create", **SPEC)
+    assert refused == (
+        403, "PERMISSION_DENIED", "You are not authorized to create clusters. Please contact your administrator.",
+    )  # fmt: skip
+    api.create()
+    home = ready.home
+    with store.transaction() as tx:
+        registry.grant_entitlements(tx, home.workspace_id, ann.principal_id, ["databricks-sql-access"])
+    assert api.as_(token).refused("create", **SPEC)[0] == 403
+    with store.transaction() as tx:
+        registry.grant_entitlements(tx, home.workspace_id, ann.principal_id, ["allow-cluster-create"])
+    assert api.as_(token).get(api.as_(token).create())["creator_user_name"] == "ann@x.org"
 
 
 def test_another_workspace_sees_nothing(cluster_api, store, ready):

@@ -256,7 +256,7 @@ def test_idempotency_token_from_many_threads(cluster_api, store, ready):
     from boathouse.edge import Caller, Ctx
     from boathouse.wire.compute import CreateCluster
 
-    ctx = Ctx(store, Caller(1, "ann@x.org", "user", ready.home.workspace_id), cluster_api.api.edge.services)
+    ctx = Ctx(store, Caller(1, "ann@x.org", "user", ready.home.workspace_id, admin=True), cluster_api.api.edge.services)
     made: list[str] = []
     threads = [
         threading.Thread(target=lambda: made.append(room.create(ctx, CreateCluster(**SPEC, idempotency_token="t")).cluster_id))
@@ -276,8 +276,8 @@ def test_idempotency_token_from_many_threads(cluster_api, store, ready):
         ({"num_workers": "two"}, "INVALID_PARAMETER_VALUE", ["num_workers", "two"]),
         ({"spark_conf": {"a": 1}}, "INVALID_PARAMETER_VALUE", ["spark_conf"]),
         ({"data_security_mode": "BOGUS"}, "INVALID_PARAMETER_VALUE", ["data_security_mode", "BOGUS", "SINGLE_USER"]),
-        ({"autoscale": {"min_workers": 1, "max_workers": 2}}, "INVALID_PARAMETER_VALUE", ["autoscale"]),
-        ({"clone_from": {"source_cluster_id": "x"}}, "INVALID_PARAMETER_VALUE", ["clone_from", "not served by Boathouse yet"]),
+        ({"autoscale": {"min_workers": 1, "max_workers": 2}}, "INVALID_PARAMETER_VALUE", ["num_workers: 2", "autoscale"]),
+        ({"clone_from": {"source_cluster_id": "x"}}, "INVALID_PARAMETER_VALUE", ["Cluster x does not exist"]),
         ({"policy_id": "ABC"}, "RESOURCE_DOES_NOT_EXIST", ["Can't find a cluster policy with id: ABC"]),
         ({"docker_image": {"url": "a"}}, "INVALID_PARAMETER_VALUE", ["Custom containers is turned off for your deployment."]),
         (

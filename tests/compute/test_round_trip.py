@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from boathouse.compute import cluster_spec, cluster_view, clusters, map_rules, node_types, rules, surroundings
+from boathouse.compute import cluster_changes, cluster_spec, cluster_view, clusters, map_rules, node_types, rules, surroundings
 from boathouse.compute.surroundings import Surroundings
 from boathouse.edge import Caller, Ctx
 from boathouse.edge.context import Services
@@ -125,7 +125,7 @@ def test_sent_is_read(ctx, sent, edited):
         from boathouse.compute.tables import clusters as table
 
         tx.execute(update(table).where(table.c.cluster_id == made).values(state="TERMINATED", terminated_time=ctx.store.clock()))
-    clusters.edit(ctx, msgspec.convert({**edited, "cluster_id": made}, EditCluster))
+    cluster_changes.edit(ctx, msgspec.convert({**edited, "cluster_id": made}, EditCluster))
     check(msgspec.json.decode(msgspec.json.encode(clusters.get(ctx, ClusterId(made)))), edited)
 
 

@@ -10,6 +10,8 @@ ALLOWED: list[dict] = [
     {"num_workers": 0},
     {"num_workers": 0, "spark_conf": {"spark.master": "local[*, 4]", "spark.databricks.cluster.profile": "singleNode"}},
     {"num_workers": None, "is_single_node": True, "kind": "CLASSIC_PREVIEW"},
+    {"num_workers": None, "autoscale": {"min_workers": 0, "max_workers": 1}},
+    {"num_workers": 0, "autoscale": {"min_workers": 1, "max_workers": 100}},
     {"autotermination_minutes": 0},
     {"autotermination_minutes": 10_000},
     {"custom_tags": {f"k{n}": "v" for n in range(45)}},
@@ -71,7 +73,18 @@ REFUSED: list[tuple[dict, list[str]]] = [
     ({"data_security_mode": "USER_ISOLATION"}, ["data_security_mode", "USER_ISOLATION", "not served by Boathouse yet"]),
     ({"data_security_mode": "LEGACY_TABLE_ACL"}, ["data_security_mode", "LEGACY_TABLE_ACL"]),
     ({"single_user_name": "ann@x.org"}, ["single_user_name", "ann@x.org", "SINGLE_USER"]),
-    ({"autoscale": {"min_workers": 1, "max_workers": 2}, "num_workers": None}, ["autoscale", "not served by Boathouse yet"]),
+    ({"autoscale": {"min_workers": 1, "max_workers": 2}, "num_workers": 2}, ["num_workers: 2", "autoscale"]),
+    ({"autoscale": {"min_workers": 2, "max_workers": 2}, "num_workers": None}, ["autoscale.max_workers: 2", "more than"]),
+    ({"autoscale": {"max_workers": 2}, "num_workers": None}, ["autoscale.min_workers", "0 to 100"]),
+    ({"autoscale": {"min_workers": -1, "max_workers": 2}, "num_workers": None}, ["autoscale.min_workers: -1", "0 to 100"]),
+    ({"autoscale": {"min_workers": 1, "max_workers": 101}, "num_workers": None}, ["autoscale.max_workers: 101", "1 to 100"]),
+    (
+        {
+            "autoscale": {"min_workers": 1, "max_workers": 2}, "num_workers": None, "is_single_node": True,
+            "kind": "CLASSIC_PREVIEW",
+        },
+        ["autoscale", "is_single_node"],
+    ),
     ({"instance_pool_id": "p"}, ["instance_pool_id", "not served by Boathouse yet"]),
     ({"driver_instance_pool_id": "p"}, ["driver_instance_pool_id", "not served by Boathouse yet"]),
     ({"init_scripts": [{"workspace": {"destination": "/a"}}]}, ["init_scripts", "not served by Boathouse yet"]),
@@ -85,7 +98,7 @@ REFUSED: list[tuple[dict, list[str]]] = [
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "r", "kms_key": "k"}}}, ["cluster_log_conf.s3.kms_key"]),
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "r", "canned_acl": "k"}}}, ["canned_acl", "private"]),
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "r", "encryption_type": "k"}}}, ["sse-s3"]),
-    ({"ssh_public_keys": ["ssh-rsa A"]}, ["ssh_public_keys", "not served by Boathouse yet"]),
+    ({"ssh_public_keys": ["ssh-rsa A"]}, ["ssh_public_keys", "not served by Boathouse yet", "tunnel"]),
     ({"driver_node_type_flexibility": {}}, ["driver_node_type_flexibility", "not served"]),
     ({"worker_node_type_flexibility": {}}, ["worker_node_type_flexibility", "not served"]),
     ({"runtime_engine": "PHOTON"}, ["runtime_engine", "PHOTON", "not served by Boathouse yet"]),
@@ -155,7 +168,8 @@ def test_every_field_is_served_a_label_or_refused():
         "spark_version", "node_type_id", "driver_node_type_id", "num_workers", "autotermination_minutes", "spark_conf",
         "spark_env_vars", "docker_image", "data_security_mode", "single_user_name", "policy_id", "is_single_node",
         "runtime_engine", "use_ml_runtime", "dependency_mode", "workload_type", "cluster_log_conf",
+        "autoscale",
     }  # fmt: skip
     fields = {field.encode_name for field in msgspec.structs.fields(ClusterSpec)}
-    assert fields == served | (rules.LABELS) | (set(rules.NOT_SERVED) - {"clone_from"})
+    assert fields == served | (rules.LABELS) | set(rules.NOT_SERVED)
     assert not served & rules.LABELS and not served & set(rules.NOT_SERVED)

@@ -34,7 +34,7 @@ PAIRS = [(name, name) for name in SAME_NAME] + [
 METHODS = {
     "create": "CreateCluster", "edit": "EditCluster", "restart": "RestartCluster", "start": "ClusterId", "delete": "ClusterId",
     "permanent_delete": "ClusterId", "pin": "ClusterId", "unpin": "ClusterId", "get": "ClusterId", "list": "ListClusters",
-    "events": "GetEvents",
+    "events": "GetEvents", "update": "UpdateCluster", "resize": "ResizeCluster", "change_owner": "ChangeClusterOwner",
 }  # fmt: skip
 
 #: Only to get shorter.

@@ -35,7 +35,26 @@ def test_health_names_the_executors(cluster) -> None:
     status, health = cluster.call("GET", "/health")
     assert status == 200
     assert (health["state"], health["app_id"]) == ("running", "app-test")
-    assert cluster.executors()["1"] == {"id": "1", "host": "127.0.0.11", "cores": 1, "alive": True, "reason": ""}
+    seen = cluster.executors()["1"]
+    assert seen.pop("idle_ms") >= 0 and seen.pop("running") == 0
+    assert seen == {"id": "1", "host": "127.0.0.11", "cores": 1, "alive": True, "reason": ""}
+
+
+def test_health_tells_what_waits_and_what_runs(cluster) -> None:
+    """Two tasks on one slot, once the first of three has ended: one runs, one waits."""
+    sleep = "SELECT reflect('java.lang.Thread', 'sleep', 1000L) FROM range(0, 3, 1, 3)"
+    name = cluster.submit(sleep, "demand")
+    told = {}
+    while cluster.call("GET", f"/sql/{name}")[1]["state"] == "running":
+        health = cluster.call("GET", "/health")[1]
+        if health["running_tasks"] == 1:
+            told[health["pending_tasks"]] = (health["busy"], health["executors"][0]["running"])
+    assert told.get(1) == (True, 1), told
+    for _ in range(1000):  # Spark's own books are closed a moment after the answer
+        after = cluster.call("GET", "/health")[1]
+        if (after["pending_tasks"], after["running_tasks"], after["busy"]) == (0, 0, False):
+            return
+    raise AssertionError(after)
 
 
 def test_the_archive_fits(cluster) -> None:

@@ -24,7 +24,8 @@ class Fault(enum.StrEnum):
     `ENSURE_REFUSED`: `ensure` raises NodeFailure. `DAEMON_NEVER_DIALS`: the node is there, its tunnel never. `TUNNEL_DOWN`:
     an open tunnel is down while it lasts. `NODE_LOST`: the daemon's half exits. `CONTAINER_EXITS`, `OUT_OF_MEMORY`: the
     customer's half exits. `PULL_FAILS`, `PULL_STALLS`: as they say. `NEVER_READY`: a process runs and never says that it can
-    serve. `PROCESS_EXITS`: it ends by itself. `DELETE_STUCK`: `delete` answers False."""
+    serve. `PROCESS_EXITS`: it ends by itself. `DELETE_STUCK`: `delete` answers False.
+    `DRIVER_HANGS`: the driver runs and answers nothing while it lasts. `DRAIN_STUCK`: a decommissioned executor stays."""
 
     UNAVAILABLE = "unavailable"
     SLOW = "slow"
@@ -39,6 +40,8 @@ class Fault(enum.StrEnum):
     NEVER_READY = "never_ready"
     PROCESS_EXITS = "process_exits"
     DELETE_STUCK = "delete_stuck"
+    DRIVER_HANGS = "driver_hangs"
+    DRAIN_STUCK = "drain_stuck"
 
 
 @dataclass(frozen=True)

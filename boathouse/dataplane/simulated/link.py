@@ -64,7 +64,7 @@ class SimulatedLink:
         return answer(row, dict(params or {}))
 
     def open(self, node_id: str, target: str, timeout: float = 10.0) -> socket.socket:
-        """A stream to the driver's control port, which answers GET /health; every other target is refused."""
+        """A stream to the driver's control port; every other target is refused."""
         if not self.connected(node_id):
             raise NodeGone(f"no tunnel to {node_id}")
         row = self._node(node_id)
@@ -75,7 +75,11 @@ class SimulatedLink:
         if row is None or target != f"tcp:127.0.0.1:{HTTP_PORT}" or not serving:
             raise NodeError(f"connection_refused: a simulated node has nothing at {target}")
         near, far = socket.socketpair()
-        threading.Thread(target=serve, args=(far, lambda: self._health(row)), name="simulated-health", daemon=True).start()
+        if self.world.lasting(Fault.DRIVER_HANGS, row["cluster_id"], row["number"]):
+            far.close()
+            return near
+        answers = (far, lambda: self._health(row), lambda executor: self._decommission(row, executor))
+        threading.Thread(target=serve, args=answers, name="simulated-health", daemon=True).start()
         return near
 
     # -- the daemon's methods
@@ -191,11 +195,33 @@ class SimulatedLink:
     def _health(self, row: sqlite3.Row) -> dict[str, Any]:
         """As the driver's JVM tells it: every executor that runs in a node of the cluster has registered."""
         found = self.world.rows(
-            "SELECT p.name, n.address FROM process p JOIN node n USING (node_id) "
+            "SELECT p.name, p.started, n.address FROM process p JOIN node n USING (node_id) "
             "WHERE n.cluster_id = ? AND p.name LIKE 'executor-%' AND p.ended IS NULL AND n.daemon_ended IS NULL ORDER BY p.name",
             row["cluster_id"],
         )
+        tasks, since = self.world.get_load(row["cluster_id"])
+        running = min(tasks, len(found))
         executors = [
-            {"id": one["name"].removeprefix("executor-"), "host": one["address"], "cores": 1, "alive": True} for one in found
-        ]
-        return {"state": "running", "app_id": self._payload(row)["app_id"], "executors": executors}
+            {
+                "id": one["name"].removeprefix("executor-"), "host": one["address"], "cores": 1, "alive": True,
+                "running": int(place < running), "idle_ms": int(1000 * (self.world.now() - max(since, one["started"]))),
+            }
+            for place, one in enumerate(found)
+        ]  # fmt: skip
+        return {
+            "state": "running", "app_id": self._payload(row)["app_id"], "executors": executors,
+            "pending_tasks": tasks - running, "running_tasks": running, "busy": tasks > 0,
+        }  # fmt: skip
+
+    def _decommission(self, row: sqlite3.Row, executor: int) -> bool:
+        """The executor exits by itself, as it does when its tasks are done and its blocks handed over."""
+        found = self.world.row(
+            "SELECT p.* FROM process p JOIN node n USING (node_id) WHERE n.cluster_id = ? AND p.name = ? AND p.ended IS NULL",
+            row["cluster_id"],
+            f"executor-{executor}",
+        )
+        if found is None:
+            return False
+        if not self.world.lasting(Fault.DRAIN_STUCK, row["cluster_id"], row["number"]):
+            self.world.end_process(found["node_id"], found["name"], exit_code=0)
+        return True

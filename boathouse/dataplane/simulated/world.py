@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS network (cluster_id TEXT PRIMARY KEY, place INTEGER U
 CREATE TABLE IF NOT EXISTS image (image TEXT PRIMARY KEY, reference TEXT, ready REAL);
 CREATE TABLE IF NOT EXISTS process (node_id TEXT, name TEXT, pid INTEGER, started REAL, ready REAL, ended REAL,
   exit_code INTEGER, signal INTEGER, payload TEXT, PRIMARY KEY (node_id, name));
+CREATE TABLE IF NOT EXISTS load (cluster_id TEXT PRIMARY KEY, tasks INTEGER, since REAL);
 CREATE TABLE IF NOT EXISTS trouble (id INTEGER PRIMARY KEY, body TEXT, born REAL, left INTEGER);
 """
 
@@ -147,6 +148,22 @@ class World:
                 self._known = [(row["id"], row["born"], row["left"], _trouble(row["body"])) for row in found]
                 self._known_at = version
             return self._known
+
+    # -- what Spark has to do
+
+    def set_load(self, cluster_id: str, tasks: int) -> None:
+        """So many tasks are to be done from now on, one on each executor at a time; they end when this says so."""
+        with self.change() as db:
+            db.execute(
+                "INSERT INTO load (cluster_id, tasks, since) VALUES (?, ?, ?) ON CONFLICT (cluster_id) DO UPDATE "
+                "SET tasks = excluded.tasks, since = excluded.since",
+                (cluster_id, tasks, self.now()),
+            )
+
+    def get_load(self, cluster_id: str) -> tuple[int, float]:
+        """The tasks, and since when there are so many."""
+        found = self.row("SELECT tasks, since FROM load WHERE cluster_id = ?", cluster_id)
+        return (found["tasks"], found["since"]) if found else (0, 0.0)
 
     # -- networks
 

@@ -144,6 +144,13 @@ class Fleet:
         """clusters/restart."""
         self.wish(cluster_id, wish="running", state="RESTARTING", wished_launch=clusters.c.wished_launch + 1)
 
+    def resize(self, cluster_id: str, workers: int | None, autoscale: dict[str, int] | None = None) -> None:
+        """clusters/resize."""
+        spec = {**self.row(cluster_id).spec, "num_workers": workers, "autoscale": autoscale}
+        self.wish(cluster_id, state="RESIZING", spec={name: value for name, value in spec.items() if value is not None})
+        with self.store.transaction() as tx:
+            events.record(tx, cluster_id, "RESIZING", {"cause": "USER_REQUEST", "user": "ann@x.org"})
+
     def row(self, cluster_id: str) -> Any:
         with self.store.read() as reader:
             return reader.execute(select(clusters).where(clusters.c.cluster_id == cluster_id)).first()
@@ -213,7 +220,7 @@ class Fleet:
             return False
         if row.wish == "terminated":
             return row.state == endings.TERMINATED
-        return row.state == endings.RUNNING and row.launch == row.wished_launch and not row.facts.get("recovering")
+        return row.state == endings.RUNNING and row.launch == row.wished_launch
 
     def pass_time(self, ms: int) -> None:
         """Let time pass, with all rounds that fall due."""

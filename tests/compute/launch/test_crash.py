@@ -135,7 +135,26 @@ def with_a_driver_that_fails(fleet: Any) -> None:
 def and_lose_a_worker(fleet: Any) -> None:
     launched(fleet)
     fleet.world.add(Trouble(Fault.NODE_LOST, number=1))
-    while not fleet.row(CLUSTER).facts.get("recovering"):
+    while fleet.state(CLUSTER) != "RESIZING":
+        fleet.step()
+
+
+def and_grow(fleet: Any) -> None:
+    launched(fleet)
+    fleet.resize(CLUSTER, 2)
+
+
+def and_shrink(fleet: Any) -> None:
+    fleet.create(CLUSTER, num_workers=2)
+    fleet.settle()
+    fleet.resize(CLUSTER, 1)
+
+
+def and_scale(fleet: Any) -> None:
+    fleet.create(CLUSTER, num_workers=None, autoscale={"min_workers": 1, "max_workers": 2})
+    fleet.settle()
+    fleet.world.set_load(CLUSTER, 8)
+    while fleet.state(CLUSTER) != "RESIZING":
         fleet.step()
 
 
@@ -170,6 +189,7 @@ STORIES = [
     launch, and_restart, and_delete, and_delete_for_ever, with_a_driver_that_fails, and_lose_a_worker,
     and_delete_with_logs_to_deliver,
 ]  # fmt: skip
+STORIES += [and_grow, and_shrink, and_scale]
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)

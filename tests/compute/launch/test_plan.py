@@ -205,7 +205,7 @@ def test_what_cannot_be_made_any_more_is_not_asked_for_and_told_once():
     for lost in ({"seen": {"c-0-1": BOTH, "c-1-1": Seen()}}, {"daemons": ended}, {"seen": half, "nodes": _new_worker()}):
         step = plan(running(refusal=refusal, **lost))
         assert step.failure is None and not {AddNode, Ensure, StartExecutor} & set(kinds(step))
-        assert step.row.get("state") is None and "executor_seq" not in step.facts and step.again
+        assert step.row.get("state") is None and "executor_seq" not in step.facts and step.again is not None
         (told,) = [mark for mark in step.marks if mark.step == "repair"]
         assert "no READ on scope s" in told.details["message"]
         again = plan(running(refusal=refusal, timeline={("repair", ""): Noted(1, 1)}, **lost))

@@ -14,6 +14,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.spark.SparkContext;
 import org.apache.spark.scheduler.SchedulerBackend;
+import org.apache.spark.scheduler.boathouse.NodesDemand;
 import org.apache.spark.scheduler.boathouse.NodesExecutors;
 import org.apache.spark.scheduler.boathouse.NodesSchedulerBackend;
 
@@ -160,15 +161,19 @@ final class ControlServer {
         StringBuilder json = new StringBuilder("{\"state\":\"");
         json.append(context.isStopped() ? "stopped" : "running");
         json.append("\",\"app_id\":").append(Json.quote(context.applicationId())).append(",\"executors\":[");
+        NodesDemand demand = NodesDemand.of(context);
         String comma = "";
         for (NodesExecutors.Seen seen : NodesExecutors.all()) {
             json.append(comma).append("{\"id\":").append(Json.quote(seen.id));
             json.append(",\"host\":").append(Json.quote(seen.host)).append(",\"cores\":").append(seen.cores);
             json.append(",\"alive\":").append(seen.alive).append(",\"reason\":").append(Json.quote(seen.reason));
-            json.append('}');
+            json.append(",\"running\":").append(demand.runningOn(seen.id));
+            json.append(",\"idle_ms\":").append(NodesExecutors.idleMillis(seen.id)).append('}');
             comma = ",";
         }
-        return new Answer(200, json.append("]}").toString());
+        json.append("],\"pending_tasks\":").append(demand.pending).append(",\"running_tasks\":").append(demand.running);
+        json.append(",\"busy\":").append(demand.jobs > 0 || spark.sessions.streaming());
+        return new Answer(200, json.append('}').toString());
     }
 
     private static Answer execute(Running spark, JsonNode body) {

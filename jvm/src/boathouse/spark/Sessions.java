@@ -26,6 +26,12 @@ final class Sessions {
         return byContext.computeIfAbsent(context, missing -> root.newSession());
     }
 
+    /** Whether a streaming query runs in any of them, also one that has nothing to read now. */
+    boolean streaming() {
+        return root.streams().active().length > 0
+                || byContext.values().stream().anyMatch(session -> session.streams().active().length > 0);
+    }
+
     /** @return false when there was none */
     boolean remove(String context) {
         return byContext.remove(context) != null;

@@ -4,10 +4,13 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerExecutorAdded;
 import org.apache.spark.scheduler.SparkListenerExecutorRemoved;
 import org.apache.spark.scheduler.SparkListenerInterface;
+import org.apache.spark.scheduler.SparkListenerTaskEnd;
 
 /** What the driver knows of its executors, kept by listening to Spark's own events. One driver per process. */
 public final class NodesExecutors {
@@ -34,7 +37,16 @@ public final class NodesExecutors {
 
     private static final Map<String, Seen> SEEN = new LinkedHashMap<>();
 
+    /** When each living executor registered or last ended a task, in {@link System#nanoTime}. */
+    private static final Map<String, Long> LAST_USE = new ConcurrentHashMap<>();
+
     private NodesExecutors() {}
+
+    /** Milliseconds since an executor registered or last ended a task; 0 when it is not known. */
+    public static long idleMillis(String id) {
+        Long last = LAST_USE.get(id);
+        return last == null ? 0 : TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - last);
+    }
 
     public static List<Seen> all() {
         synchronized (SEEN) {
@@ -52,13 +64,20 @@ public final class NodesExecutors {
                         event.executorInfo().totalCores(),
                         true,
                         "");
+                LAST_USE.put(seen.id, System.nanoTime());
                 synchronized (SEEN) {
                     SEEN.put(seen.id, seen);
                 }
             }
 
             @Override
+            public void onTaskEnd(SparkListenerTaskEnd event) {
+                LAST_USE.replace(event.taskInfo().executorId(), System.nanoTime());
+            }
+
+            @Override
             public void onExecutorRemoved(SparkListenerExecutorRemoved event) {
+                LAST_USE.remove(event.executorId());
                 synchronized (SEEN) {
                     Seen was = SEEN.get(event.executorId());
                     if (was != null) {

@@ -1,0 +1,103 @@
+"""What the verbs on clusters share: refusing a wish, recording it, and describing it in events.
+
+A verb records the row, its event and the wake-up of the reconciler in one transaction. Called by `clusters` and
+`cluster_changes` alone.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from sqlalchemy import update
+
+from boathouse.compute import cluster_spec, events, rules, states, surroundings
+from boathouse.compute.surroundings import Surroundings
+from boathouse.compute.tables import clusters
+from boathouse.edge import ApiError, Ctx
+from boathouse.edge.errors import invalid, invalid_state, not_found
+from boathouse.reconcile import wake
+from boathouse.store import Tx
+from boathouse.wire.compute import ClusterAttributes, ClusterSpec
+
+KIND = "cluster"
+PENDING_MESSAGE = "Finding instances for new nodes, acquiring more instances if necessary"
+
+_ATTRIBUTES = frozenset(f.encode_name for f in msgspec.structs.fields(ClusterAttributes))
+
+
+def paths(name: str) -> dict[str, Any]:
+    """Where a verb is served."""
+    return {"path": f"/api/2.1/clusters/{name}", "also": [f"/api/2.0/clusters/{name}"]}
+
+
+def refuse(ctx: Ctx, spec: ClusterSpec) -> None:
+    """Raise the ApiError of the first rule that the wish breaks."""
+    first = next(rules.violations(spec, _world(ctx, spec)), None)
+    if first is not None:
+        raise invalid(first)
+    if spec.policy_id:
+        raise no_such_policy(spec.policy_id)
+
+
+def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
+    """What the rules need to know for this wish: the store is asked only for what it brings up."""
+    around = ctx.service(Surroundings)
+    dedicated = spec.data_security_mode in cluster_spec.DEDICATED
+    somebody = spec.single_user_name if dedicated and spec.single_user_name != ctx.caller.name else None
+    world = rules.World(
+        cloud=around.known_cloud(ctx.workspace_id) or "",
+        spark_versions=surroundings.spark_versions(),
+        dcs_enabled=False,
+        max_workers=around.max_workers,
+    )
+    if world.cloud and spec.docker_image is None and not somebody:
+        return world
+    with ctx.read() as reader:
+        return replace(
+            world,
+            cloud=around.cloud(reader, ctx.workspace_id),
+            dcs_enabled=surroundings.dcs_enabled(reader, ctx.workspace_id),
+            single_user_known=not somebody or surroundings.is_principal(reader, ctx.workspace_id, somebody),
+        )
+
+
+def no_such_policy(policy_id: str) -> ApiError:
+    """404 with the platform's text."""
+    return not_found(f"Can't find a cluster policy with id: {policy_id[:100]}.")
+
+
+def described(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Size and attributes of a stored wish as events show them, without a password."""
+    attributes = {name: value for name, value in document.items() if name in _ATTRIBUTES}
+    image = document.get("docker_image")
+    if image is not None and "basic_auth" in image:
+        shown = cluster_spec.load(document)
+        if cluster_spec.redact(shown):
+            attributes["docker_image"] = msgspec.to_builtins(shown.docker_image)
+    size = {"autoscale": document["autoscale"]} if document.get("autoscale") else {"num_workers": document.get("num_workers", 0)}
+    return {
+        f"{prefix}cluster_size": size,
+        f"{prefix}attributes": attributes,
+    }
+
+
+def move(tx: Tx, row: Any, answer: states.Answer, event: str = "", user: str = "", **changes: Any) -> None:
+    """Write what a verb came to: the new state, with a new launch where one is wished, and `changes`."""
+    if answer.refused is not None:
+        raise invalid_state(answer.refused)
+    if answer.state is None:
+        return
+    if answer.new_launch:
+        changes |= {
+            "wish": states.WISH_RUNNING, "wish_reason": None, "wished_launch": row.wished_launch + 1,
+            "state": answer.state, "state_message": PENDING_MESSAGE,
+        }  # fmt: skip
+    if event:
+        events.record(tx, row.cluster_id, event, {"user": user})
+    write(tx, row, changes)
+
+
+def write(tx: Tx, row: Any, changes: dict[str, Any]) -> None:
+    """Write a row and have it looked at."""
+    tx.execute(update(clusters).where(clusters.c.cluster_id == row.cluster_id).values(**changes, version=clusters.c.version + 1))
+    wake(tx, KIND, row.cluster_id)
