@@ -247,6 +247,8 @@ class Reconciler:
                     timeline.forget_old(tx, sight.row.cluster_id, launch)
                 if (gone or "state" in row or "launch" in row) and log_delivery.wished(sight.row.spec):
                     wake(tx, log_delivery.KIND, sight.row.cluster_id)
+        if facts.get("limits"):
+            self._inputs.hold(sight.row.cluster_id, int(facts["limits"]["total_bytes"]))
         if row.get("state") == endings.TERMINATED:
             self._forget(sight.row.cluster_id)
         return pause
