@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from boathouse.commands.capabilities import Capabilities
-from boathouse.commands.driver_http import DriverHttp
+from boathouse.dataplane.driver_http import DriverHttp
 from boathouse.commands.ground import DriverSecrets, Ground
 from boathouse.commands.python_context import CannotStart, PythonSession, Start
 from boathouse.commands.session import Session

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from boathouse.commands import results
-from boathouse.commands.driver_http import DriverHttp
+from boathouse.dataplane.driver_http import DriverHttp
 from boathouse.commands.session import READY, RUNNING, UNKNOWN, Answer, Phase, Standing
 from boathouse.dataplane.contract import NodeError, NodeGone
 

@@ -21,6 +21,7 @@ from boathouse.compute.look import Looking, Parallel, clusters_with_work
 from boathouse.compute.nodes import NodeDirectories, TokenCheck, cluster_of
 from boathouse.compute.reconciler import Reconciler
 from boathouse.compute.sweep import Sweep
+from boathouse.compute.usage import UsageReader
 from boathouse.dataplane.contract import Driver, Images, Link
 from boathouse.reconcile import Reconcile, leases, wake, wake_all
 from boathouse.store import Store
@@ -49,12 +50,13 @@ class Launcher:
     reconcilers: dict[str, Reconcile]
     endpoints: Endpoints
     logs: LogReader
+    usage: UsageReader
     store: Store
     pools: tuple[Executor, ...]
 
     def services(self) -> tuple[Any, ...]:
         """What endpoints of this room and of rooms above ask for by type."""
-        return self.endpoints, self.logs
+        return self.endpoints, self.logs, self.usage
 
     def resume(self, alone: bool = True) -> None:
         """Have everything that is not at its end looked at, and the sweep run: at every start of a control plane.
@@ -68,6 +70,7 @@ class Launcher:
             wake(tx, sweep.KIND, sweep.KEY)
 
     def close(self) -> None:
+        self.usage.close()
         for pool in self.pools:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -103,7 +106,7 @@ def make_launcher(
     if write_log:
         reconcilers[log_delivery.KIND] = log_delivery.LogDelivery(store, logs, write_log)
     pools = tuple(each for each in (pool, asking) if each is not None)
-    return Launcher(reconcilers, Endpoints(store, link, inputs), logs, store, pools)
+    return Launcher(reconcilers, Endpoints(store, link, inputs), logs, UsageReader(link), store, pools)
 
 
 def make_directories(data: Path, keyed: Callable[[str, str], str]) -> NodeDirectories:

@@ -1,6 +1,6 @@
-"""Calls to the control interface of a driver's JVM, through the node's tunnel.
+"""HTTP to a port inside a node, through the node's tunnel: the control interface of a driver's JVM, Spark's own pages.
 
-Used by SQL contexts. It knows addresses and the token, not what the calls mean.
+The one place for it. It knows addresses and the token, not what the calls mean.
 """
 
 import http.client
@@ -16,18 +16,21 @@ LARGEST_ANSWER = 64 << 20
 class DriverHttp:
     """One connection a call: the tunnel makes them in a millisecond, and a broken one never spoils the next call."""
 
-    def __init__(self, link: Link, node_id: str, port: int, token: str) -> None:
+    def __init__(self, link: Link, node_id: str, port: int, token: str = "") -> None:
+        """Without `token` the calls carry none."""
         self._link, self._node_id, self._port, self._token = link, node_id, port, token
 
     def call(self, method: str, path: str, body: Any = None, timeout: float = 10.0) -> tuple[int, Any]:
         """Status and JSON answer. Raises NodeGone when the driver does not answer (in `timeout` seconds), whatever the cause."""
-        headers = {"Authorization": f"Bearer {self._token}", "Connection": "close"}
+        headers = {"Connection": "close"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
             sock = self._link.open(self._node_id, f"tcp:127.0.0.1:{self._port}")
         except NodeError as error:
-            raise NodeGone(f"the driver's control port is closed: {error}") from None
+            raise NodeGone(f"the port {self._port} of {self._node_id} is closed: {error}") from None
         connection = http.client.HTTPConnection("127.0.0.1", self._port)
         connection.sock = sock
         try:
