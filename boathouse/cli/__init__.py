@@ -15,6 +15,8 @@ COMMANDS = {
     "down": ("down", "remove what a data directory launched"),
     "doctor": ("doctor", "look for what would keep clusters from starting, with the fix for each"),
     "why": ("why", "the launch of a cluster as a timeline, and why it failed"),
+    "logs": ("logs", "the logs of a cluster, also as they grow"),
+    "top": ("top", "a live picture of clusters, nodes, Spark's tasks and commands"),
     "explain": ("explain", "what a termination code means, and what to do"),
     "image": ("image", "build and check container images"),
     "release": ("release", "list, build and patch runtime releases"),

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from boathouse.commands.capabilities import Capabilities
-from boathouse.dataplane.driver_http import DriverHttp
 from boathouse.commands.ground import DriverSecrets, Ground
 from boathouse.commands.python_context import CannotStart, PythonSession, Start
 from boathouse.commands.session import Session
@@ -13,6 +12,7 @@ from boathouse.commands.sql_context import SqlSession
 from boathouse.commands.target import Target
 from boathouse.compute.endpoint import NotServing
 from boathouse.dataplane.contract import NodeGone
+from boathouse.dataplane.driver_http import DriverHttp
 from boathouse.releases.arguments import RUNTIME
 
 #: Where the runtime's REPL program is in the driver's container, and where a context's own file is put (tmpfs).

@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from boathouse.commands import results
-from boathouse.dataplane.driver_http import DriverHttp
 from boathouse.commands.session import READY, RUNNING, UNKNOWN, Answer, Phase, Standing
 from boathouse.dataplane.contract import NodeError, NodeGone
+from boathouse.dataplane.driver_http import DriverHttp
 
 #: Rows of one result, as the platform shows at most.
 MAX_ROWS = 10_000

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, insert, select, update
 
+from boathouse import telemetry
 from boathouse.compute import events, log_destinations
 from boathouse.compute.log_destinations import LogFile
 from boathouse.compute.logs import LogReader
@@ -167,6 +168,7 @@ class LogDelivery:
                 events.record(tx, row.cluster_id, "UC_VOLUME_MISCONFIGURED", {})
             if tried and row.state == "TERMINATING":
                 wake(tx, "cluster", row.cluster_id)
+        telemetry.LOG_DELIVERIES.add("refused" if refused else "ok")
         if refused:
             log.warning("%s: its logs cannot be delivered (%d times in a row): %s", row.cluster_id, failures, refused)
             if look.over and failures >= ATTEMPTS:

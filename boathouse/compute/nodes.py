@@ -45,9 +45,12 @@ _OF_CLUSTER = select(nodes).where(nodes.c.cluster_id == bindparam("of_cluster"))
 def of_cluster(reader: Reader, cluster_id: str) -> tuple[NodeRow, ...]:
     """The rows of a cluster's nodes, by number and incarnation."""
     rows = reader.execute(_OF_CLUSTER, {"of_cluster": cluster_id})
-    return tuple(
-        NodeRow(row.node_id, row.number, row.incarnation, row.launch, row.leaving, row.made_at, row.facts or {}) for row in rows
-    )
+    return tuple(of_row(row) for row in rows)
+
+
+def of_row(row: Any) -> NodeRow:
+    """A row of the table as the launch has it."""
+    return NodeRow(row.node_id, row.number, row.incarnation, row.launch, row.leaving, row.made_at, row.facts or {})
 
 
 class NodeDirectories:

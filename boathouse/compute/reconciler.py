@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Update, and_, bindparam, delete, insert, update
 
+from boathouse import telemetry
 from boathouse.compute import endings, events, log_delivery, timeline
 from boathouse.compute.evidence import telling
 from boathouse.compute.images_step import ImageSteps
@@ -249,6 +250,9 @@ class Reconciler:
                     wake(tx, log_delivery.KIND, sight.row.cluster_id)
         if facts.get("limits"):
             self._inputs.hold(sight.row.cluster_id, int(facts["limits"]["total_bytes"]))
+        for mark in marks:
+            if (mark.step, mark.node) == ("total", "") and mark.ended is not None:
+                _count(sight.world, mark.ended, mark.outcome, row)
         if row.get("state") == endings.TERMINATED:
             self._forget(sight.row.cluster_id)
         return pause
@@ -315,6 +319,16 @@ class Reconciler:
         self._inputs.forget(cluster_id)
         with self._guard:
             self._trouble.pop(cluster_id, None)
+
+
+def _count(world: World, ended: int, outcome: str, row: dict[str, Any]) -> None:
+    """A launch is over: for the metrics."""
+    began = world.timeline.get(("total", ""))
+    if began is None or began.ended is not None:
+        return
+    reason = world.cluster.wish_reason
+    code = str((row.get("wish_reason") or {}).get("code") or (reason.code if reason else "given_up"))
+    telemetry.LAUNCHES.observe((ended - began.started) / 1000, "ok" if outcome == "ok" else code)
 
 
 def _was_killed(world: World, failure: Failure) -> bool:

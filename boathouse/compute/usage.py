@@ -27,7 +27,7 @@ REMEMBERED = 2000
 
 @dataclass(frozen=True)
 class NodeUsage:
-    """One node. `cores`: processor time used per second since the last look; None at the first, and where the node says nothing."""
+    """One node. `cores`: processor time used per second since the last look; None at the first, and where it says nothing."""
 
     node_id: str
     number: int

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote, unquote
 import msgspec
 from sqlalchemy.exc import OperationalError
 
+from boathouse import telemetry
 from boathouse.edge.caller import Authenticator, Caller
 from boathouse.edge.context import Ctx, Services, record
 from boathouse.edge.decoding import decode_body, decode_path, decode_query
@@ -78,7 +79,7 @@ class Edge:
             return
         started = time.perf_counter()
         request_id = str(uuid.uuid4())
-        who = [""]
+        who = ["", "none"]
         answer = await self._answer(scope, headers, receive, request_id, who)
         if isinstance(answer, Stream):
             await self._send_stream(send, answer, request_id, head=scope["method"] == "HEAD")
@@ -88,6 +89,7 @@ class Edge:
             "%s %s %d %.1fms %s %s",
             scope["method"], _path(scope), answer.status, (time.perf_counter() - started) * 1000, who[0] or "-", request_id,
         )  # fmt: skip
+        telemetry.REQUESTS.observe(time.perf_counter() - started, who[1], str(answer.status))
 
     async def _answer(
         self, scope: dict[str, Any], headers: Mapping[str, str], receive: Receive, request_id: str, who: list[str]
@@ -96,6 +98,8 @@ class Edge:
         path = _path(scope)
         hit = self.routes.find(method, path)
         shape = hit[0].error_shape if hit else None
+        if hit is not None:
+            who[1] = hit[0].action
         body: Body | None = None
         try:
             if hit is not None and hit[0].arguments.stream:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from boathouse import telemetry
 from boathouse.reconcile import leases
 from boathouse.reconcile.outcome import Outcome, again
 from boathouse.reconcile.precedence import Precedence
@@ -130,14 +131,17 @@ class Workers:
             self._poked.set()
 
     def _round(self, held: leases.Claim) -> Outcome:
+        began = time.perf_counter()
         try:
             with self._precedence.turn():
                 outcome = self._reconcilers[held.kind](held.key)
         except Exception:
+            telemetry.ROUNDS.observe(time.perf_counter() - began, held.kind, "failed")
             failures = self._failures[held.kind, held.key] = self._failures.get((held.kind, held.key), 0) + 1
             log.exception("reconciling %s %s failed (%d times in a row)", held.kind, held.key, failures)
             return again(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)))
         self._failures.pop((held.kind, held.key), None)
+        telemetry.ROUNDS.observe(time.perf_counter() - began, held.kind, "settled" if outcome.again_in is None else "again")
         return outcome
 
 

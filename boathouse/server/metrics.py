@@ -1,7 +1,7 @@
 """GET /api/2.0/boathouse/metrics: what the platform does, as Prometheus text, for admins.
 
 This process's own work comes from `telemetry`, everything else is looked up when it is asked for. At most `CLUSTERS` clusters
-have series of their own (the latest started); the number of all is `boathouse_clusters`.
+(the latest started) and `top.NODES` nodes of each have series of their own; the number of all is `boathouse_clusters`.
 """
 
 from collections.abc import Iterator

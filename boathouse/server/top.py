@@ -24,6 +24,9 @@ from boathouse.wire.base import Wire
 #: Clusters that one answer shows at most, and by default.
 MOST, DEFAULT = 200, 50
 
+#: Nodes of one cluster that are looked at, at most: the driver's and the first workers'.
+NODES = 32
+
 _ALIVE = clusters.c.state != states.TERMINATED
 
 
@@ -56,7 +59,7 @@ def top(ctx: Ctx, query: AskTop) -> dict[str, Any]:
 
 
 def of_clusters(reader: Reader, cluster_ids: list[str]) -> dict[str, list[NodeRow]]:
-    """The nodes of clusters, by number."""
+    """The nodes of clusters, by number; of each cluster the first `NODES`."""
     found: dict[str, list[NodeRow]] = defaultdict(list)
     rows = reader.execute(
         select(node_table)
@@ -64,7 +67,8 @@ def of_clusters(reader: Reader, cluster_ids: list[str]) -> dict[str, list[NodeRo
         .order_by(node_table.c.number, node_table.c.incarnation)
     )
     for row in rows:
-        found[row.cluster_id].append(nodes.of_row(row))
+        if len(found[row.cluster_id]) < NODES:
+            found[row.cluster_id].append(nodes.of_row(row))
     return found
 
 
