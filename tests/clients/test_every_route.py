@@ -56,6 +56,7 @@ OPEN = {
     ("POST", "/api/2.0/secrets/scopes/create"): 400,  # the name is taken
     ("GET", "/api/2.0/secrets/scopes/list"): 200,
     ("GET", "/api/2.0/boathouse/explain/{code}"): 404,
+    ("GET", "/api/2.0/boathouse/top"): 200,
     # Uploads are their makers'.
     ("POST", "/api/2.0/fs/create-upload-part-urls"): 404,
     ("POST", "/api/2.0/fs/create-abort-upload-url"): 404,
