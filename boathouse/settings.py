@@ -26,7 +26,8 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class Field:
-    """One setting: its type (`str`, `int`, `bool`, `path`, `list`, `host`, `network`), what it means, allowed values if few."""
+    """One setting: its type (`str`, `int`: a port, `count`, `bool`, `path`, `list`, `host`, `network`), what it means, allowed
+    values if few."""
 
     kind: str
     help: str
@@ -50,6 +51,9 @@ FIELDS: dict[str, Field] = {
     "registry_token_realms": Field("list", "token services that may get a registry's credentials, as REGISTRY=REALM"),
     "registry_ca_file": Field("str", "an extra certificate authority for registries (PEM)"),
     "network_pool": Field("network", "the addresses that cluster networks are taken from"),
+    "max_clusters": Field("count", "active clusters that a workspace may have; 0: no limit"),
+    "max_nodes": Field("count", "nodes that the active clusters of a workspace may come to; 0: no limit"),
+    "nodes_per_minute": Field("count", "nodes that the calls of a workspace may start in a minute; 0: no limit"),
     "log_level": Field("str", "how much is logged", ("debug", "info", "warning", "error")),
 }
 
@@ -73,6 +77,9 @@ class Settings:
     registry_token_realms: tuple[str, ...]
     registry_ca_file: str
     network_pool: str
+    max_clusters: int
+    max_nodes: int
+    nodes_per_minute: int
     log_level: str
     sources: Mapping[str, str]
 
@@ -82,7 +89,7 @@ def _defaults() -> dict[str, Any]:
         "data": Path.home() / ".boathouse", "cache": default_cache(), "host": "127.0.0.1", "port": 8470, "driver": "engine",
         "database_url": "", "engine": "", "admin": "admin@boathouse.local", "cloud": "aws", "strict": False,
         "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_token_realms": (), "registry_ca_file": "",
-        "network_pool": "10.213.0.0/16", "log_level": "info",
+        "network_pool": "10.213.0.0/16", "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0, "log_level": "info",
     }  # fmt: skip
 
 
@@ -133,6 +140,11 @@ def _typed(name: str, value: Any, source: str) -> Any:
         if not (text.isascii() and text.isdigit()) or int(text[:6]) > 65535:
             raise wrong
         return int(text)
+    if field.kind == "count":
+        text = str(value)
+        if not (text.isascii() and text.isdigit()) or len(text) > 9:
+            raise wrong
+        return int(text)
     if field.kind == "bool":
         if str(value).lower() not in ("true", "false", "1", "0"):
             raise wrong
@@ -160,6 +172,7 @@ def _wanted(field: Field) -> str:
     if field.allowed:
         return "one of " + ", ".join(field.allowed)
     return {
-        "int": "a port number (0 to 65535)", "bool": "true or false", "path": "a path", "list": "a list of texts",
+        "int": "a port number (0 to 65535)", "count": "a number (0 to 999999999)",
+        "bool": "true or false", "path": "a path", "list": "a list of texts",
         "host": "an address to listen on", "network": "a network such as 10.213.0.0/16",
     }.get(field.kind, "a text")  # fmt: skip

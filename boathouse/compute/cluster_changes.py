@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from boathouse.compute import access, cluster_spec, events, field_mask, registry_password, rules, states
+from boathouse.compute import access, cluster_spec, events, field_mask, quotas, registry_password, rules, states
 from boathouse.compute.cluster_wishes import described, move, paths, refuse, write
 from boathouse.compute.surroundings import Surroundings, principal
 from boathouse.edge import ApiError, Ctx, endpoint
@@ -93,6 +93,9 @@ def _replace(ctx: Ctx, cluster_id: str, wanted: Callable[[dict[str, Any]], Clust
         if row.source == "JOB":
             raise invalid_state(f"Cluster {cluster_id} was created by a job and cannot be edited; edit the job.")
         answer = states.edit(cluster_id, row.state)
+        if answer.new_launch:
+            limits = ctx.service(Surroundings).quotas
+            quotas.admit(tx, limits, ctx.workspace_id, cluster_id, quotas.nodes_of(new), quotas.started(new))
         before = described(msgspec.json.decode(row.spec), "previous_")
         events.record(tx, cluster_id, "EDITED", {**described(document), **before, "user": ctx.caller.name})
         move(tx, row, answer, spec=document, name=new.cluster_name or "", editor=ctx.caller.name)
@@ -120,6 +123,8 @@ def resize(ctx: Ctx, body: ResizeCluster) -> None:
         document = {name: value for name, value in {**document, **size}.items() if name not in size or value is not None}
         current = _present(row)
         target = body.num_workers if body.autoscale is None else _within(current, body.autoscale)
+        limits = ctx.service(Surroundings).quotas
+        quotas.admit(tx, limits, ctx.workspace_id, body.cluster_id, quotas.nodes_of(body), (target or 0) - current)
         details = {"cause": "USER_REQUEST", "user": ctx.caller.name}
         sizes = {"current_num_workers": current, "target_num_workers": target}
         events.record(tx, body.cluster_id, "RESIZING", {**details, **sizes})

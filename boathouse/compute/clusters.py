@@ -19,6 +19,7 @@ from boathouse.compute import (
     cluster_view,
     events,
     log_delivery,
+    quotas,
     registry_password,
     states,
     surroundings,
@@ -85,6 +86,9 @@ def _admit(ctx: Ctx, body: CreateCluster) -> None:
 def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
     now = tx.store.clock()
     cluster_id = new_id(now)
+    quotas.admit(
+        tx, ctx.service(Surroundings).quotas, ctx.workspace_id, cluster_id, quotas.nodes_of(body), quotas.started(body)
+    )
     if registry_password.needs_sealing(body):
         registry_password.seal(ctx.service(Sealer), body, ctx.workspace_id, cluster_id)
     document = cluster_spec.document(body)
@@ -144,6 +148,8 @@ def start(ctx: Ctx, body: ClusterId) -> None:
     with ctx.transaction() as tx:
         row = access.find(tx, ctx.caller, body.cluster_id, "restart", now=ctx.store.clock(), lock=True)
         answer = states.start(body.cluster_id, row.state)
+        if answer.new_launch:
+            _charge(ctx, tx, row)
         move(tx, row, answer, event="STARTING", user=ctx.caller.name, terminated_time=None, termination_reason=None)
 
 
@@ -155,7 +161,17 @@ def restart(ctx: Ctx, body: RestartCluster) -> None:
         raise denied("Only admins can restart a cluster on behalf of another user; leave restart_user out.")
     with ctx.transaction() as tx:
         row = access.find(tx, ctx.caller, body.cluster_id, "restart", now=ctx.store.clock(), lock=True)
-        move(tx, row, states.restart(row.state), event="RESTARTING", user=user)
+        answer = states.restart(row.state)
+        if answer.new_launch:
+            _charge(ctx, tx, row)
+        move(tx, row, answer, event="RESTARTING", user=user)
+
+
+def _charge(ctx: Ctx, tx: Tx, row: Any) -> None:
+    """Count the nodes that a start of the cluster in `row` starts. Raises ApiError where the workspace may not have them."""
+    spec = cluster_spec.load(row.spec)
+    nodes, starts = quotas.nodes_of(spec), quotas.started(spec)
+    quotas.admit(tx, ctx.service(Surroundings).quotas, ctx.workspace_id, row.cluster_id, nodes, starts)
 
 
 @endpoint("POST", **paths("delete"))

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from boathouse.compute.autoscale import LONGEST_WINDOW_S, WINDOW_KEY
 from boathouse.compute.cluster_spec import is_reference
+from boathouse.compute.scaling import memory_of
 from boathouse.wire.compute import ClusterSpec
 
 MOST_TAGS, LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 45, 127, 255
@@ -11,12 +13,29 @@ MOST_TAGS, LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 45, 127, 255
 #: Tags that the platform sets itself on every cluster.
 DEFAULT_TAGS = frozenset({"Vendor", "Creator", "ClusterName", "ClusterId"})
 
+#: The most that all keys and values of spark_conf, and of spark_env_vars, may come to, in bytes of UTF-8.
+LARGEST_MAP = 64 * 1024
+
 #: Spark's keys that the launch must set itself: how driver, executors and daemon find each other. A trailing dot: and all below.
 OWNED_CONF = (
     "spark.app.id", "spark.authenticate", "spark.authenticate.", "spark.blockManager.port", "spark.connect.grpc.binding.",
-    "spark.driver.bindAddress", "spark.driver.blockManager.port", "spark.driver.host", "spark.driver.port",
-    "spark.submit.deployMode", "spark.ui.port",
+    "spark.boathouse.", "spark.driver.bindAddress", "spark.driver.blockManager.port", "spark.driver.host", "spark.driver.port",
+    "spark.local.dir", "spark.submit.deployMode", "spark.ui.port",
 )  # fmt: skip
+
+#: Spark's keys whose work other fields of a cluster do, and those fields.
+INSTEAD = {
+    "spark.dynamicAllocation.": "give autoscale",
+    "spark.executor.cores": "choose it by node_type_id",
+    "spark.executor.instances": "give num_workers",
+}
+
+#: What holds in every cluster: saying it changes nothing.
+ALREADY = {("spark.dynamicAllocation.enabled", "false")}
+
+#: The values of the platform's keys that mean something here.
+PROFILE_KEY, SINGLE_NODE = "spark.databricks.cluster.profile", "singleNode"
+MEMORY_KEYS = ("spark.driver.memory", "spark.executor.memory")
 
 #: Names of the environment that the platform sets in every container (reference api A.2) and that cannot be overridden.
 OWNED_ENV = frozenset(
@@ -35,8 +54,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def violations(spec: ClusterSpec) -> Iterator[str]:
     """What is wrong with the maps."""
     yield from _tags(spec.custom_tags or {})
-    yield from _conf(spec.spark_conf or {}, workers=0 if spec.is_single_node else spec.num_workers or 0)
+    yield from _conf(spec.spark_conf or {}, workers=_most_workers(spec))
     yield from _environment(spec.spark_env_vars or {})
+    for name, entries in (("spark_conf", spec.spark_conf), ("spark_env_vars", spec.spark_env_vars)):
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in (entries or {}).items())
+        if size > LARGEST_MAP:
+            yield f"{name}: {size} bytes are too many; all keys and values may come to {LARGEST_MAP}"
+
+
+def _most_workers(spec: ClusterSpec) -> int:
+    if spec.is_single_node:
+        return 0
+    return (spec.autoscale.max_workers or 0) if spec.autoscale is not None else spec.num_workers or 0
 
 
 def _tags(tags: dict[str, str]) -> Iterator[str]:
@@ -65,7 +94,26 @@ def _conf(conf: dict[str, str], workers: int) -> Iterator[str]:
                 f"spark_conf.spark.master: {_short(value)} is not allowed with {workers} workers; "
                 "leave it out, or give local[*] with num_workers 0"
             )
+        else:
+            yield from _meant(key, value, workers)
         yield from _value(f"spark_conf.{key}", value)
+
+
+def _meant(key: str, value: str, workers: int) -> Iterator[str]:
+    """Settings that the platform reads itself, or does the work of."""
+    for name, instead in INSTEAD.items():
+        if (key.startswith(name) if name.endswith(".") else key == name) and (key, value) not in ALREADY:
+            yield f"spark_conf.{key}: has no effect, because the platform starts the executors; {instead}"
+    if key == PROFILE_KEY and value != SINGLE_NODE:
+        yield f"spark_conf.{key}: {_short(value)} is not served by Boathouse yet; give {SINGLE_NODE}, or leave it out"
+    elif key == PROFILE_KEY and workers:
+        yield f"spark_conf.{key}: {SINGLE_NODE} does not go with {workers} workers; give num_workers 0, or leave it out"
+    elif key in MEMORY_KEYS and not is_reference(value) and memory_of(value) is None:
+        yield f"spark_conf.{key}: {_short(value)} is no amount of memory; give one such as 4g or 512m"
+    elif key == WINDOW_KEY and not is_reference(value):
+        given = int(value) if value.isascii() and value.isdigit() and len(value) < 6 else 0
+        if not 1 <= given <= LONGEST_WINDOW_S:
+            yield f"spark_conf.{key}: {_short(value)} is not allowed; give 1 to {LONGEST_WINDOW_S} (seconds)"
 
 
 def _environment(variables: dict[str, str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from functools import cache
 
 from boathouse import releases
+from boathouse.compute.quotas import Quotas
 from boathouse.edge.caller import Caller
 from boathouse.identity import principals, workspaces
 from boathouse.store import Reader
@@ -50,10 +51,11 @@ def may_create(reader: Reader, caller: Caller) -> bool:
 
 
 class Surroundings:
-    """`max_workers`: the most that one cluster of this data plane can have."""
+    """`max_workers`: the most that one cluster of this data plane can have. `quotas`: the limits of every workspace."""
 
-    def __init__(self, max_workers: int = 1000) -> None:
+    def __init__(self, max_workers: int = 1000, quotas: Quotas | None = None) -> None:
         self.max_workers = max_workers
+        self.quotas = quotas or Quotas()
         self._clouds: dict[int, str] = {}
 
     def known_cloud(self, workspace_id: int) -> str | None:

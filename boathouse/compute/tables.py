@@ -4,7 +4,7 @@
 only travel whole; secret values in `spec` are sealed by `workspace.secrets` before they get here.
 """
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text
 
 from boathouse.store import metadata
 
@@ -124,4 +124,13 @@ image_checks = Table(
     Column("strict", Boolean, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("verdict", JSON, nullable=False),
+)
+
+#: The token bucket of nodes that a workspace starts: how many it held at `at` (epoch ms); less than none after a large cluster.
+node_tokens = Table(
+    "node_tokens",
+    metadata,
+    Column("workspace_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("tokens", Float, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )

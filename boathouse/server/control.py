@@ -12,6 +12,7 @@ from boathouse.commands.workspace_secrets import WorkspaceSecrets
 from boathouse.compute import log_delivery, registry_password
 from boathouse.compute.assembly import Gate, make_directories, make_launcher
 from boathouse.compute.launch_inputs import Sources
+from boathouse.compute.quotas import Quotas
 from boathouse.compute.surroundings import Surroundings
 from boathouse.edge import Routes
 from boathouse.edge.context import Services
@@ -89,8 +90,10 @@ class ControlPlane:
         self._methods = self._contexts.capabilities.node_methods()
         self.front = SparkUiFront(ground)
         self.routes = routes()
+        quotas = Quotas(parts.settings.max_clusters, parts.settings.max_nodes, parts.settings.nodes_per_minute)
         self.services = Services(
-            keys, sealer, secrets, blobs, locations, self.routes, Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver]),
+            keys, sealer, secrets, blobs, locations, self.routes,
+            Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver], quotas),
             ground, *self._launcher.services(),
         )  # fmt: skip
         self.precedence = Precedence()

@@ -33,6 +33,12 @@ ALLOWED: list[dict] = [
     {"gcp_attributes": {}, "azure_attributes": {}, "enable_local_disk_encryption": True, "remote_disk_throughput": 5},
 ]
 
+ALLOWED += [
+    {"spark_conf": {"spark.dynamicAllocation.enabled": "false", "spark.driver.memory": "2g"}},
+    {"spark_conf": {"spark.executor.memory": "{{secrets/s/k}}", "spark.databricks.aggressiveWindowDownS": "600"}},
+    {"spark_conf": {"spark.a": "x" * (64 * 1024 - 7)}},
+]
+
 REFUSED: list[tuple[dict, list[str]]] = [
     ({"spark_version": "9.9.x-scala2.12"}, ["spark_version", "9.9.x-scala2.12", "17.3.x-scala2.13"]),
     ({"node_type_id": None}, ["node_type_id", "list-node-types"]),
@@ -65,6 +71,25 @@ REFUSED: list[tuple[dict, list[str]]] = [
     ({"spark_conf": {"spark.authenticate.secret": "x"}}, ["spark_conf.spark.authenticate.secret", "set by the platform"]),
     ({"spark_conf": {"spark.master": "local[*]"}}, ["spark_conf.spark.master", "local[*]", "2 workers"]),
     ({"num_workers": 0, "spark_conf": {"spark.master": "yarn"}}, ["spark_conf.spark.master", "yarn"]),
+    ({"spark_conf": {"spark.databricks.cluster.profile": "singleNode"}}, ["cluster.profile", "2 workers", "num_workers 0"]),
+    ({"spark_conf": {"spark.databricks.cluster.profile": "serverless"}}, ["cluster.profile", "'serverless'", "not served"]),
+    (
+        {
+            "num_workers": None, "autoscale": {"min_workers": 0, "max_workers": 3},
+            "spark_conf": {"spark.databricks.cluster.profile": "singleNode"},
+        },
+        ["cluster.profile", "3 workers"],
+    ),
+    ({"spark_conf": {"spark.dynamicAllocation.enabled": "true"}}, ["spark.dynamicAllocation.enabled", "give autoscale"]),
+    ({"spark_conf": {"spark.dynamicAllocation.maxExecutors": "4"}}, ["dynamicAllocation.maxExecutors", "give autoscale"]),
+    ({"spark_conf": {"spark.executor.instances": "4"}}, ["spark.executor.instances", "give num_workers"]),
+    ({"spark_conf": {"spark.executor.cores": "4"}}, ["spark.executor.cores", "node_type_id"]),
+    ({"spark_conf": {"spark.driver.memory": "much"}}, ["spark.driver.memory", "'much'", "4g"]),
+    ({"spark_conf": {"spark.databricks.aggressiveWindowDownS": "601"}}, ["aggressiveWindowDownS", "'601'", "1 to 600"]),
+    ({"spark_conf": {"spark.boathouse.app.id": "x"}}, ["spark.boathouse.app.id", "set by the platform"]),
+    ({"spark_conf": {"spark.local.dir": "/tmp"}}, ["spark.local.dir", "set by the platform"]),
+    ({"spark_conf": {"spark.a": "x" * (64 * 1024 - 6)}}, ["spark_conf", "65537 bytes", "65536"]),
+    ({"spark_env_vars": {"A": "\u00e9" * 40_000}}, ["spark_env_vars", "80001 bytes", "65536"]),
     ({"spark_env_vars": {"1A": "x"}}, ["spark_env_vars", "1A"]),
     ({"spark_env_vars": {"A-B": "x"}}, ["spark_env_vars", "A-B"]),
     ({"spark_env_vars": {"A": "x\0"}}, ["spark_env_vars", "NUL"]),
