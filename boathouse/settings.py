@@ -50,6 +50,9 @@ FIELDS: dict[str, Field] = {
     "registry_plain_http_hosts": Field("list", "registries that may be asked without TLS, as host or host:port"),
     "registry_token_realms": Field("list", "token services that may get a registry's credentials, as REGISTRY=REALM"),
     "registry_ca_file": Field("str", "an extra certificate authority for registries (PEM)"),
+    "location_private_hosts": Field("list", "endpoints of s3:// locations that may be private, as host or host:port"),
+    "location_endpoints": Field("list", "URLs that stand in for a cloud's host, as HOST=URL"),
+    "location_credentials": Field("list", "secret scopes with credentials for objects in clouds, as LOCATION=SCOPE"),
     "network_pool": Field("network", "the addresses that cluster networks are taken from"),
     "max_clusters": Field("count", "active clusters that a workspace may have; 0: no limit"),
     "max_nodes": Field("count", "nodes that the active clusters of a workspace may come to; 0: no limit"),
@@ -76,6 +79,9 @@ class Settings:
     registry_plain_http_hosts: tuple[str, ...]
     registry_token_realms: tuple[str, ...]
     registry_ca_file: str
+    location_private_hosts: tuple[str, ...]
+    location_endpoints: tuple[str, ...]
+    location_credentials: tuple[str, ...]
     network_pool: str
     max_clusters: int
     max_nodes: int
@@ -89,6 +95,7 @@ def _defaults() -> dict[str, Any]:
         "data": Path.home() / ".boathouse", "cache": default_cache(), "host": "127.0.0.1", "port": 8470, "driver": "engine",
         "database_url": "", "engine": "", "admin": "admin@boathouse.local", "cloud": "aws", "strict": False,
         "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_token_realms": (), "registry_ca_file": "",
+        "location_private_hosts": (), "location_endpoints": (), "location_credentials": (),
         "network_pool": "10.213.0.0/16", "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0, "log_level": "info",
     }  # fmt: skip
 

@@ -1,84 +1,28 @@
-"""Where the registry client may connect: every name is resolved once, judged, and the judged address is the one used.
+"""Where the registry client may connect (`outbound.addresses`), in the words of a failed pull."""
 
-Without this, a registry's name (or a redirect, or a token realm) could point our process at the cloud's metadata
-service or at a machine of the inner network. Pure apart from the default resolver.
-"""
-
-import ipaddress
-import socket
-from collections.abc import Callable, Iterable
-from enum import Enum
+from collections.abc import Iterable
 
 from boathouse.images.failures import PullFailure
+from boathouse.outbound.addresses import Kind, NotPermitted, Resolver, chosen, kind, named, system_resolver
 
-Resolver = Callable[[str, int], list[str]]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# Metadata services outside the link-local ranges: AWS over IPv6, Azure's wire server, Alibaba, Oracle.
-_METADATA = {ipaddress.ip_address(text) for text in ("fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192")}
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-
-class Kind(Enum):
-    """What an address is to us. NEVER: link-local, metadata services, and what is no host at all."""
-
-    PUBLIC = "public"
-    PRIVATE = "private"
-    NEVER = "never"
-
-
-def kind(address: Address) -> Kind:
-    """Judge an address; an IPv4 address inside an IPv6 one (mapped, 6to4, NAT64) is judged as itself."""
-    inner = _inner(address)
-    if inner is not None:
-        return kind(inner)
-    if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
-        return Kind.NEVER
-    if address.is_loopback:
-        return Kind.PRIVATE
-    if address.is_reserved or address == ipaddress.ip_address("255.255.255.255"):
-        return Kind.NEVER
-    return Kind.PUBLIC if address.is_global else Kind.PRIVATE
-
-
-def _inner(address: Address) -> ipaddress.IPv4Address | None:
-    if not isinstance(address, ipaddress.IPv6Address):
-        return None
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
-
-
-def named(host: str, port: int, allowed: Iterable[str]) -> bool:
-    """Whether settings name a host: an entry `host` allows every port of it, `host:port` only that one."""
-    bare = host.strip("[]").lower()
-    names = {bare, f"{bare}:{port}", f"[{bare}]", f"[{bare}]:{port}"}
-    return any(entry.strip().lower() in names for entry in allowed)
-
-
-def system_resolver(host: str, port: int) -> list[str]:
-    """The machine's own resolver; OSError when the name is unknown."""
-    return list(dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+__all__ = ["Kind", "Resolver", "kind", "named", "permitted", "system_resolver"]
 
 
 def permitted(host: str, port: int, resolver: Resolver, allowed_private: Iterable[str]) -> str:
     """The one address that may be used for `host`; PullFailure when the name is unknown or no address of it may be."""
-    bare = host.strip("[]")
     try:
-        found = [ipaddress.ip_address(text.partition("%")[0]) for text in resolver(bare, port)]
-    except (OSError, UnicodeError) as error:
-        raise PullFailure(f"The registry's name {bare} is unknown here.", "Check its spelling and this machine's DNS.") from error
-    kinds = {address: kind(address) for address in found}
-    private_allowed = named(host, port, allowed_private)
-    for address, judged in kinds.items():
-        if judged is Kind.PUBLIC or (judged is Kind.PRIVATE and private_allowed):
-            return str(address)
-    if Kind.PRIVATE in kinds.values():
+        return chosen(host, port, resolver, allowed_private)
+    except NotPermitted as error:
+        bare = error.host
+        if error.why == "unknown":
+            text = f"The registry's name {bare} is unknown here."
+            raise PullFailure(text, "Check its spelling and this machine's DNS.") from error
+        if error.why == "private":
+            raise PullFailure(
+                f"{bare} is at a private address, and the settings do not name it as a registry that may be.",
+                f"An operator can allow it: setting registry_private_hosts with {bare}.",
+            ) from None
         raise PullFailure(
-            f"{bare} is at a private address, and the settings do not name it as a registry that may be.",
-            f"An operator can allow it: setting registry_private_hosts with {bare}.",
-        )
-    raise PullFailure(
-        f"{bare} has no address that a registry may have (link-local and metadata addresses never are).",
-        "Check the registry's name.",
-    )
+            f"{bare} has no address that a registry may have (link-local and metadata addresses never are).",
+            "Check the registry's name.",
+        ) from None

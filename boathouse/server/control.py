@@ -21,6 +21,7 @@ from boathouse.releases import Releases
 from boathouse.server import planes
 from boathouse.server.parts import Parts, StartError
 from boathouse.store.blobs import Blobs
+from boathouse.workspace.clouds.store import CloudStore
 from boathouse.workspace.files.sweep import BlobSweep
 from boathouse.workspace.locations import Locations
 from boathouse.workspace.references import Secrets
@@ -59,7 +60,7 @@ class ControlPlane:
         sealer = Sealer(keys)
         secrets = Secrets(store, sealer)
         blobs = Blobs(parts.directory.path / "blobs")
-        locations = Locations(store, blobs)
+        locations = Locations(store, blobs, CloudStore(secrets, planes.cloud_settings(parts.settings)))
         self._blob_sweep = BlobSweep(store, blobs)
         directories = make_directories(parts.directory.path, keys.hmac)
         gate = Gate(store, directories)

@@ -19,6 +19,7 @@ from boathouse.images.registry_http import RegistrySettings
 from boathouse.relay import Relay
 from boathouse.settings import SettingError, Settings
 from boathouse.store.directory import DataDirectory
+from boathouse.workspace.clouds.places import CloudSettings
 
 log = logging.getLogger("boathouse.server")
 
@@ -90,6 +91,25 @@ def registry_settings(settings: Settings) -> RegistrySettings:
         token_realms=realms,
         ca_file=Path(settings.registry_ca_file) if settings.registry_ca_file else None,
     )
+
+
+def cloud_settings(settings: Settings) -> CloudSettings:
+    """What the operator says about objects in clouds."""
+    return CloudSettings(
+        settings.location_private_hosts,
+        _pairs("location_endpoints", settings.location_endpoints),
+        _pairs("location_credentials", settings.location_credentials),
+    )
+
+
+def _pairs(name: str, values: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for pair in values:
+        left, equals, right = pair.rpartition("=")
+        if not (left and equals and right):
+            raise SettingError(f"{name}: '{pair}' is not of the form NAME=VALUE")
+        pairs[left] = right
+    return pairs
 
 
 def engine_driver(settings: Settings, directory: DataDirectory) -> Any:

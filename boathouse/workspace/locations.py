@@ -10,6 +10,8 @@ from typing import Literal
 
 from boathouse.store import Store
 from boathouse.store.blobs import Blobs, TooLarge
+from boathouse.workspace.clouds.places import CloudError
+from boathouse.workspace.clouds.store import SCHEMES, CloudStore
 from boathouse.workspace.files import nodes, paths, rights
 from boathouse.workspace.files import tree as trees
 from boathouse.workspace.files.tree import Tree
@@ -38,10 +40,13 @@ class S3Options:
     canned_acl: str | None = None
 
 
+Kind = Literal["missing", "denied", "invalid", "unreachable"]
+
+
 class LocationError(Exception):
     """The location cannot be read or written. The message names the location and the reason, never a credential."""
 
-    def __init__(self, kind: Literal["missing", "denied", "invalid", "unreachable"], message: str) -> None:
+    def __init__(self, kind: Kind, message: str) -> None:
         super().__init__(message)
         self.kind, self.message = kind, message
 
@@ -49,12 +54,16 @@ class LocationError(Exception):
 class Locations:
     """All locations. One for the control plane; any thread."""
 
-    def __init__(self, store: Store, blobs: Blobs) -> None:
-        self._store, self._blobs = store, blobs
+    def __init__(self, store: Store, blobs: Blobs, clouds: CloudStore | None = None) -> None:
+        self._store, self._blobs, self._clouds = store, blobs, clouds
 
     def read(self, location: str, reader: Reader, *, limit: int, s3: S3Options | None = None) -> Iterator[bytes]:
         """The content in chunks. Raises LocationError: at once when it cannot be had, and later only when the way to it breaks
         off or it turns out longer than `limit` bytes."""
+        if self._clouds is not None and _in_a_cloud(location):
+            self._member(location, reader)
+            with _explained(location):
+                return _of_cloud(location, self._clouds.read(location, reader.workspace_id, reader.principal, limit, s3))
         tree, path = self._tree(location, reader)
         with _explained(location):
             node, chunks = tree.open(path)
@@ -65,6 +74,11 @@ class Locations:
     def write(self, location: str, reader: Reader, chunks: Iterable[bytes], *, s3: S3Options | None = None) -> None:
         """Write the content in the place of what is there: whole or not at all; folders above it are made.
         Raises LocationError."""
+        if self._clouds is not None and _in_a_cloud(location):
+            self._member(location, reader)
+            with _explained(location):
+                self._clouds.write(location, reader.workspace_id, reader.principal, chunks, MAX_FILE, s3)
+            return
         tree, path = self._tree(location, reader)
         with _explained(location):
             with self._store.read() as snapshot:
@@ -75,13 +89,26 @@ class Locations:
 
     def _tree(self, location: str, reader: Reader) -> tuple[Tree, str]:
         kind, path = split(location)
+        who = self._member(location, reader)
+        tree = Tree(self._store, self._blobs, reader.workspace_id, kind, who)
+        tree.prepare(path)
+        return tree, path
+
+    def _member(self, location: str, reader: Reader) -> rights.Who:
         with self._store.read() as snapshot:
             who = trees.member(snapshot, reader.workspace_id, reader.principal)
         if who is None:
             raise LocationError("denied", f"{location}: {reader.principal} is not an active member of the workspace")
-        tree = Tree(self._store, self._blobs, reader.workspace_id, kind, who)
-        tree.prepare(path)
-        return tree, path
+        return who
+
+
+def _in_a_cloud(location: str) -> bool:
+    return location.partition("://")[0] in SCHEMES and "://" in location
+
+
+def _of_cloud(location: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    with _explained(location):
+        yield from chunks
 
 
 def split(location: str) -> tuple[str, str]:
@@ -110,6 +137,8 @@ class _explained:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, CloudError):
+            raise LocationError(error.kind, f"{self._location}: {error.message}") from None
         if isinstance(error, trees.Denied):
             raise LocationError("denied", f"{self._location}: {error}") from None
         if isinstance(error, nodes.Missing):

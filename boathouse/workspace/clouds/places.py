@@ -1,0 +1,74 @@
+"""Addresses of objects in clouds, and what an operator says about them (pure)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: Hosts of Azure storage accounts, by the ends of their names.
+AZURE_ENDS = (".core.windows.net", ".core.usgovcloudapi.net", ".core.chinacloudapi.cn")
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,221}[a-z0-9]")
+_CONTAINER = re.compile(r"[$a-z0-9][a-z0-9-]{0,62}")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+Kind = Literal["missing", "denied", "invalid", "unreachable"]
+
+
+class CloudError(Exception):
+    """The object cannot be read or written; the message says why and never shows a credential."""
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        super().__init__(message)
+        self.kind: Kind = kind
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Place:
+    """One object. `scheme` s3, abfss or gs; `host` of the account for abfss, else empty."""
+
+    scheme: str
+    bucket: str
+    key: str
+    host: str = ""
+
+
+@dataclass(frozen=True)
+class CloudSettings:
+    """What an operator says. `private_hosts`: endpoints that may be at private addresses and without TLS. `endpoints`: host of a
+    cloud -> URL that stands in for it, trusted as it is. `credentials`: beginning of a location -> secret scope that has them."""
+
+    private_hosts: tuple[str, ...] = ()
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict)
+
+    def scope(self, location: str) -> str | None:
+        """The secret scope of the longest beginning that fits, at a border between names."""
+        fitting = [
+            start
+            for start in self.credentials
+            if location == start or location.startswith(start if start.endswith("/") else start + "/")
+        ]
+        return self.credentials[max(fitting, key=len)] if fitting else None
+
+
+def parse(location: str) -> Place:
+    """The object that `s3://bucket/key` (also s3a), `abfss://container@account.dfs.core.windows.net/key` or `gs://bucket/key`
+    names. Raises CloudError."""
+    scheme, _, rest = location.partition("://")
+    authority, _, key = rest.partition("/")
+    scheme = "s3" if scheme in ("s3a", "s3n") else scheme
+    if not key or len(key.encode(errors="replace")) > 1024 or any(ord(c) < 32 or ord(c) == 127 for c in key):
+        raise CloudError("invalid", "it names no object: a bucket, a slash and 1 to 1024 bytes without control characters")
+    if {"", ".", ".."} & set(key.split("/")):
+        raise CloudError("invalid", "a name in it is empty, '.' or '..'")
+    if scheme == "abfss":
+        container, at, host = authority.partition("@")
+        if not (at and _CONTAINER.fullmatch(container) and _HOST.fullmatch(host)):
+            raise CloudError("invalid", "it is not of the form abfss://<container>@<account>.dfs.core.windows.net/<path>")
+        return Place(scheme, container, key, host)
+    if scheme not in ("s3", "gs") or not _BUCKET.fullmatch(authority):
+        raise CloudError("invalid", f"'{authority[:100]}' is no name of a bucket")
+    return Place(scheme, authority, key)

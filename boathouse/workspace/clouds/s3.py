@@ -1,0 +1,134 @@
+"""Objects of S3, and of what speaks its protocol, by boto3. Without a credential requests are unsigned: public objects only.
+
+The credentials are those that the operator's settings name for the location; the machine's own (environment, files, metadata
+service) are never used, because they are the operator's and not the caller's.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from boathouse.outbound.addresses import named
+from boathouse.workspace.clouds import judged
+from boathouse.workspace.clouds.places import CloudError, CloudSettings, Place
+
+DEFAULT_REGION = "us-east-1"
+AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
+CANNED_ACLS = (
+    "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read",
+    "bucket-owner-full-control",
+)  # fmt: skip
+
+
+def _client(settings: CloudSettings, secret: Mapping[str, str], region: str | None, endpoint: str | None) -> Any:
+    import boto3
+    from botocore import UNSIGNED
+    from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
+    from botocore.config import Config
+
+    trusted = settings.endpoints.get("s3.amazonaws.com") if not endpoint else None
+    url = endpoint or trusted
+    allowed = settings.private_hosts
+    if trusted:
+        allowed = (*allowed, urlsplit(trusted).netloc)
+    elif url:
+        _check_endpoint(url, settings, bool(secret))
+    session = boto3.Session(
+        aws_access_key_id=secret.get("aws_access_key_id") or "none",
+        aws_secret_access_key=secret.get("aws_secret_access_key") or "none",
+        aws_session_token=secret.get("aws_session_token"),
+        region_name=region or secret.get("region") or DEFAULT_REGION,
+    )
+    config = Config(
+        connect_timeout=judged.CONNECT_SECONDS, read_timeout=judged.SILENCE_SECONDS,
+        retries={"total_max_attempts": 3}, proxies={},
+        signature_version=None if secret.get("aws_access_key_id") else UNSIGNED,
+        s3={"addressing_style": "path"} if url else None,
+        request_checksum_calculation="when_required", response_checksum_validation="when_required",
+    )  # fmt: skip
+    client = session.client("s3", endpoint_url=url, config=config)
+    # The one thing of botocore's that has no public way: which connections its session makes.
+    manager = client._endpoint.http_session._manager  # type: ignore[attr-defined]
+    manager.pool_classes_by_scheme = judged.classes(allowed, AWSHTTPConnection, AWSHTTPSConnection)
+    return client
+
+
+def _check_endpoint(url: str, settings: CloudSettings, with_credential: bool) -> None:
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port or parts.username or parts.path.strip("/"):
+        raise CloudError("invalid", f"the endpoint '{url[:200]}' is not of the form https://<host>")
+    if parts.scheme == "http" and not named(parts.hostname, port, settings.private_hosts):
+        raise CloudError("invalid", "an endpoint without TLS must be named by the setting location_private_hosts")
+    if with_credential and not (parts.hostname.endswith(AMAZON) or named(parts.hostname, port, settings.private_hosts)):
+        where = parts.hostname[:100]
+        raise CloudError("denied", f"its credential does not go to {where}: location_private_hosts does not name it")
+
+
+class S3:
+    """One object store with one credential."""
+
+    def __init__(
+        self, settings: CloudSettings, secret: Mapping[str, str], region: str | None = None, endpoint: str | None = None
+    ) -> None:
+        self._client = _client(settings, secret, region, endpoint)
+
+    def read(self, place: Place) -> tuple[int, Iterator[bytes]]:
+        """Size and content. Raises CloudError."""
+        with _Explained():
+            answer = self._client.get_object(Bucket=place.bucket, Key=place.key)
+        return answer["ContentLength"], _chunks(answer["Body"])
+
+    def write(self, place: Place, file: IO[bytes], size: int, options: Mapping[str, str]) -> None:
+        """One PUT: whole or not at all. `options` as `put_options` makes them."""
+        with _Explained():
+            self._client.put_object(Bucket=place.bucket, Key=place.key, Body=file, ContentLength=size, **options)
+
+
+def put_options(
+    enable_encryption: bool, encryption_type: str | None, kms_key: str | None, canned_acl: str | None
+) -> dict[str, str]:
+    """Encryption and access of a new object, as `cluster_log_conf` names them. Raises CloudError."""
+    options: dict[str, str] = {}
+    kind = encryption_type or "sse-s3"
+    if kind not in ("sse-s3", "sse-kms"):
+        raise CloudError("invalid", f"encryption_type '{kind[:40]}'. Allowed: sse-s3, sse-kms")
+    if enable_encryption:
+        options["ServerSideEncryption"] = "aws:kms" if kind == "sse-kms" else "AES256"
+        if kind == "sse-kms" and kms_key:
+            options["SSEKMSKeyId"] = kms_key
+    if canned_acl:
+        if canned_acl not in CANNED_ACLS:
+            raise CloudError("invalid", f"canned_acl '{canned_acl[:40]}'. Allowed: {', '.join(CANNED_ACLS)}")
+        options["ACL"] = canned_acl
+    return options
+
+
+def _chunks(body: Any) -> Iterator[bytes]:
+    with body, _Explained():
+        yield from body.iter_chunks(1 << 20)
+
+
+class _Explained:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+        if isinstance(error, ClientError):
+            code = str(error.response.get("Error", {}).get("Code", ""))[:60]
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if code in ("NoSuchKey", "NoSuchBucket", "404") or status == 404:
+                what = "the bucket" if code == "NoSuchBucket" else "it"
+                raise CloudError("missing", f"{what} does not exist") from None
+            if status in (401, 403):
+                raise CloudError("denied", f"S3 answers {code}") from None
+            raise CloudError("unreachable" if (status or 500) >= 500 else "invalid", f"S3 answers {code} ({status})") from None
+        if isinstance(error, ParamValidationError):
+            raise CloudError("invalid", "S3 does not take such a name") from None
+        if isinstance(error, BotoCoreError):
+            raise CloudError("unreachable", judged.said(error)) from None

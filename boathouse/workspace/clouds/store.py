@@ -1,0 +1,95 @@
+"""Reading and writing an object of a cloud as somebody: the credential is one that the operator's settings name for the location,
+kept in a secret scope that the principal may read."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from boathouse.workspace.clouds.places import CloudError, CloudSettings, Place, parse
+from boathouse.workspace.references import SecretDenied, SecretError, SecretMissing, Secrets
+
+SCHEMES = ("s3", "s3a", "s3n", "abfss", "gs")
+
+#: The keys that a scope may have, by cloud.
+KEYS = {
+    "s3": ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "region"),
+    "abfss": ("azure_account_key", "azure_sas_token"),
+    "gs": ("gcs_service_account_json",),
+}
+
+
+class CloudStore:
+    """All clouds. One for the control plane; any thread."""
+
+    def __init__(self, secrets: Secrets, settings: CloudSettings) -> None:
+        self._secrets, self._settings = secrets, settings
+
+    def read(self, location: str, workspace_id: int, principal: str, limit: int, s3: Any = None) -> Iterator[bytes]:
+        """The content. Raises CloudError, also when it has more than `limit` bytes."""
+        place = parse(location)
+        client = self._client(location, place, workspace_id, principal, s3)
+        size, chunks = client.read(place, limit) if place.scheme == "gs" else client.read(place)
+        if size > limit:
+            raise CloudError("invalid", f"it has {size} bytes; the limit is {limit}")
+        return _bounded(chunks, limit)
+
+    def write(
+        self, location: str, workspace_id: int, principal: str, chunks: Iterable[bytes], limit: int, s3: Any = None
+    ) -> None:
+        """Write an object, whole or not at all. Raises CloudError."""
+        place = parse(location)
+        client = self._client(location, place, workspace_id, principal, s3)
+        with tempfile.SpooledTemporaryFile(max_size=8 << 20) as file:
+            for chunk in _bounded(chunks, limit):
+                file.write(chunk)
+            size = file.tell()
+            file.seek(0)
+            if place.scheme == "s3":
+                from boathouse.workspace.clouds.s3 import put_options
+
+                options = put_options(s3.enable_encryption, s3.encryption_type, s3.kms_key, s3.canned_acl) if s3 else {}
+                client.write(place, file, size, options)
+            else:
+                client.write(place, file, size)
+
+    def _client(self, location: str, place: Place, workspace_id: int, principal: str, s3: Any) -> Any:
+        secret = self._secret(location, place, workspace_id, principal)
+        if place.scheme == "s3":
+            from boathouse.workspace.clouds.s3 import S3
+
+            return S3(self._settings, secret, s3.region if s3 else None, s3.endpoint if s3 else None)
+        if place.scheme == "abfss":
+            from boathouse.workspace.clouds.azure import Azure
+
+            return Azure(self._settings, secret, place.host)
+        from boathouse.workspace.clouds.gcs import Gcs
+
+        return Gcs(self._settings, secret)
+
+    def _secret(self, location: str, place: Place, workspace_id: int, principal: str) -> dict[str, str]:
+        """The credential for the location, with the principal's rights on the scope that has it; empty where none is named."""
+        scope = self._settings.scope(location)
+        if scope is None:
+            return {}
+        found: dict[str, str] = {}
+        for key in KEYS[place.scheme]:
+            try:
+                found[key] = self._secrets.get_bytes(workspace_id, principal, scope, key, why="locations.credential").decode()
+            except SecretMissing:
+                continue
+            except SecretDenied as error:
+                raise CloudError("denied", f"its credential cannot be used: {error}") from None
+            except (SecretError, UnicodeDecodeError):
+                raise CloudError("denied", f"the secret {key} of scope {scope}, its credential, cannot be used") from None
+        if not found:
+            raise CloudError("denied", f"scope {scope}, named for its credential, has none of {', '.join(KEYS[place.scheme])}")
+        return found
+
+
+def _bounded(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise CloudError("invalid", f"it is larger than {limit} bytes, the limit")
+        yield chunk
