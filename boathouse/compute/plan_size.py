@@ -5,12 +5,13 @@ blocks; only when the executor has exited by itself, or did not within `DRAIN_MS
 launch. While the size changes the cluster is RESIZING and serves; `facts.resizing` remembers from where and since when.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from boathouse.compute.endings import RESIZING, RUNNING
 from boathouse.compute.plan_nodes import Draft, next_incarnation, registered, spark_node
-from boathouse.compute.terminations import type_of
-from boathouse.compute.world import AddNode, Decommission, Mark, NodeRow, World
+from boathouse.compute.terminations import CATALOGUE, type_of
+from boathouse.compute.world import AddNode, Decommission, Failure, Mark, NodeRow, Step, World
 
 #: How long a worker may take to end its tasks and hand over its blocks before it is taken away all the same, in ms.
 DRAIN_MS = 300_000
@@ -154,6 +155,15 @@ def add_nodes_failed(code: str, count: int, why: str) -> tuple[str, dict[str, An
     text = f"Failed to add {containers} to the cluster. Will attempt retry: true. Reason: {why}"
     reason = {"code": code, "type": type_of(code), "parameters": {"databricks_error_message": text}}
     return ("ADD_NODES_FAILED", {"reason": reason})
+
+
+def refused(world: World, step: Step, failure: Failure) -> Step:
+    """What is to be told, once for a node, when the data plane refuses to make a worker of a cluster that serves."""
+    node = next((each for each in world.nodes if each.node_id == failure.node), None)
+    if node is None or node.facts.get("refused") or failure.code not in CATALOGUE:
+        return step
+    noted = {**step.node_facts, node.node_id: {**step.node_facts.get(node.node_id, {}), "refused": failure.code}}
+    return replace(step, events=(*step.events, add_nodes_failed(failure.code, 1, failure.message)), node_facts=noted)
 
 
 def _promise(draft: Draft, workers: int) -> None:

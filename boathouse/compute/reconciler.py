@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Update, and_, bindparam, delete, insert, update
 
 from boathouse import telemetry
-from boathouse.compute import endings, events, log_delivery, timeline
+from boathouse.compute import endings, events, log_delivery, plan_size, timeline
 from boathouse.compute.evidence import telling
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch import CONTAINER_LOG, Effects, Result
@@ -157,7 +157,8 @@ class Reconciler:
         if failed is not None and sight.row.state not in (endings.RUNNING, endings.RESIZING):
             return self._give_up(sight, failed, results)
         if failed is not None:
-            log.warning("%s: a node that is to be replaced cannot be made: %s", cluster_id, failed.message)
+            log.warning("%s: a worker cannot be made: %s", cluster_id, failed.message)
+            step = plan_size.refused(sight.world, step, failed)
         return self._write(sight, step, results)
 
     def _give_up(self, sight: Sight, failure: Failure, results: Sequence[Result] = ()) -> float | None:

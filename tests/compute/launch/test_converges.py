@@ -22,7 +22,9 @@ TROUBLES = st.builds(
     lasts=st.sampled_from([1.0, 30.0, 90.0]),
     times=st.sampled_from([1, 3]),
 )
-VERBS = st.sampled_from(["create", "create", "start", "restart", "delete", "delete for ever", "kill", "sweep"])
+VERBS = st.sampled_from(
+    ["create", "create", "create scaling", "start", "restart", "resize", "load", "delete", "delete for ever", "kill", "sweep"]
+)
 MOVES = st.one_of(
     st.tuples(VERBS, st.sampled_from(IDS)),
     st.tuples(st.just("trouble"), TROUBLES),
@@ -66,6 +68,12 @@ def do(fleet: Any, verb: str, what: Any) -> None:
         if row is None:
             if verb == "create":
                 fleet.create(what, num_workers=1, autotermination_minutes=10)
+            elif verb == "create scaling":
+                fleet.create(what, num_workers=None, autoscale={"min_workers": 1, "max_workers": 3})
+        elif verb == "load":
+            fleet.world.set_load(what, 0 if fleet.world.get_load(what)[0] else 9)
+        elif verb == "resize" and states.resize(what, row.state).state:
+            fleet.resize(what, 1 + (row.spec.get("num_workers") or 1) % 3)
         elif row.wish == "deleted":
             return
         elif verb == "start" and states.start(what, row.state).state:
@@ -97,6 +105,9 @@ def test_it_always_converges(story: list[tuple[str, Any]], fleet_of_its_own: Cal
             if row.state == states.TERMINATED:
                 assert nodes == [] and row.termination_reason["code"]
             else:
-                assert len(nodes) == 2
+                bounds = row.spec.get("autoscale") or {"min_workers": row.spec.get("num_workers")}
+                least, most = bounds["min_workers"], bounds.get("max_workers", bounds["min_workers"])
+                assert least + 1 <= len(nodes) <= most + 1
+                assert row.facts["limits"]["workers"] == len(nodes) - 1
         live = len([row for row in fleet.rows() if row.state == states.RUNNING])
         assert len(fleet.world.rows("SELECT * FROM network")) == live

@@ -114,6 +114,19 @@ def test_workers_that_do_not_come_end_the_resizing_and_are_waited_for(fleet):
     assert len(live_executors(fleet)) == 2 and fleet.events(cluster)[-1] == "UPSIZE_COMPLETED"
 
 
+def test_a_worker_that_the_data_plane_refuses_is_told_at_once_with_its_code(fleet):
+    cluster = fleet.create(num_workers=1)
+    fleet.settle()
+    fleet.world.add(Trouble(Fault.ENSURE_REFUSED, code="SUBNET_EXHAUSTED_FAILURE", times=None))
+    fleet.resize(cluster, 2)
+    fleet.pass_time(5_000)
+    (told,) = details(fleet, cluster, "ADD_NODES_FAILED")
+    assert (told["reason"]["code"], told["reason"]["type"]) == ("SUBNET_EXHAUSTED_FAILURE", "CLIENT_ERROR")
+    fleet.world.clear()
+    fleet.settle()
+    assert len(live_executors(fleet)) == 2
+
+
 def test_scaling_up_within_seconds_and_down_after_idleness(fleet):
     cluster = fleet.create(**SCALES)
     fleet.settle()
