@@ -3,24 +3,21 @@
 The calls are those of `ControlServer` in jvm/. Called by `look.py` and `launch.py`.
 """
 
-import http.client
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from boathouse.compute.world import Health
-from boathouse.dataplane.contract import Link, NodeError, NodeGone
+from boathouse.dataplane.contract import Link, NodeGone
+from boathouse.dataplane.driver_http import DriverHttp
 
 log = logging.getLogger("boathouse.compute.driver_calls")
 
 #: How long the driver may take to answer, in seconds.
 TIMEOUT = 3.0
 
-_LONGEST_ANSWER = 1 << 20
-
 #: What can go wrong between here and a driver that answers as it should.
-_BAD = (NodeGone, NodeError, OSError, http.client.HTTPException, ValueError, KeyError, TypeError)
+_BAD = (NodeGone, ValueError, KeyError, TypeError)
 
 
 def read_health(link: Link, node_id: str, port: int, token: str) -> Health | None:
@@ -56,13 +53,7 @@ def _idle(executor: Mapping[str, Any]) -> int:
 
 
 def _call(link: Link, node_id: str, port: int, token: str, method: str, path: str) -> dict[str, Any]:
-    with link.open(node_id, f"tcp:127.0.0.1:{port}", timeout=TIMEOUT) as stream:
-        stream.settimeout(TIMEOUT)
-        connection = http.client.HTTPConnection("driver", timeout=TIMEOUT)
-        connection.sock = stream
-        connection.request(method, path, headers={"Authorization": f"Bearer {token}", "Connection": "close"})
-        answer = connection.getresponse()
-        body = answer.read(_LONGEST_ANSWER)
-    if answer.status != 200:
-        raise ValueError(f"the driver answers {answer.status}: {body[:200]!r}")
-    return json.loads(body)
+    status, document = DriverHttp(link, node_id, port, token).call(method, path, timeout=TIMEOUT)
+    if status != 200:
+        raise ValueError(f"the driver answers {status}: {str(document)[:200]}")
+    return document

@@ -4,7 +4,6 @@ Asked for by viewers (`boathouse top`, metrics), never by the launch. A look is 
 what one costs; threads of its own, so that a node that does not answer holds nobody else up.
 """
 
-import http.client
 import logging
 import threading
 import time
@@ -135,7 +134,7 @@ class UsageReader:
                 executors=len(workers),
                 gc_seconds=sum(int(each["totalGCTime"]) for each in executors) / 1000,
             )
-        except (NodeGone, NodeError, OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        except (NodeGone, ValueError, KeyError, TypeError) as error:
             log.debug("%s: Spark's pages do not answer: %s", driver, error)
             return None
 

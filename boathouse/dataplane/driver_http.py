@@ -12,6 +12,9 @@ from boathouse.dataplane.contract import Link, NodeError, NodeGone
 #: The JVM keeps a statement's result under 20 MB; whatever claims to be much more is not it.
 LARGEST_ANSWER = 64 << 20
 
+#: How long the tunnel may take to make a stream, at most.
+OPEN_SECONDS = 10.0
+
 
 class DriverHttp:
     """One connection a call: the tunnel makes them in a millisecond, and a broken one never spoils the next call."""
@@ -28,7 +31,7 @@ class DriverHttp:
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            sock = self._link.open(self._node_id, f"tcp:127.0.0.1:{self._port}")
+            sock = self._link.open(self._node_id, f"tcp:127.0.0.1:{self._port}", timeout=min(timeout, OPEN_SECONDS))
         except NodeError as error:
             raise NodeGone(f"the port {self._port} of {self._node_id} is closed: {error}") from None
         connection = http.client.HTTPConnection("127.0.0.1", self._port)

@@ -97,11 +97,11 @@ def drive(ground, clock, api, keys, command_id, crash):
 
 def _commits(crash, transaction):
     @contextmanager
-    def committing():
+    def committing(durable: bool = True):
         mine = threading.get_ident() == crash.main  # a wake-up by a reader's thread is a hint, and no effect to stop at
         if mine and crash.done >= crash.after:
             raise Killed
-        with transaction() as tx:
+        with transaction(durable) as tx:
             yield tx
         crash.done += mine
         if mine and crash.done >= crash.after:
