@@ -26,8 +26,8 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class Field:
-    """One setting: its type (`str`, `int`: a port, `count`, `bool`, `path`, `list`, `host`, `network`), what it means, allowed
-    values if few."""
+    """One setting: its kind (`str`, `int`: a port, `count`, `days`, `bool`, `path`, `list`, `host`, `network`), what it means,
+    allowed values if few."""
 
     kind: str
     help: str
@@ -57,6 +57,8 @@ FIELDS: dict[str, Field] = {
     "max_clusters": Field("count", "active clusters that a workspace may have; 0: no limit"),
     "max_nodes": Field("count", "nodes that the active clusters of a workspace may come to; 0: no limit"),
     "nodes_per_minute": Field("count", "nodes that the calls of a workspace may start in a minute; 0: no limit"),
+    "keep_logs_days": Field("days", "how long logs of nodes that ended are kept, in days"),
+    "keep_image_checks_days": Field("days", "how long is remembered what the check of an image found, in days"),
     "log_level": Field("str", "how much is logged", ("debug", "info", "warning", "error")),
 }
 
@@ -86,6 +88,8 @@ class Settings:
     max_clusters: int
     max_nodes: int
     nodes_per_minute: int
+    keep_logs_days: int
+    keep_image_checks_days: int
     log_level: str
     sources: Mapping[str, str]
 
@@ -96,7 +100,8 @@ def _defaults() -> dict[str, Any]:
         "database_url": "", "engine": "", "admin": "admin@boathouse.local", "cloud": "aws", "strict": False,
         "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_token_realms": (), "registry_ca_file": "",
         "location_private_hosts": (), "location_endpoints": (), "location_credentials": (),
-        "network_pool": "10.213.0.0/16", "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0, "log_level": "info",
+        "network_pool": "10.213.0.0/16", "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0,
+        "keep_logs_days": 30, "keep_image_checks_days": 90, "log_level": "info",
     }  # fmt: skip
 
 
@@ -152,6 +157,11 @@ def _typed(name: str, value: Any, source: str) -> Any:
         if not (text.isascii() and text.isdigit()) or len(text) > 9:
             raise wrong
         return int(text)
+    if field.kind == "days":
+        text = str(value)
+        if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:6]) <= 36_500:
+            raise wrong
+        return int(text)
     if field.kind == "bool":
         if str(value).lower() not in ("true", "false", "1", "0"):
             raise wrong
@@ -179,7 +189,7 @@ def _wanted(field: Field) -> str:
     if field.allowed:
         return "one of " + ", ".join(field.allowed)
     return {
-        "int": "a port number (0 to 65535)", "count": "a number (0 to 999999999)",
+        "int": "a port number (0 to 65535)", "count": "a number (0 to 999999999)", "days": "a number of days (1 to 36500)",
         "bool": "true or false", "path": "a path", "list": "a list of texts",
         "host": "an address to listen on", "network": "a network such as 10.213.0.0/16",
     }.get(field.kind, "a text")  # fmt: skip

@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import errno
+import json
 import os
 import shutil
 import socket
@@ -11,9 +13,12 @@ from pathlib import Path
 
 from boathouse.cli.output import print_json
 from boathouse.dataplane.engine.probes import Finding, findings
-from boathouse.images import build
+from boathouse.images import build, registry
+from boathouse.images.failures import ImageFailure
 from boathouse.releases import Releases, runtimes
+from boathouse.server.planes import registry_settings
 from boathouse.settings import Settings, load
+from boathouse.store.directory import DataDirectory, DirectoryError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,15 +50,26 @@ def run(options: argparse.Namespace) -> int:
 def port(settings: Settings) -> Finding:
     """Whether `boathouse up` could listen; a server of ours that runs there already is fine."""
     name = f"{settings.host}:{settings.port}"
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
             return Finding("port", True, f"{name} is free")
         except OSError as error:
-            if (settings.data / "ready.json").exists():
-                return Finding("port", True, f"{name} is in use, and this data directory is being served")
+            if error.errno == errno.EADDRINUSE and _serves(settings):
+                return Finding("port", True, f"{name} is in use by the server of this data directory")
             return Finding("port", False, f"{name}: {error.strerror}", "choose another with --port, or stop what listens there")
+
+
+def _serves(settings: Settings) -> bool:
+    """Whether a server that lives has this data directory, and listens on that port. What a killed one left says nothing."""
+    try:
+        if not (settings.data / "instance").exists() or DataDirectory(settings.data).holder() is None:
+            return False
+        ready = json.loads((settings.data / "ready.json").read_text())
+        return int(str(ready["host"]).rpartition(":")[2]) == settings.port
+    except (DirectoryError, OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def java() -> Finding:
@@ -96,13 +112,13 @@ def images(settings: Settings) -> Finding:
 
 
 def registries(settings: Settings) -> Finding:
-    """Whether the registries that the settings name can be reached."""
+    """Whether the registries that the settings name answer as registries do, over the transport that the settings allow."""
+    asking = dataclasses.replace(registry_settings(settings), connect_seconds=2.0, stall_seconds=2.0, total_seconds=4.0)
     silent = []
     for host in sorted({*settings.registry_private_hosts, *settings.registry_plain_http_hosts}):
-        name, _, number = host.partition(":")
         try:
-            socket.create_connection((name, int(number or 443)), timeout=1.0).close()
-        except (OSError, ValueError) as error:
+            registry.ping(host, asking)
+        except ImageFailure as error:
             silent.append(f"{host} ({error})")
     if silent:
         return Finding("registry", False, f"no answer from {', '.join(silent)}", "start it, or mend the setting", fatal=False)

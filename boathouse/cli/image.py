@@ -99,6 +99,7 @@ def build_base(client: Any, settings: Settings, name: str) -> str:
 
 def _build_folder(client: Any, options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     from boathouse.images import user_builds
+    from boathouse.server.planes import registry_settings
 
     directory = Path(options.what)
     if not directory.is_dir():
@@ -110,7 +111,8 @@ def _build_folder(client: Any, options: argparse.Namespace, settings: Settings) 
     pairs = dict(item.split("=", 1) if "=" in item else (item, os.environ.get(item, "")) for item in options.build_arg)
     identifier = user_builds.build_image(client, directory, str(target), say, arguments=pairs)
     if options.push:
-        plain = target.api_host in settings.registry_plain_http_hosts or target.api_host.startswith(("127.0.0.1:", "localhost:"))
+        here = target.api_host.startswith(("127.0.0.1:", "localhost:"))
+        plain = here or registry_settings(settings).plain_http(target.api_host)
         user_builds.push_image(client, identifier, target, _login(), say, plain_http=plain)
     return {"reference": str(target), "id": identifier, "pushed": options.push}
 
@@ -168,7 +170,7 @@ def _check_in_engine(text: str, settings: Settings, wanted: Wanted) -> CheckRepo
                 found = registry.resolve(parsed, login, registry_settings(settings), None)
             except ImageFailure as error:
                 raise Failed(f"{text}: {error}") from None
-            plain = parsed.api_host in settings.registry_plain_http_hosts
+            plain = registry_settings(settings).plain_http(parsed.api_host)
             image = _pulled(images, found.pinned, Credentials(login.username, login.password) if login else None, plain)
         with images.view(image) as view:
             return check(EngineView(view), wanted)

@@ -1,6 +1,7 @@
 """`boathouse settings`: every setting, its value and its source."""
 
 import argparse
+import re
 
 from boathouse.cli.output import print_json, table
 from boathouse.settings import FIELDS, load
@@ -13,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     settings = load({"data": options.data})
     rows = [
-        {"name": name, "value": _shown(getattr(settings, name)), "source": settings.sources[name], "help": field.help}
+        {"name": name, "value": _shown(name, getattr(settings, name)), "source": settings.sources[name], "help": field.help}
         for name, field in FIELDS.items()
     ]
     if options.output == "json":
@@ -23,5 +24,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _shown(value: object) -> str:
+#: Where a database's URL may hold a password: `//user:password@host`, and a parameter of the driver.
+_PASSWORD, _PARAMETER = re.compile(r"(://[^:/@]*):.*@"), re.compile(r"(?i)([?&](?:ssl)?pass(?:word)?=)[^&]*")
+
+
+def _shown(name: str, value: object) -> str:
+    """A value as it may be printed: without the password of a database."""
+    if name == "database_url":
+        return _PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", str(value)))
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -5,7 +5,7 @@ of `images` become the launch's verdicts.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from boathouse.compute.images_step import Resolved, Verdict
@@ -15,7 +15,6 @@ from boathouse.dataplane.contract import Credentials
 from boathouse.images import build, references, registry
 from boathouse.images.check import RULES_VERSION, UNUSABLE, Wanted, check
 from boathouse.images.findings import PythonFacts
-from boathouse.images.references import Reference
 from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import RegistrySettings
 from boathouse.images.views import EngineView, HostileImage
@@ -26,27 +25,28 @@ PLATFORM_RECIPE, ML_RECIPE = "standard", "ml"
 
 
 class RegistryImages:
-    """Images of registries. `max_bytes`: room for an image on a node (compressed layers at a registry), None for no limit."""
+    """Images of registries. `room`: bytes that an image may have on this machine now, None for no limit that is known: one
+    whose compressed layers alone need more is refused before anything is pulled."""
 
     rules = RULES_VERSION
 
     def __init__(
         self,
         settings: RegistrySettings | None = None,
-        max_bytes: int | None = None,
+        room: Callable[[], int | None] = lambda: None,
         platform_recipe: str = PLATFORM_RECIPE,
     ) -> None:
-        self._settings, self._max_bytes = settings or RegistrySettings(), max_bytes
+        self._settings, self._room = settings or RegistrySettings(), room
         self._platform_recipe = platform_recipe
 
     def resolve(self, reference: str, credentials: Credentials | None) -> Resolved:
         parsed = references.parse(reference)
         login = Login(credentials.username, credentials.password) if credentials else None
-        found = registry.resolve(parsed, login, self._settings, self._max_bytes)
+        found = registry.resolve(parsed, login, self._settings, self._room())
         details: dict[str, Any] = {"reference": str(parsed), "layers": len(found.layers), "platform": found.platform}
         if found.index_digest:
             details["index_digest"] = found.index_digest
-        return Resolved(found.digest, found.pinned, found.size_bytes, self._plain(parsed), details)
+        return Resolved(found.digest, found.pinned, found.size_bytes, self._settings.plain_http(parsed.api_host), details)
 
     def check(self, view: Any, inputs: Inputs) -> Verdict:
         release = inputs.release
@@ -72,10 +72,6 @@ class RegistryImages:
     def platform(self, spark_version: str) -> tuple[str, str]:
         recipe = ML_RECIPE if is_ml(spark_version) else self._platform_recipe
         return _reference(recipe), f"boathouse image build {recipe}"
-
-    def _plain(self, reference: Reference) -> bool:
-        host = reference.api_host
-        return host in self._settings.plain_http_hosts or host.partition(":")[0] in self._settings.plain_http_hosts
 
 
 def _python(python: PythonFacts, config: Mapping[str, Any]) -> dict[str, str]:

@@ -67,6 +67,13 @@ class RegistrySettings:
     total_seconds: float = 300.0
     longest_retry_after: float = 60.0
 
+    def plain_http(self, api_host: str) -> bool:
+        """Whether a registry (`name`, `name:port`) is spoken to without TLS: the one rule, for our client and for the engine."""
+        host, colon, port = api_host.rpartition(":")
+        if colon and port.isdigit():
+            return addresses.named(host, int(port), self.plain_http_hosts)
+        return addresses.named(api_host, 443, self.plain_http_hosts) or addresses.named(api_host, 80, self.plain_http_hosts)
+
 
 @dataclass(frozen=True)
 class Response:

@@ -100,12 +100,14 @@ def run_http(edge: Edge, listener: socket.socket, serving: Callable[[], None]) -
     """Answer calls on `listener` until SIGTERM or SIGINT; `serving` is called once calls are answered."""
     import uvicorn
 
+    from boathouse.server.http_protocol import BoundedProtocol
+
     # uvicorn raises the signal that stopped it once more when it is done: that must not end us before we have settled.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     config = uvicorn.Config(
         edge, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
-        timeout_graceful_shutdown=5, ws="none", proxy_headers=False,
+        timeout_graceful_shutdown=5, ws="none", proxy_headers=False, http=BoundedProtocol,
     )  # fmt: skip
 
     class Ready(uvicorn.Server):

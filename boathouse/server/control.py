@@ -13,6 +13,8 @@ from boathouse.compute import log_delivery, registry_password
 from boathouse.compute.assembly import Gate, make_directories, make_launcher
 from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.quotas import Quotas
+from boathouse.compute.retention import KIND as RETENTION
+from boathouse.compute.retention import Retention
 from boathouse.compute.surroundings import Surroundings
 from boathouse.edge import Routes
 from boathouse.edge.context import Services
@@ -98,8 +100,13 @@ class ControlPlane:
             ground, *self._launcher.services(),
         )  # fmt: skip
         self.precedence = Precedence()
+        self._retention = Retention(store, directories, parts.settings.keep_logs_days, parts.settings.keep_image_checks_days)
         self._workers = Workers(
-            store, {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._blob_sweep.reconcilers()},
+            store,
+            {
+                **self._launcher.reconcilers, **self._contexts.reconcilers(), **self._blob_sweep.reconcilers(),
+                RETENTION: self._retention,
+            },
             precedence=self.precedence,
         )  # fmt: skip
 
@@ -110,6 +117,7 @@ class ControlPlane:
         assert self._contexts is not None
         self._contexts.resume()
         self._blob_sweep.resume()
+        self._retention.resume()
         self._workers.start()
 
     def stop(self) -> None:

@@ -4,6 +4,8 @@ The engine is looked for in the background, so that calls are answered at once; 
 """
 
 import logging
+import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +19,7 @@ from boathouse.compute.images_step import ImageService
 from boathouse.dataplane.contract import Driver, DriverUnavailable, Images, Link, NodeError, NodeFailure, NodeGone
 from boathouse.images.registry_http import RegistrySettings
 from boathouse.relay import Relay
+from boathouse.server.parts import StartError
 from boathouse.settings import SettingError, Settings
 from boathouse.store.directory import DataDirectory
 from boathouse.workspace.clouds.places import CloudSettings
@@ -55,7 +58,12 @@ def make(settings: Settings, directory: DataDirectory, verify: Verify, on_event:
 def _simulated(directory: DataDirectory) -> DataPlane:
     from boathouse.dataplane.simulated import SimulatedDriver, SimulatedLink, World
 
-    world = World(directory.path / "simulated.db")
+    file = directory.path / "simulated.db"
+    try:
+        world = World(file)
+    except sqlite3.Error as error:
+        text = f"the simulated nodes in {file} cannot be used: {error}; remove the file (it holds nothing else)"
+        raise StartError(text) from None
     driver, link = SimulatedDriver(world), SimulatedLink(world)
     return DataPlane(driver, driver, link, SimulatedImages(), link.start, world.close, lambda seconds: "")
 
@@ -63,7 +71,7 @@ def _simulated(directory: DataDirectory) -> DataPlane:
 def _engine(settings: Settings, directory: DataDirectory, verify: Verify, on_event: OnEvent, methods: Methods) -> DataPlane:
     searched = EngineSearch(lambda: engine_driver(settings, directory))
     relay = Relay(directory.path / "nodes", verify, on_event, methods, gone=NodeGone, refused=NodeError)
-    service = RegistryImages(registry_settings(settings))
+    service = RegistryImages(registry_settings(settings), room=lambda: _room(settings, searched))
 
     def start() -> None:
         relay.start()
@@ -75,6 +83,16 @@ def _engine(settings: Settings, directory: DataDirectory, verify: Verify, on_eve
 
     found = cast(Any, searched)
     return DataPlane(cast(Driver, found), cast(Images, found), relay, service, start, stop, searched.wait)
+
+
+def _room(settings: Settings, searched: "EngineSearch") -> int | None:
+    """Bytes that are free where the embedded engine keeps its images; None for an engine whose disk we cannot ask."""
+    if not searched.embedded:
+        return None
+    try:
+        return shutil.disk_usage(settings.cache).free
+    except OSError:
+        return None
 
 
 def registry_settings(settings: Settings) -> RegistrySettings:
@@ -180,6 +198,11 @@ class EngineSearch:
             self._ended_at = self._now()
             self._searching = False
             self._over.set()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine that was found is the embedded one."""
+        return self._driver is not None and bool(self._driver.engine.embedded)
 
     def wait(self, seconds: float) -> str:
         """Wait until a search is over; why there is no engine, or an empty text."""

@@ -66,3 +66,13 @@ def test_a_ready_file_that_cannot_be_written(tmp_path, name):
     with pytest.raises(StartError, match="cannot write the ready file"):
         up(settings(tmp_path / "data"), tmp_path / name, quiet=True)
     assert not (tmp_path / "data" / "ready.json").exists()
+
+
+def test_simulated_nodes_that_cannot_be_read(tmp_path):
+    from boathouse.server import planes
+    from boathouse.store.directory import DataDirectory
+
+    directory = DataDirectory(tmp_path)
+    (tmp_path / "simulated.db").write_bytes(b"no database at all, and long enough to be looked at" * 50)
+    with pytest.raises(StartError, match="simulated.db cannot be used: file is not a database; remove the file"):
+        planes.make(load({"data": str(tmp_path), "driver": "simulated"}), directory, lambda *_: True, lambda *_: None, {})
