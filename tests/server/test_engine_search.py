@@ -67,3 +67,18 @@ def test_an_engine_that_is_started_later_is_found():
         found.inspect("c")
     assert found.wait(10) == ""
     assert found.inspect("c") == ["c"]
+
+
+def test_room_for_images_is_known_of_the_embedded_engine_only(tmp_path):
+    from types import SimpleNamespace
+
+    from boathouse.server.planes import _room
+    from boathouse.settings import load
+
+    settings = load({"cache": str(tmp_path)})
+    for embedded in (True, False):
+        search = EngineSearch(lambda embedded=embedded: SimpleNamespace(engine=SimpleNamespace(embedded=embedded)))
+        assert _room(settings, search) is None, "no engine yet"
+        search.begin()
+        assert search.wait(10) == ""
+        assert bool(_room(settings, search)) is embedded
