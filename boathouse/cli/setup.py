@@ -12,7 +12,8 @@ from boathouse.settings import load
 
 #: What every machine gets. Other releases: `boathouse release build KEY`; they are also built by the tests.
 IMAGES = ("daemon", "standard", "python", "nobash")
-RELEASES = ("17.3.x-scala2.13", "15.4.x-scala2.12")
+#: The newest runtimes that clients select by default for each Scala version, and the oldest that the tests start.
+RELEASES = ("17.3.x-scala2.13", "16.4.x-scala2.12", "15.4.x-scala2.12")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ PENDING, RUNNING, RESTARTING, RESIZING = "PENDING", "RUNNING", "RESTARTING", "RE
 TERMINATING, TERMINATED = "TERMINATING", "TERMINATED"
 
 #: Steps of the timeline that each node has; all others belong to the cluster.
-NODE_STEPS = frozenset({"nodes", "tunnel", "container", "spark.driver"})
+NODE_STEPS = frozenset({"nodes", "tunnel", "container", "init_scripts", "spark.driver"})
 
 #: Longest explanation, and longest piece of log, kept in a termination reason (characters).
 MESSAGE_LIMIT, EVIDENCE_LIMIT = 1500, 4000

@@ -13,8 +13,11 @@ from typing import Any
 
 from boathouse.compute import driver_calls, event_log, launch_environment
 from boathouse.compute.images_step import ImageSteps
+from boathouse.compute.init_scripts import NODE_LOG, log_name
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.nodes import NodeDirectories, node_id
+from boathouse.compute.plan_scripts import failure, process_name
+from boathouse.compute.script_shelf import ScriptUnavailable
 from boathouse.compute.world import (
     DRIVER,
     EXITED,
@@ -29,6 +32,7 @@ from boathouse.compute.world import (
     Seen,
     StartDriver,
     StartExecutor,
+    StartScript,
     WantImage,
     World,
 )
@@ -42,6 +46,15 @@ RUN = "/run/boathouse"
 
 #: What the customer's container itself said when it ended: its log among those of its node, and how much of it is kept.
 CONTAINER_LOG, CONTAINER_LOG_BYTES = "container.stderr", 64 << 10
+
+#: Runs one init script ($1) as Databricks does: with its logs ($2, $3) in the container, where it is documented to look for
+#: them. They are copied into the node's logs at the end, not piped: what a script leaves running may keep its output open.
+RUN_SCRIPT = """logs=/databricks/init_scripts
+mkdir -p "$logs" && bash "$1" >"$logs/$2" 2>"$logs/$3" </dev/null
+status=$?
+cat "$logs/$2"; cat "$logs/$3" >&2
+exit "$status"
+"""
 
 #: How long a daemon may take to start a process or write a file, in seconds.
 CALL_TIMEOUT = 15.0
@@ -107,6 +120,8 @@ class Effects:
             case Ensure():
                 node = _row(world, action.node_id)
                 self._driver.ensure(self._spec(node, action.image, inputs))
+            case StartScript():
+                return self._start_script(action, world, inputs)
             case StartDriver():
                 self._start_driver(_row(world, action.node_id), world, inputs)
             case StartExecutor():
@@ -149,6 +164,24 @@ class Effects:
         self._directories.remove(node)
         return True
 
+    def _start_script(self, action: StartScript, world: World, inputs: Inputs) -> Result:
+        node, number = _row(world, action.node_id), action.number
+        script = inputs.scripts.listed[number]
+        path = script.inside or f"{RUN}/init/{number}.sh"
+        if not script.inside:
+            try:
+                content = inputs.scripts.content(number)
+            except ScriptUnavailable as error:
+                return Result(action, done=False, failure=failure(script, f"could not be fetched: {error}.", node))
+            self._put_bytes(node, {f"init/{number}.sh": content})
+        address = world.at(node).address or ""
+        environment = launch_environment.of_node(inputs, world.image.found, node, address, world.driver_address())
+        inside = {stream: log_name(node, number, script, stream) for stream in ("stdout", "stderr")}
+        argv = ["/bin/bash", "-c", RUN_SCRIPT, "init-script", path, inside["stdout"], inside["stderr"]]
+        logs = {stream: f"{NODE_LOG}{name}" for stream, name in inside.items()}
+        self._start(node, process_name(number), argv, environment, ready=False, logs=logs)
+        return Result(action)
+
     def _start_driver(self, node: NodeRow, world: World, inputs: Inputs) -> None:
         address = world.at(node).address or ""
         image = world.image.found
@@ -179,7 +212,8 @@ class Effects:
             },
         )
         if logged:  # before the driver: what a crash leaves out here is made up for with it
-            self._start(node, event_log.NAME, event_log.argv(), environment, ready=False, stderr=False)
+            kept = {"stdout": f"{event_log.NAME}.stdout"}
+            self._start(node, event_log.NAME, event_log.argv(), environment, ready=False, logs=kept)
         argv = arguments.driver_argv(
             inputs.release,
             heap_mb=inputs.limits.driver.heap_mb,
@@ -211,15 +245,25 @@ class Effects:
         self._start(node, f"executor-{executor_id}", argv, {**environment, **arguments.jvm_env()}, ready=False)
 
     def _put(self, node: NodeRow, files: Mapping[str, str]) -> None:
+        self._put_bytes(node, {name: text.encode() for name, text in files.items()})
+
+    def _put_bytes(self, node: NodeRow, files: Mapping[str, bytes]) -> None:
         encoded = [
-            {"path": f"{RUN}/{name}", "mode": 0o600, "data": base64.b64encode(text.encode()).decode()}
-            for name, text in files.items()
+            {"path": f"{RUN}/{name}", "mode": 0o600, "data": base64.b64encode(content).decode()}
+            for name, content in files.items()
         ]
         self._link.call(node.node_id, "put_files", {"files": encoded}, timeout=CALL_TIMEOUT)
 
     def _start(
-        self, node: NodeRow, name: str, argv: list[str], env: Mapping[str, str], ready: bool, stderr: bool = True
+        self,
+        node: NodeRow,
+        name: str,
+        argv: list[str],
+        env: Mapping[str, str],
+        ready: bool,
+        logs: Mapping[str, str] | None = None,
     ) -> None:
+        """`logs`: the node's log files by stream; what is named nowhere is not kept."""
         self._link.call(
             node.node_id,
             "start",
@@ -228,8 +272,7 @@ class Effects:
                 "argv": argv,
                 "env": dict(env),
                 "cwd": launch_environment.WORKING_DIRECTORY,
-                "stdout": f"{name}.stdout",
-                **({"stderr": f"{name}.stderr"} if stderr else {}),
+                **({"stdout": f"{name}.stdout", "stderr": f"{name}.stderr"} if logs is None else logs),
                 "ready": ready,
                 "channel": False,
             },

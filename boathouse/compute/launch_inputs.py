@@ -10,11 +10,12 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from boathouse.compute import cluster_spec, node_types, scaling, secrets_step
+from boathouse.compute import cluster_spec, node_types, scaling, script_shelf, secrets_step
 from boathouse.compute.scaling import ClusterLimits, Size
+from boathouse.compute.script_shelf import LaunchScripts, NoScripts, ScriptShelf
 from boathouse.compute.secrets_step import Refused, Resolver, Values
 from boathouse.compute.world import Failure
 from boathouse.dataplane.contract import Limits
@@ -63,6 +64,7 @@ class Inputs:
     values: Values
     keys: LaunchKeys
     app_id: str
+    scripts: LaunchScripts
     strict: bool = False
 
 
@@ -72,7 +74,8 @@ class Sources:
 
     `keyed(purpose, text)`: HMAC under the server's key. `open_password(stored, workspace, cluster)`: plain text of a
     sealed registry password. `strict(workspace_id)`: whether the workspace refuses images that Databricks would
-    refuse. `set_up`: the command that builds a missing release or image, by its `spark_version`.
+    refuse. `scripts`: where init scripts are. `set_up`: the command that builds a missing release or image, by its
+    `spark_version`.
     """
 
     releases: ReleaseShelf
@@ -80,6 +83,7 @@ class Sources:
     keyed: Callable[[str, str], str]
     open_password: Callable[[str, int, str], str] = lambda stored, workspace_id, cluster_id: stored
     strict: Callable[[int], bool] = lambda workspace_id: False
+    scripts: ScriptShelf = field(default_factory=NoScripts)
     set_up: Callable[[str], str] = lambda spark_version: f"boathouse image build {spark_version}"
 
 
@@ -139,7 +143,8 @@ class InputsCache:
                     step="image.resolve",
                 )
             )
-        recorded = row.facts.get("limits") if row.launch == launch else None
+        begun = row.launch == launch
+        recorded = row.facts.get("limits") if begun else None
         limits = scaling.restore(recorded) if recorded else self._promise(row.cluster_id, spec, used_bytes)
         password = spec.docker_image.basic_auth.password if spec.docker_image and spec.docker_image.basic_auth else None
         if password and not cluster_spec.is_reference(password):
@@ -164,6 +169,9 @@ class InputsCache:
             values=values,
             keys=self.keys(row.cluster_id, launch),
             app_id=f"app-{row.cluster_id}-{launch}",
+            scripts=script_shelf.of_launch(
+                spec, row.workspace_id, row.editor, row.facts.get("global_init_scripts") if begun else None, sources.scripts
+            ),
             strict=sources.strict(row.workspace_id),
         )
 

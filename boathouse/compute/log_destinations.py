@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from boathouse.compute.init_scripts import NODE_LOG
 from boathouse.wire.compute import ClusterLogConf, S3StorageInfo
 
 #: The kinds of destination: field -> what one begins with, and an example for refusals.
@@ -27,8 +28,8 @@ CANNED_ACLS = (
     "bucket-owner-full-control", "log-delivery-write",
 )  # fmt: skip
 
-#: The log that the event log is copied to in the driver's node, and what init scripts' logs begin with.
-EVENT_LOG, INIT_SCRIPT = "eventlog.stdout", "init_scripts."
+#: The log that the event log is copied to in the driver's node.
+EVENT_LOG = "eventlog.stdout"
 
 _EXECUTOR = re.compile(r"executor-(\d+)\.(\w+)")
 
@@ -95,9 +96,9 @@ def place(cluster_id: str, file: LogFile) -> str:
     executor = _EXECUTOR.fullmatch(file.name)
     if file.name == EVENT_LOG:
         return f"{cluster_id}/eventlog/{app}/eventlog{_rotated(file)}"
-    if file.name.startswith(INIT_SCRIPT):
+    if file.name.startswith(NODE_LOG):
         where = f"{cluster_id}_{(file.address or file.node).replace('.', '_')}"
-        return f"{cluster_id}/init_scripts/{where}/{file.name.removeprefix(INIT_SCRIPT)}"
+        return f"{cluster_id}/init_scripts/{where}/{file.name.removeprefix(NODE_LOG)}"
     if executor:
         return f"{cluster_id}/executor/{app}/{executor[1]}/{executor[2]}"
     if file.number:

@@ -274,8 +274,9 @@ def _told(inputs: Inputs | None, now: int) -> dict[str, Any]:
         "limits": inputs.limits.document(),
         "release": {"key": release.key, "digest": release.digest, "layers": list(release.layer_names)},
         "app_id": inputs.app_id,
+        "global_init_scripts": inputs.scripts.recorded(),
     }
-    return {"given": facts, "told": tuple(told)}
+    return {"given": facts, "told": tuple(told), "scripts": inputs.scripts.listed}
 
 
 def clusters_with_work(reader: Reader) -> list[str]:

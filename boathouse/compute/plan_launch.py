@@ -4,6 +4,7 @@ from math import ceil
 
 from boathouse.compute import autoscale
 from boathouse.compute.plan_nodes import WATCH, Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
+from boathouse.compute.plan_scripts import run_scripts
 from boathouse.compute.world import (
     DRIVER,
     AddNode,
@@ -40,13 +41,13 @@ def advance(world: World) -> Step:
         return draft.step()
     _image(draft)
     nodes = _nodes(draft)
-    ready = {node.node_id for node in nodes if bring_up(draft, node)}
+    checked = world.image.local is not None
+    ready = {node.node_id for node in nodes if bring_up(draft, node) and checked and run_scripts(draft, node)}
     driver = next((node for node in nodes if node.number == 0), None)
     if driver is None or draft.failure is not None:
         return draft.step()
     process = world.daemon(driver).processes.get(DRIVER)
-    checked = world.image.local is not None
-    if checked and driver.node_id in ready and process is None and world.at(driver).address:
+    if driver.node_id in ready and process is None and world.at(driver).address:
         draft.actions.append(StartDriver(driver.node_id))
         draft.begin("spark.driver", driver.node_id)
     if checked and world.at(driver).address:

@@ -10,6 +10,7 @@ from boathouse.compute import autoscale, plan_size
 from boathouse.compute.autotermination import deadline, still_used
 from boathouse.compute.endings import RUNNING, end_idle
 from boathouse.compute.plan_nodes import WATCH, Draft, bring_up, loss, run_executors
+from boathouse.compute.plan_scripts import run_scripts
 from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Ensure, Failure, Mark, NodeRow, StartExecutor, Step, World
 
 #: A driver that answers nothing for this long is said to be unresponsive (an event); after `HUNG_MS` it is given up. In ms.
@@ -29,7 +30,7 @@ def keep(world: World) -> Step:
         draft.fail(Failure("DRIVER_UNREACHABLE", "The node of the driver is gone from the records."))
     if draft.failure is not None or driver is None:
         return draft.step()
-    ready = {node.node_id for node in nodes if bring_up(draft, node)}
+    ready = {node.node_id for node in nodes if bring_up(draft, node) and run_scripts(draft, node)}
     if draft.failure is not None:
         draft.failure = None  # a worker that does not come up is no end of what runs: `_without_lost` sends it away
         draft.poll(1.0)
@@ -87,7 +88,8 @@ def _without_lost(draft: Draft) -> list[NodeRow]:
 def _stuck(world: World, node: NodeRow) -> str:
     """A worker that does not come up within its time is replaced."""
     probe = Draft(world)
-    bring_up(probe, node)
+    if bring_up(probe, node):
+        run_scripts(probe, node)
     return "" if node.number == 0 or probe.failure is None else probe.failure.message
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from boathouse.compute import cluster_spec, container_rules, log_destinations, map_rules, node_types
+from boathouse.compute import cluster_spec, container_rules, init_scripts, log_destinations, map_rules, node_types
 from boathouse.wire.compute import AutoScale, ClusterSpec
 
 #: Fields of the platform that are accepted, kept and shown, and change nothing on one machine.
@@ -26,7 +26,6 @@ LABELS = frozenset(
 NOT_SERVED = {
     "instance_pool_id": "give node_type_id",
     "driver_instance_pool_id": "give driver_node_type_id, or leave it out",
-    "init_scripts": "put what they do into the image",
     "ssh_public_keys": (
         "nodes listen on no port: whatever reaches one comes through its tunnel, and an image need not have an SSH server. "
         "Use command execution"
@@ -56,6 +55,7 @@ def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
     """Every reason why this wish cannot be accepted, the weightiest first."""
     yield from _refused_by_name(spec)
     yield from container_rules.violations(spec, world.dcs_enabled)
+    yield from init_scripts.violations(spec)
     yield from _runtime(spec, world)
     yield from _nodes(spec, world)
     yield from _size(spec, world)

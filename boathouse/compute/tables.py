@@ -4,7 +4,7 @@
 only travel whole; secret values in `spec` are sealed by `workspace.secrets` before they get here.
 """
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text
 
 from boathouse.store import metadata
 
@@ -133,4 +133,21 @@ node_tokens = Table(
     Column("workspace_id", BigInteger, primary_key=True, autoincrement=False),
     Column("tokens", Float, nullable=False),
     Column("at", BigInteger, nullable=False),
+)
+
+#: Scripts that run on every node of every cluster of a workspace, in the order of `position` (0, 1, 2, without gaps).
+global_init_scripts = Table(
+    "global_init_scripts",
+    metadata,
+    Column("script_id", String(16), primary_key=True),
+    Column("workspace_id", BigInteger, nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("script", LargeBinary, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", String(320), nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("updated_by", String(320), nullable=False),
+    Index("global_init_scripts_by_position", "workspace_id", "position"),
 )

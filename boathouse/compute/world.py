@@ -138,6 +138,19 @@ class Daemon:
 
 
 @dataclass(frozen=True)
+class InitScript:
+    """One script of a launch. `scope`: global or cluster; `name`: how users know it; `place`: the id of a global one, the
+    place in the cluster's list of another. `inside`: its path where it is a file of the image. `info`: as the API shows
+    it."""
+
+    scope: str
+    name: str
+    place: str
+    inside: str = ""
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Stage:
     """One finished or running stage of the image step, for the timeline."""
 
@@ -198,6 +211,8 @@ class World:
     image: ImageStep = ImageStep()
     health: Health | None = None
     timeline: Mapping[tuple[str, str], Noted] = field(default_factory=dict)
+    #: What runs on every node before Spark, in this order.
+    scripts: tuple[InitScript, ...] = ()
     #: The driver of nodes: `engine`, `simulated`.
     data_plane: str = ""
     #: A new random number, for the Spark context of a launch that begins now.
@@ -213,6 +228,11 @@ class World:
     def active(self) -> list[NodeRow]:
         """Nodes of the wished launch that are to stay, by number."""
         return sorted((n for n in self.nodes if not n.leaving), key=lambda n: n.number)
+
+    def driver_address(self) -> str:
+        """Where the driver's node is, or an empty string while it has no address."""
+        driver = next((node for node in self.active() if node.number == 0), None)
+        return "" if driver is None else self.at(driver).address or driver.facts.get("address") or ""
 
     def at(self, node: NodeRow) -> Seen:
         return self.seen.get(node.node_id, Seen())
@@ -243,6 +263,14 @@ class Ensure:
 @dataclass(frozen=True)
 class WantImage:
     """Have the image resolved, pulled and checked, in the background."""
+
+
+@dataclass(frozen=True)
+class StartScript:
+    """Run the init script at this place of the order."""
+
+    node_id: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -277,7 +305,7 @@ class ReleaseCluster:
     """Remove what belongs to the whole cluster, once no node is left."""
 
 
-Action = AddNode | Ensure | WantImage | StartDriver | StartExecutor | Decommission | DeleteNode | ReleaseCluster
+Action = AddNode | Ensure | WantImage | StartScript | StartDriver | StartExecutor | Decommission | DeleteNode | ReleaseCluster
 
 
 @dataclass(frozen=True)

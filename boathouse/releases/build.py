@@ -152,6 +152,8 @@ def _build_into(final: Path, inputs: Inputs, digest: str, root: Path, progress: 
     part.mkdir()
     _link_tree(spark, part)
     _link_tree(jre, part / "jre")
+    for file, _ in runtime.replaced_jars:
+        (part / "jars" / file).unlink()
     for source in sources.jar_sources(runtime):
         shutil.copyfile(sources.fetch(source, root / "downloads", progress), part / "jars" / source.file)
     progress("compile the JVM module")
@@ -200,7 +202,7 @@ def _archive(part: Path, inputs: Inputs, root: Path, progress: Progress, stage: 
         made.rename(into / "spark.jsa")
         shutil.rmtree(into / "work")
 
-    shared = _shared(root, f"archive-{inputs.runtime.release_name}", inputs.archive_digest(), make)
+    shared = _shared(root, f"archive-{inputs.runtime.spark}", inputs.archive_digest(), make)
     (part / "cds").mkdir()
     os.link(shared / "spark.jsa", part / ARCHIVE)
     return {"archive": ARCHIVE, "archive_note": ""}

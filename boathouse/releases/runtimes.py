@@ -34,6 +34,8 @@ class Runtime:
     spark_jars: str = "pypi"
     """`pypi`: the jars that PySpark carries. `maven`: jar by jar from Maven Central, for a Scala version that PySpark of
     that line does not carry."""
+    replaced_jars: tuple[tuple[str, str], ...] = ()
+    """Jars of Spark that do not work here, each with the one that takes its place."""
 
     @property
     def release_name(self) -> str:
@@ -52,6 +54,8 @@ _18_0 = Runtime(
     python_minor="3.12",
     connect=True,
     delta_artifact="delta-spark_4.1",
+    # The native library in 1.1.10.8 is linked against musl: it does not load where the C library is glibc.
+    replaced_jars=(("snappy-java-1.1.10.8.jar", "snappy-java-1.1.10.7.jar"),),
 )
 _17_3 = Runtime(
     key="17.3.x-scala2.13",

@@ -81,10 +81,11 @@ def spark_jar_sources(runtime: Runtime) -> list[Source]:
 
 
 def jar_sources(runtime: Runtime) -> list[Source]:
-    """The jars that Spark's own distribution lacks: Delta Lake, and Connect where Spark 3 leaves it out."""
+    """The jars that Spark's own distribution lacks: Delta Lake, Connect where Spark 3 leaves it out, and replacements."""
     files = [f"{runtime.delta_artifact}_{runtime.scala}-{runtime.delta}.jar", f"delta-storage-{runtime.delta}.jar"]
     if runtime.connect and runtime.spark.startswith("3."):
         files.append(f"spark-connect_{runtime.scala}-{runtime.spark}.jar")
+    files += [file for _, file in runtime.replaced_jars]
     return [_maven_source(file, _lock()["maven"][file]) for file in files]
 
 

@@ -15,6 +15,7 @@ from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.quotas import Quotas
 from boathouse.compute.retention import KIND as RETENTION
 from boathouse.compute.retention import Retention
+from boathouse.compute.script_shelf import Scripts
 from boathouse.compute.surroundings import Surroundings
 from boathouse.edge import Routes
 from boathouse.edge.context import Services
@@ -44,6 +45,7 @@ ENDPOINT_MODULES = (
     "boathouse.compute.clusters", "boathouse.compute.cluster_changes", "boathouse.compute.cluster_list",
     "boathouse.compute.events", "boathouse.compute.node_types",
     "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.why", "boathouse.compute.logs",
+    "boathouse.compute.global_init_scripts",
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
     "boathouse.server.top", "boathouse.server.metrics",
 )  # fmt: skip
@@ -81,6 +83,7 @@ class ControlPlane:
                 sealer, stored, workspace_id, cluster_id
             ),
             strict=lambda workspace_id: parts.settings.strict,
+            scripts=Scripts(store, locations),
             set_up=lambda spark_version: f"boathouse release build {spark_version}",
         )
         plane = self._plane

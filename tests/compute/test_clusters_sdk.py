@@ -45,9 +45,9 @@ def reconciler(store):
 
 def test_select(client):
     assert client.clusters.select_spark_version(long_term_support=True, scala="2.13") == "17.3.x-scala2.13"
-    assert client.clusters.select_spark_version(long_term_support=True) == "15.4.x-scala2.12"
+    assert client.clusters.select_spark_version(long_term_support=True) == "16.4.x-scala2.12"
     assert client.clusters.select_spark_version(spark_version="4.0", scala="2.13") == "17.3.x-scala2.13"
-    assert client.clusters.select_spark_version(ml=True, scala="2.13") == "17.3.x-cpu-ml-scala2.13"
+    assert client.clusters.select_spark_version(ml=True, scala="2.13") == "18.0.x-cpu-ml-scala2.13"
     smallest = client.clusters.select_node_type(local_disk=True)
     assert smallest == "m5d.large"
     assert (

@@ -17,6 +17,8 @@ class Delays:
     container: float = 0.05
     ready: float = 0.1
     """From the start of a process to its word that it can serve."""
+    script: float = 0.2
+    """From the start of an init script to its end."""
 
 
 class Fault(enum.StrEnum):

@@ -23,6 +23,7 @@ from boathouse.dataplane.simulated.world import World
 HTTP_PORT, GATEWAY_PORT, CONNECT_PORT, UI_PORT = 41000, 41001, 15002, 4040
 DRIVER, EVENT_LOG = "driver", "eventlog"
 EXECUTOR = re.compile(r"executor-(\d+)")
+INIT_SCRIPT = re.compile(r"init-\d+")
 APP_ID = re.compile(rb"^(?:boathouse|spark)\.app\.id\s*[=\s]\s*(\S+)", re.MULTILINE)
 
 
@@ -88,7 +89,8 @@ class SimulatedLink:
         name, world = str(params.get("name", "")), self.world
         if self._launcher(row) != "up":
             raise NodeError("launcher_not_up: the customer's container is not there yet")
-        if name not in (DRIVER, EVENT_LOG) and not EXECUTOR.fullmatch(name):
+        known = name in (DRIVER, EVENT_LOG) or EXECUTOR.fullmatch(name) or INIT_SCRIPT.fullmatch(name)
+        if not known:
             raise NodeError("spawn_failed: simulated nodes run no commands")
         live = self._process(row["node_id"], name)
         if live is not None and live["ended"] is None:
@@ -106,7 +108,17 @@ class SimulatedLink:
 
     def _do_processes(self, row: sqlite3.Row, params: dict[str, Any]) -> list[dict[str, Any]]:
         self.world.settle(row["cluster_id"])
-        return [self._described(one) for one in self.world.rows("SELECT * FROM process WHERE node_id = ?", row["node_id"])]
+        mine = ("SELECT * FROM process WHERE node_id = ?", row["node_id"])
+        found = self.world.rows(*mine)
+        ended = [one["name"] for one in found if self._script_ends(one)]
+        for name in ended:
+            self.world.end_process(row["node_id"], name, exit_code=0)
+        return [self._described(one) for one in (self.world.rows(*mine) if ended else found)]
+
+    def _script_ends(self, process: sqlite3.Row) -> bool:
+        """Whether it is an init script whose time is up: it ends well, unless a trouble has struck it before."""
+        due = process["started"] + self.world.delay(self.world.delays.script)
+        return bool(INIT_SCRIPT.fullmatch(process["name"])) and process["ended"] is None and self.world.now() >= due
 
     def _do_wait(self, row: sqlite3.Row, params: dict[str, Any]) -> dict[str, Any]:
         """Says how it stands; nothing waits here."""

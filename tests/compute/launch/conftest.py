@@ -16,6 +16,7 @@ from boathouse.compute.assembly import Launcher, make_directories, make_launcher
 from boathouse.compute.image_service import SimulatedImages
 from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.log_delivery import Undeliverable
+from boathouse.compute.script_shelf import NoScripts
 from boathouse.compute.tables import clusters, nodes
 from boathouse.compute.tables import events as event_table
 from boathouse.dataplane.contract import Limits
@@ -88,6 +89,7 @@ class Fleet:
         self.capacity = capacity or Limits(64, 512 * GIB)
         self.vault = Vault()
         self.images: Any = SimulatedImages()
+        self.scripts: Any = NoScripts()
         self.wrap: Callable[[str, Any], Any] = lambda name, thing: thing
         self.launcher: Launcher
         self.states: dict[str, list[str]] = {}
@@ -100,7 +102,7 @@ class Fleet:
         self.driver = self.wrap("driver", SimulatedDriver(self.world, self.capacity))
         self.link = self.wrap("link", SimulatedLink(self.world))
         self.directories = self.wrap("directories", make_directories(self.data, keyed))
-        sources = Sources(releases=Shelf(self.data), resolver=self.vault, keyed=keyed)
+        sources = Sources(releases=Shelf(self.data), resolver=self.vault, keyed=keyed, scripts=self.scripts)
         self.launcher = make_launcher(
             self.store, self.driver, self.driver, self.link, self.directories, sources, self.images, threads=0,
             write_log=self.wrap("bucket", self.bucket).write,

@@ -185,8 +185,13 @@ def outcome(fleet: Any) -> dict[str, Any]:
     }
 
 
+def with_init_scripts(fleet: Any) -> None:
+    scripts = [{"workspace": {"destination": "/Shared/a.sh"}}, {"file": {"destination": "file:/opt/b.sh"}}]
+    fleet.create(CLUSTER, num_workers=1, docker_image={"url": "registry.example.com/team/image:1"}, init_scripts=scripts)
+
+
 STORIES = [
-    launch, and_restart, and_delete, and_delete_for_ever, with_a_driver_that_fails, and_lose_a_worker,
+    launch, with_init_scripts, and_restart, and_delete, and_delete_for_ever, with_a_driver_that_fails, and_lose_a_worker,
     and_delete_with_logs_to_deliver,
 ]  # fmt: skip
 STORIES += [and_grow, and_shrink, and_scale]
