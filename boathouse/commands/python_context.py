@@ -19,6 +19,7 @@ from typing import Any
 from boathouse.commands import results
 from boathouse.commands.session import READY, RUNNING, STARTING, UNKNOWN, Answer, Phase, Standing
 from boathouse.dataplane.contract import Link, NodeError, NodeGone
+from boathouse.releases.arguments import SPARE_PYTHON
 
 log = logging.getLogger("boathouse.commands")
 
@@ -175,6 +176,8 @@ class PythonSession:
             return
         data = base64.b64encode(json.dumps(dict(start.settings)).encode()).decode()
         self._link.call(self._node_id, "put_files", {"files": [{"path": self._file, "mode": 0o600, "data": data}]})
+        if self._take_spare():
+            return
         log_file = f"{self.name}.log"
         try:
             self._link.call(
@@ -190,6 +193,14 @@ class PythonSession:
                 raise NodeGone(f"the driver's container is not there: {error}") from None
             self._failed = f"Python could not be started: {error}"
 
+    def _take_spare(self) -> bool:
+        """Whether the process that waits beside the driver is ours now. There is one a launch; the first context gets it."""
+        try:
+            return bool(self._link.call(self._node_id, "rename", {"name": SPARE_PYTHON, "to": self.name})["renamed"])
+        except NodeError as error:
+            log.info("%s: no spare process: %s", self.name, error)
+            return False
+
     def _attach(self) -> None:
         stream = self._link.open(self._node_id, f"channel:{self.name}")
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_PATIENCE_S, 0))
@@ -197,6 +208,7 @@ class PythonSession:
         self._answers = {command_id: answer for command_id, answer in self._answers.items() if answer.ended}
         self._stream = stream
         threading.Thread(target=self._read, args=(stream,), name=self.name, daemon=True).start()
+        self._send({"op": "become", "file": self._file})
         self._send({"op": "ping"})
 
     def _send(self, message: dict[str, Any]) -> None:

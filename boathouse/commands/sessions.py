@@ -13,10 +13,9 @@ from boathouse.commands.target import Target
 from boathouse.compute.endpoint import NotServing
 from boathouse.dataplane.contract import NodeGone
 from boathouse.dataplane.driver_http import DriverHttp
-from boathouse.releases.arguments import RUNTIME
+from boathouse.releases.arguments import RUNTIME, repl_argv
 
-#: Where the runtime's REPL program is in the driver's container, and where a context's own file is put (tmpfs).
-REPL = f"{RUNTIME}/node/repl.py"
+#: Where a context's own file is put (tmpfs).
 CONTEXT_FILE = "/run/boathouse/contexts/{}.json"
 WORKING_DIRECTORY = "/databricks/driver"
 
@@ -85,7 +84,7 @@ class Sessions:
             except NotServing as error:
                 raise CannotStart(str(error)) from None
             return Start(
-                argv=[target.python, "-u", REPL],
+                argv=repl_argv(target.python),
                 env={**given, **_python_path(given), "BOATHOUSE_CONTEXT_FILE": path},
                 cwd=WORKING_DIRECTORY,
                 settings={

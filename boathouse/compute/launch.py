@@ -222,6 +222,26 @@ class Effects:
             image_java=_java(image),
         )
         self._start(node, DRIVER, argv, {**environment, **arguments.jvm_env()}, ready=True)
+        if _python(image) is not None:
+            self._start_spare(node, arguments.repl_argv(_python(image) or ""), environment)
+
+    def _start_spare(self, node: NodeRow, argv: list[str], environment: Mapping[str, str]) -> None:
+        """A Python process that imports PySpark while the JVM starts; the first Python context takes it. Without it that context
+        starts its own, so that nothing depends on it."""
+        name = arguments.SPARE_PYTHON
+        try:
+            self._link.call(
+                node.node_id,
+                "start",
+                {
+                    "name": name, "argv": argv, "cwd": launch_environment.WORKING_DIRECTORY, "channel": True,
+                    "env": {**environment, "BOATHOUSE_GATEWAY_FILE": arguments.GATEWAY_FILE},
+                    "stdout": f"{name}.log", "stderr": f"{name}.log",
+                },
+                timeout=CALL_TIMEOUT,
+            )  # fmt: skip
+        except (NodeGone, NodeError) as error:
+            log.info("%s: no spare Python process: %s", node.node_id, error)
 
     def _start_executor(self, node: NodeRow, executor_id: int, world: World, inputs: Inputs) -> None:
         driver = next(each for each in world.active() if each.number == 0)

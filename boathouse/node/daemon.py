@@ -43,6 +43,7 @@ class Daemon:
         self._callbacks = Callbacks(self.loop, os.path.join(run_dir, "node.sock"), self._tunnel.call)
         self._methods = {
             "start": self._processes.start,
+            "rename": self._processes.rename,
             "signal": self._processes.signal,
             "wait": self._processes.wait,
             "processes": lambda params, reply: reply.result(self._processes.list()),

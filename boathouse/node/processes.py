@@ -181,6 +181,21 @@ class Processes:
             if process.state == "running":
                 self.exited(process.pid, -1, int(signals.SIGKILL))
 
+    def rename(self, params: dict, reply) -> None:
+        """`rename {name, to}`: a running process goes by another name from now on; `renamed` is false when there is none, or the
+        new name is taken by one that runs. Of two who want the same process, one gets it."""
+        name, to = named(params, "name"), named(params, "to")
+        process, there = self._by_name.get(name), self._by_name.get(to)
+        if process is None or process.state != "running" or (there is not None and there.state != "exited"):
+            reply.result({"renamed": False})
+            return
+        if there is not None and there.channel is not None:
+            there.channel.close()
+        self._by_name.pop(to, None)
+        process.name = to
+        self._by_name[to] = self._by_name.pop(name)
+        reply.result({"renamed": True})
+
     def signal(self, params: dict, reply) -> None:
         """Signal a process's whole group; `delivered` is false when it is not alive (any more)."""
         process = self._by_name.get(named(params, "name"))

@@ -8,12 +8,17 @@ It speaks JSON lines on the descriptor named in BOATHOUSE_CHANNEL_FD. From the c
 unknown. Results are kept until `forget`, so that a control plane that was away can ask: nothing depends on an event.
 
 BOATHOUSE_CONTEXT_FILE names a file on tmpfs: `{"context", "capability", "socket", "gateway_port", "gateway_secret"}`; without
-a `gateway_port` there is no Spark. Commands run one after the other in the main thread, where a signal can interrupt them;
-the channel is read by another thread, which never runs the user's code.
+a `gateway_port` there is no Spark. Without the variable the process is a spare: started beside the driver's JVM, it imports
+PySpark and connects to Spark (BOATHOUSE_GATEWAY_FILE) before anybody asks, and serves the first context that says `{"op":
+"become", "file"}`, once; a REPL that has a context passes over that word.
+
+Commands run one after the other in the main thread, where a signal can interrupt them; the channel is read by another thread,
+which never runs the user's code.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import queue
@@ -27,7 +32,7 @@ from repl_cell import Namespace, describe
 from repl_dbutils import DBUtils, NodeSocket
 from repl_display import Displays
 from repl_output import Output, Redaction
-from repl_spark import Spark, connect
+from repl_spark import Spare, Spark, connect
 
 MAX_LINE = 16 << 20
 #: Results that are kept when nobody forgets them.
@@ -56,8 +61,10 @@ class Command:
 
 
 class Repl:
-    def __init__(self, channel: socket.socket, settings: dict) -> None:
+    def __init__(self, channel: socket.socket, settings: dict, lines=None, spare: Spare | None = None) -> None:
+        """`lines`: the channel's reading end where something was read from it already; `spare`: Spark, connected beforehand."""
         self._channel, self._settings = channel, settings
+        self._stream, self._spare = lines or channel.makefile("rb"), spare
         self._commands: dict = {}
         self._queue: queue.Queue = queue.Queue()
         self._lines: queue.Queue = queue.Queue()
@@ -91,9 +98,8 @@ class Repl:
 
     def _read(self) -> None:
         try:
-            stream = self._channel.makefile("rb")
             while True:
-                line = stream.readline(MAX_LINE)
+                line = self._stream.readline(MAX_LINE)
                 if not line:
                     os._exit(0)  # the daemon is gone, and the node with it
                 if line.strip():
@@ -197,7 +203,9 @@ class Repl:
             return
         try:
             context, secret = self._settings["context"], self._settings["gateway_secret"]
-            self._spark = connect(context, int(self._settings["gateway_port"]), secret)
+            self._spark = self._spare.take(context) if self._spare is not None else None
+            if self._spark is None:
+                self._spark = connect(context, int(self._settings["gateway_port"]), secret)
         except BaseException as error:
             self._failure = f"The cluster's Spark cannot be reached: {type(error).__name__}: {error}"
             self._send(self._failed())
@@ -297,12 +305,32 @@ def fitting(result: dict, limit: int = MAX_LINE - 4096) -> dict:
 def main() -> None:
     channel = socket.socket(fileno=int(os.environ.pop("BOATHOUSE_CHANNEL_FD")))
     channel.set_inheritable(False)
-    with open(os.environ.pop("BOATHOUSE_CONTEXT_FILE"), encoding="utf-8") as file:
-        settings = json.load(file)
     sys.path[0] = ""  # the user's code imports from its working directory, not from here
     os.environ.setdefault("MPLBACKEND", "agg")
     sys.argv = [""]
-    Repl(channel, settings).run()
+    lines, spare = channel.makefile("rb"), None
+    path = os.environ.pop("BOATHOUSE_CONTEXT_FILE", "")
+    if not path:
+        spare = Spare(os.environ.pop("BOATHOUSE_GATEWAY_FILE"))
+        path = _become(lines)
+        importlib.invalidate_caches()  # libraries may have been installed since
+    with open(path, encoding="utf-8") as file:
+        settings = json.load(file)
+    Repl(channel, settings, lines, spare).run()
+
+
+def _become(lines) -> str:
+    """Wait, as a spare, for the file of the context to serve. Ends the process with the channel."""
+    while True:
+        line = lines.readline(MAX_LINE)
+        if not line:
+            os._exit(0)
+        try:
+            message = json.loads(line.decode("utf-8"))
+            if message.get("op") == "become":
+                return str(message["file"])
+        except (ValueError, AttributeError, KeyError):
+            continue  # half a line of a control plane that died: it will ask again
 
 
 if __name__ == "__main__":

@@ -5,9 +5,15 @@ Written for PySpark 3.5 and 4; nothing of it is imported before `connect`, becau
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
+import threading
+import time
+
+#: Seconds between looks for the file that tells where the starting driver is.
+GATEWAY_POLL_S = 0.01
 
 
 class Spark:
@@ -54,14 +60,14 @@ def session_class(jvm):
     return getattr(jvm, "org.apache.spark.sql.classic.SparkSession" if _four() else "org.apache.spark.sql.SparkSession")
 
 
-def connect(context: str, port: int, secret: str) -> Spark:
-    """Connect to the driver; the session is the command context's own (`boathouse.spark.DriverMain.session`)."""
+def connect(context: str, port: int, secret: str, spare: bool = False) -> Spark:
+    """Connect to the driver; the session is the command context's own (`boathouse.spark.DriverMain.session`), or one that waits
+    for its context under a name."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ["PYSPARK_GATEWAY_PORT"], os.environ["PYSPARK_GATEWAY_SECRET"] = str(port), secret
     try:
         from pyspark import SparkConf, SparkContext  # pyright: ignore[reportMissingImports]
         from pyspark.java_gateway import launch_gateway  # pyright: ignore[reportMissingImports]
-        from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
         gateway = launch_gateway()
     finally:
@@ -71,14 +77,22 @@ def connect(context: str, port: int, secret: str) -> Spark:
     path = list(sys.path)
     sc = SparkContext(gateway=gateway, jsc=jsc, conf=SparkConf(_jvm=gateway.jvm, _jconf=jsc.getConf()))
     sys.path[:] = path + [entry for entry in sys.path if entry not in path]  # PySpark puts its folder second
-    jsession = driver.session(context)
+    session = _session(sc, driver.spare(context) if spare else driver.session(context))
+    sc.stop = _stop
+    _quiet()
+    return Spark(sc, session)
+
+
+def _session(sc, jsession):
+    """PySpark's session over a session of the driver."""
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
+
     # A constructed first session would make itself the default of the whole JVM, which other contexts share.
     SparkSession._instantiatedSession = _Placeholder(sc)
     session = SparkSession(sc, jsession)
     SparkSession._instantiatedSession = SparkSession._activeSession = session
-    sc.stop = session.stop = _stop
-    _quiet()
-    return Spark(sc, session)
+    session.stop = _stop
+    return session
 
 
 def _quiet() -> None:
@@ -88,6 +102,41 @@ def _quiet() -> None:
     except ImportError:
         return  # PySpark 3.5 does not do it
     PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+
+
+class Spare:
+    """A connection that is made before its context is known: in the background, while the driver starts.
+
+    It holds a Spark session under a name of its own, which the context takes over. A failure is none: who takes it connects anew.
+    """
+
+    def __init__(self, gateway_file: str) -> None:
+        self._file, self._name = gateway_file, f"spare-{os.getpid()}"
+        self._spark: Spark | None = None
+        self._thread = threading.Thread(target=self._run, name="boathouse-spare", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            import pyspark.sql  # pyright: ignore[reportMissingImports]  # noqa: F401  # while the driver's JVM starts
+
+            while not os.path.exists(self._file):
+                time.sleep(GATEWAY_POLL_S)
+            with open(self._file, encoding="utf-8") as file:
+                gateway = json.load(file)
+            self._spark = connect(self._name, int(gateway["port"]), gateway["secret"], spare=True)
+        except Exception as error:
+            print(f"a Python process could not be prepared: {error!r}", file=sys.stderr)
+
+    def take(self, context: str) -> Spark | None:
+        """The connection, its session now the context's; None when it could not be made."""
+        self._thread.join()
+        spark = self._spark
+        if spark is not None:
+            jsession = spark.sc._jvm.boathouse.spark.DriverMain.adopt(self._name, context)
+            if not jsession.equals(spark.session._jsparkSession):
+                spark.session = _session(spark.sc, jsession)  # SQL came first in this context: it has a session already
+        return spark
 
 
 class _Placeholder:

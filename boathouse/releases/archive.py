@@ -16,16 +16,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from boathouse.releases import arguments, training
-from boathouse.releases.release import Release
+from boathouse.releases.release import ARCHIVE, LAMBDAS, Release
 
 Stage = Callable[[Sequence[Path], Path, Sequence[str]], None]
 """Runs a command with the layers (top first) mounted read-only at /databricks/runtime and a folder writable at its own
 path; `python3` as first word means a Python of the stage's choice. Raises StageFailed when the command fails."""
 
-ARCHIVE_FORMAT = 1
+ARCHIVE_FORMAT = 2
 """Raised when training or JVM options change what an archive holds."""
 
 _HEAP_MB = 1024
@@ -36,10 +37,11 @@ class StageFailed(Exception):
     """A command of the build failed where the runtime is mounted; the message ends with what it said."""
 
 
-def make_archive(release: Release, work: Path, stage: Stage) -> Path:
-    """Writes the archive for the release's stack of layers into the folder `work`; the path of the archive.
+def make_archives(release: Release, work: Path, stage: Stage) -> list[Path]:
+    """Writes the archives for the release's stack of layers into the folder `work`; their paths, each with its final name.
 
-    Takes 30 to 60 seconds.
+    A static one holds the classes; over it a dynamic one holds the lambdas, which only a running JVM can note. Takes one
+    to two minutes.
     """
     work.mkdir(parents=True, exist_ok=True)
     plan = _plan(release, work)
@@ -49,9 +51,10 @@ def make_archive(release: Release, work: Path, stage: Stage) -> Path:
     lists = [work / f"{name}.classes" for name in ("local", "nodes", "executor")]
     merged = merge_class_lists(path.read_text(encoding="utf-8").splitlines() for path in lists)
     (work / "all.classes").write_text("\n".join(merged) + "\n", encoding="utf-8")
-    archive = work / "spark.jsa"
+    archive, lambdas = work / PurePosixPath(ARCHIVE).name, work / PurePosixPath(LAMBDAS).name
     stage(release.layers, work, _dump_argv(release, work / "all.classes", archive))
-    return archive
+    stage(release.layers, work, ["python3", str(work / "training.py"), str(work / "plan.json"), "lambdas"])
+    return [archive, lambdas]
 
 
 def _plan(release: Release, work: Path) -> dict:
@@ -74,13 +77,15 @@ def _plan(release: Release, work: Path) -> dict:
                 connect=release.connect,
                 connect_port=0,
                 secret_file=str(secret_file),
+                gateway_file=str(work / "gateway.json"),
                 warehouse=f"{work}/warehouse-{mode}",
             )
         )
-        for mode, workers in (("local", 0), ("nodes", 1))
+        for mode, workers in (("local", 0), ("nodes", 1), ("lambdas", 0))
     }
+    bare = replace(release, archive=None)
     executor = arguments.executor_argv(
-        release,
+        bare,
         driver_host="127.0.0.1",
         driver_port=port,
         executor_id=1,
@@ -93,8 +98,9 @@ def _plan(release: Release, work: Path) -> dict:
     return {
         "work": str(work),
         "token": token,
-        "driver": arguments.driver_argv(release, heap_mb=_HEAP_MB, properties=str(work / "driver.properties")),
+        "driver": arguments.driver_argv(bare, heap_mb=_HEAP_MB, properties=str(work / "driver.properties")),
         "executor": executor,
+        "archives": {"classes": str(work / PurePosixPath(ARCHIVE).name), "lambdas": str(work / PurePosixPath(LAMBDAS).name)},
         "env": {**arguments.jvm_env(str(work / "local")), **arguments.python_env(release)},
         "properties": properties,
     }

@@ -14,12 +14,16 @@ from boathouse.releases.release import Release
 RUNTIME = "/databricks/runtime"
 DRIVER_PROPERTIES = "/run/boathouse/driver.properties"
 SECRET_FILE = "/run/boathouse/spark.secret"
+GATEWAY_FILE = "/run/boathouse/gateway.json"
 WAREHOUSE = "/local_disk0/spark-warehouse"
 DRIVER_PORT = 36000
 BLOCK_MANAGER_PORT = 36001
 UI_PORT = 40001
 CONNECT_PORT = 15002
 """Every node has a network of its own, so ports are fixed; 0 asks the kernel for a free one."""
+
+SPARE_PYTHON = "spare-python"
+"""The name of the Python process that a launch starts beside the driver, for the first Python context."""
 
 _OPENED_PACKAGES = (
     "java.base/java.lang",
@@ -41,11 +45,14 @@ _OPENED_PACKAGES = (
 """As org.apache.spark.launcher.JavaModuleOptions has them, which stock Spark's scripts add."""
 
 
-_LATER_OPTIMISATION = 4
+_LATER_OPTIMISATION = 16
 """How much later than by default a method goes from the first to the optimising compiler. A starting Spark spends
 more than half of its processor time in compilers, most of it on methods that never get hot. A hot method passes the
 raised threshold a moment later: measured over 60 different queries and a large aggregation, the driver's processor
 time is a tenth less than with the defaults, its start's a fifth less. Nothing is capped."""
+
+_FIRST_HEAP_MB = 512
+"""What a start fills without growing the heap step by step, each step a collection. Pages are taken as they are used."""
 
 _COMPILER_THRESHOLDS = (
     ("Tier4InvocationThreshold", 5000),
@@ -67,7 +74,7 @@ def jvm_options(release: Release, heap_mb: int, java_major: int, own_java: bool)
     No option here makes a running JVM slower than stock: no compiler cap, the JVM's own choice of collector (the
     serial one took as much processor time to the first answer).
     """
-    options = [f"-Xmx{heap_mb}m", "-XX:+IgnoreUnrecognizedVMOptions"]
+    options = [f"-Xmx{heap_mb}m", f"-Xms{min(_FIRST_HEAP_MB, heap_mb)}m", "-XX:+IgnoreUnrecognizedVMOptions"]
     if java_major >= 9:
         if release.spark.startswith("4."):
             options.append("--add-modules=jdk.incubator.vector")
@@ -75,7 +82,7 @@ def jvm_options(release: Release, heap_mb: int, java_major: int, own_java: bool)
         options += ["-Djdk.reflect.useDirectMethodHandle=false", "-Dio.netty.tryReflectionSetAccessible=true"]
     if own_java and release.archive is not None:
         options += [
-            f"-XX:SharedArchiveFile={RUNTIME}/{release.archive}",
+            "-XX:SharedArchiveFile=" + ":".join(f"{RUNTIME}/{name}" for name in (release.archive, release.lambdas) if name),
             "-Xshare:auto",
             # Mapped at the address it was made for, its pages need no patching and are shared between JVMs.
             "-XX:+UnlockDiagnosticVMOptions",
@@ -167,6 +174,11 @@ def python_env(release: Release) -> dict[str, str]:
     return {"PYTHONPATH": f"{RUNTIME}/python", "SPARK_HOME": RUNTIME}
 
 
+def repl_argv(python: str) -> list[str]:
+    """The REPL of a Python context, run by the image's Python."""
+    return [python, "-u", f"{RUNTIME}/node/repl.py"]
+
+
 def driver_properties(
     *,
     cluster_id: str,
@@ -182,6 +194,7 @@ def driver_properties(
     connect: bool = True,
     connect_port: int = CONNECT_PORT,
     secret_file: str = SECRET_FILE,
+    gateway_file: str = GATEWAY_FILE,
     warehouse: str = WAREHOUSE,
     python: str | None = None,
     redacted_keys: Sequence[str] = (),
@@ -231,6 +244,7 @@ def driver_properties(
         "boathouse.connect": str(connect).lower(),
         "boathouse.token": token,
         "boathouse.secret.file": secret_file,
+        "boathouse.gateway.file": gateway_file,
     }
     properties = {**defaults, **(spark_conf or {}), **fixed}
     if redacted_keys:

@@ -26,6 +26,7 @@ from boathouse.releases.archive import ARCHIVE_FORMAT, Stage
 from boathouse.releases.java import Jdk
 from boathouse.releases.release import (
     ARCHIVE,
+    LAMBDAS,
     MODULE_JAR,
     Release,
     Releases,
@@ -198,14 +199,15 @@ def _archive(part: Path, inputs: Inputs, root: Path, progress: Progress, stage: 
         progress("train the class-data archive (a minute or two)")
         into.mkdir()
         release = compose(inputs.runtime.key, part, ())
-        made = archive.make_archive(release, into / "work", stage or archive.namespace_stage)
-        made.rename(into / "spark.jsa")
+        for made in archive.make_archives(release, into / "work", stage or archive.namespace_stage):
+            made.rename(into / made.name)
         shutil.rmtree(into / "work")
 
     shared = _shared(root, f"archive-{inputs.runtime.spark}", inputs.archive_digest(), make)
     (part / "cds").mkdir()
-    os.link(shared / "spark.jsa", part / ARCHIVE)
-    return {"archive": ARCHIVE, "archive_note": ""}
+    for path in shared.iterdir():
+        os.link(path, part / "cds" / path.name)
+    return {"archive": ARCHIVE, "lambdas": LAMBDAS, "archive_note": ""}
 
 
 def _shared(root: Path, name: str, key: str, make: Callable[[Path], None]) -> Path:
@@ -230,7 +232,7 @@ def _spark_key(runtime: Runtime) -> str:
 
 
 def _jre_key(jdk: Jdk) -> str:
-    return hashlib.sha256(f"{_FORMAT} {jdk.identity()} {java.JRE_MODULES}".encode()).hexdigest()
+    return hashlib.sha256(f"{_FORMAT} {jdk.identity()} {java.JRE_MODULES} {java.LAMBDA_CHECKS}".encode()).hexdigest()
 
 
 def _spark(into: Path, runtime: Runtime, root: Path, progress: Progress) -> None:
@@ -285,6 +287,8 @@ def _extract(archive_file: tarfile.TarFile, member: tarfile.TarInfo, into: Path)
 def _jre(into: Path, jdk: Jdk, progress: Progress) -> None:
     progress(f"link a JRE {jdk.version}")
     java.link_jre(jdk, into)
+    if not java.archive_every_lambda(into):
+        progress(f"JRE {jdk.version} keeps Scala's lambdas out of class-data archives: clusters start slower")
 
 
 def _programs(part: Path, inputs: Inputs) -> None:

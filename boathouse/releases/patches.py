@@ -89,8 +89,8 @@ def _make_archive(releases: Releases, release: Release, part: Path, stage: Stage
     """The archive of the whole stack with the new layer on top, into that layer."""
     work = releases.root / "patches" / f".training-{part.name}"
     stack = compose(release.key, release.directory, (part, *release.layers[:-1]))
-    made = archive.make_archive(stack, work, stage or archive.namespace_stage)
     (part / "cds").mkdir(exist_ok=True)
-    made.rename(part / ARCHIVE)
+    for made in archive.make_archives(stack, work, stage or archive.namespace_stage):
+        made.rename(part / "cds" / made.name)
     shutil.rmtree(work)
     build.normalise(part)

@@ -10,13 +10,16 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from boathouse.releases.runtimes import plain_key
 
 ARCHIVE = "cds/spark.jsa"
 """The class-data archive, for drivers and executors alike, relative to a layer."""
+
+LAMBDAS = "cds/lambdas.jsa"
+"""The archive of lambdas over it; it holds for exactly that one."""
 
 
 class ReleaseDamaged(Exception):
@@ -42,6 +45,8 @@ class Release:
     """The class path, in order: file names in `jars/` of the composed stack."""
     archive: str | None
     """The class-data archive relative to the composed stack, or None when there is none that fits."""
+    lambdas: str | None = field(default=None, kw_only=True)
+    """The archive of lambdas, which lies over `archive`; None where there is none."""
     archive_note: str
     """Why there is no archive; empty when there is one. For the timeline and `doctor`."""
     glibc: str
@@ -109,7 +114,7 @@ def compose(key: str, directory: Path, patches: tuple[Path, ...]) -> Release:
     about = json.loads((directory / "RELEASE.json").read_text(encoding="utf-8"))
     names = list(about["jars"])
     changed = False
-    archive = about["archive"]
+    archive, lambdas = about["archive"], about.get("lambdas")
     note = "" if archive else about["archive_note"]
     for patch in reversed(patches):
         removed, added = patch_jars(patch)
@@ -118,8 +123,10 @@ def compose(key: str, directory: Path, patches: tuple[Path, ...]) -> Release:
             changed = True
         if (patch / ARCHIVE).exists():
             archive, changed, note = ARCHIVE, False, ""
+            lambdas = LAMBDAS if (patch / LAMBDAS).exists() else None
         elif changed:
-            archive, note = None, f"patch {patch.name[:12]} changes the class path and brings no class-data archive"
+            archive = lambdas = None
+            note = f"patch {patch.name[:12]} changes the class path and brings no class-data archive"
     return Release(
         key=key,
         spark=about["spark"],
@@ -133,6 +140,7 @@ def compose(key: str, directory: Path, patches: tuple[Path, ...]) -> Release:
         connect=about["connect"],
         jars=tuple(names),
         archive=archive,
+        lambdas=lambdas,
         archive_note=note,
         glibc=about["glibc"],
     )

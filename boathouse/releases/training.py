@@ -3,7 +3,8 @@
 A program of its own (standard library and the release's PySpark), run where the release is mounted at its final path,
 because an archive holds for exact paths. Its arguments come as one JSON file:
 `{"work": DIR, "driver": [argv], "executor": [argv], "env": {...}, "properties": {"local": text, "nodes": text}}`.
-Writes `DIR/local.classes`, `DIR/nodes.classes` and `DIR/executor.classes`.
+Writes `DIR/local.classes`, `DIR/nodes.classes` and `DIR/executor.classes`. With `lambdas` as second argument: one more
+driver, over the archive that was made of them, which writes the archive of lambdas.
 """
 
 from __future__ import annotations
@@ -40,9 +41,8 @@ def _run(plan: dict, work: Path, mode: str, executor: bool) -> None:
     processes: list[subprocess.Popen] = []
     with (work / f"{mode}.log").open("wb") as log:
         try:
-            driver = subprocess.Popen(
-                _noting(plan["driver"], work / f"{mode}.classes"), env=env, pass_fds=(writer,), stdout=log, stderr=log
-            )
+            argv = _archiving(plan) if mode == "lambdas" else _noting(plan["driver"], work / f"{mode}.classes")
+            driver = subprocess.Popen(argv, env=env, pass_fds=(writer,), stdout=log, stderr=log)
             processes.append(driver)
             if executor:
                 argv = _noting(plan["executor"], work / "executor.classes")
@@ -65,6 +65,14 @@ def _run(plan: dict, work: Path, mode: str, executor: bool) -> None:
 def _noting(argv: list[str], classes: Path) -> list[str]:
     """The same JVM, noting the classes that it loads; with the quick compiler alone, as it runs for half a minute."""
     return [argv[0], f"-XX:DumpLoadedClassList={classes}", "-Xshare:off", "-XX:TieredStopAtLevel=1", *argv[1:]]
+
+
+def _archiving(plan: dict) -> list[str]:
+    """The driver as clusters start it, writing at its end an archive of what its class archive lacks."""
+    archives, argv = plan["archives"], plan["driver"]
+    options = [f"-XX:SharedArchiveFile={archives['classes']}", f"-XX:ArchiveClassesAtExit={archives['lambdas']}"]
+    quick = ["-XX:TieredStopAtLevel=1", "-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0"]
+    return [argv[0], *options, *quick, *argv[1:]]
 
 
 def _end(process: subprocess.Popen, ask: bool) -> None:

@@ -163,6 +163,12 @@ class FakeNode:
         threading.Thread(target=self._reap, args=(name, process, started), daemon=True).start()
         return {"name": name, "pid": started.pid, "started": True}
 
+    def _rename(self, params: dict[str, Any]) -> dict[str, Any]:
+        there = self.processes.pop(params["name"], None)
+        if there is not None:
+            self.processes[params["to"]] = there
+        return {"renamed": there is not None}
+
     def _reap(self, name: str, process: Process, started: subprocess.Popen[bytes]) -> None:
         code = started.wait()
         process.exit = (code, None) if code >= 0 else (None, -code)

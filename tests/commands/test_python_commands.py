@@ -231,7 +231,29 @@ def test_news_that_got_lost_is_asked_for(open_shell, control, node, clock):
         return shell.status(command)["status"] == "Finished"
 
     control.until(ended)
-    assert [message["op"] for message in asked] == ["ping", "execute", "status", "forget"]
+    control.until(lambda: [message["op"] for message in asked] == ["become", "ping", "execute", "status", "forget"])
+
+
+def test_the_first_context_takes_the_process_that_waits_beside_the_driver(open_shell, node, control):
+    heard: list[dict] = []
+
+    def spare(channel, params):
+        for line in channel.makefile("rb"):
+            heard.append(json.loads(line))
+            if heard[-1]["op"] == "ping":
+                channel.sendall(b'{"event": "pong", "ready": true}\n')
+
+    node.starter = spare
+    node.call(NODE, "start", {"name": "spare-python"})
+    node.starter = None
+    first = open_shell("python")
+    control.until(lambda: first.state() == "Running")
+    assert list(node.processes) == [f"repl-{first.context}"]
+    file = f"/run/boathouse/contexts/{first.context}.json"
+    assert heard[0] == {"op": "become", "file": file} and file in node.files
+    second = open_shell("python")
+    assert second.run("2 + 2")["results"]["data"] == "4\n"
+    assert [start["name"] for start in node.starts] == ["spare-python", f"repl-{second.context}"]
 
 
 def test_a_command_too_long_for_the_channel_is_an_error_and_no_more(shell):

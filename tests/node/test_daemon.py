@@ -53,6 +53,21 @@ def test_a_start_is_idempotent_while_the_process_lives(node):
     assert node.call("start", name="one", argv=["true"])["started"] is True
 
 
+def test_a_process_takes_another_name_for_one_of_those_who_ask(node):
+    pid = node.call("start", name="spare", argv=["sleep", "1000"], channel=True)["pid"]
+    node.call("start", name="taken", argv=["sleep", "1000"])
+    assert node.call("rename", name="spare", to="taken") == {"renamed": False}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda to: node.call("rename", name="spare", to=f"mine-{to}")["renamed"], range(8)))
+    assert sum(answers) == 1
+    (mine,) = (each for each in node.call("processes") if each["name"].startswith("mine-"))
+    assert (mine["pid"], mine["state"]) == (pid, "running")
+    assert node.call("signal", name=mine["name"], signal="KILL") == {"delivered": True}
+    assert node.call("wait", name=mine["name"], timeout_ms=10_000)["signal"] == signal.SIGKILL
+    assert node.call("rename", name=mine["name"], to="dead") == {"renamed": False}
+    assert node.call("rename", name="never", to="new") == {"renamed": False}
+
+
 def test_an_environment_can_lack_a_name_of_the_image_or_all_of_them(node):
     node.shell('echo "${OF_IMAGE-none}"', env={"OF_IMAGE": None}, stdout="o")
     node.call("start", name="bare", argv=["/usr/bin/env"], env={"A": "ü"}, inherit_env=False, stdout="o")

@@ -25,7 +25,7 @@ PYTHON = os.environ.get("BOATHOUSE_TEST_PYTHON", sys.executable)
 
 
 class Repl:
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, spare: bool = False, **settings: Any) -> None:
         (folder / "context.json").write_text(json.dumps({"context": "1", "capability": "cap", **settings}))
         mine, theirs = socket.socketpair()
         self.log = folder / "repl.out"
@@ -36,7 +36,7 @@ class Repl:
                 env={
                     **os.environ,
                     "BOATHOUSE_CHANNEL_FD": str(theirs.fileno()),
-                    "BOATHOUSE_CONTEXT_FILE": str(folder / "context.json"),
+                    "BOATHOUSE_GATEWAY_FILE" if spare else "BOATHOUSE_CONTEXT_FILE": str(folder / "context.json"),
                 },
                 cwd=folder,
                 stdout=log,
@@ -397,6 +397,23 @@ def test_a_spark_that_cannot_be_reached_is_told_and_every_command_says_it(start)
     repl.send(op="ping")
     assert repl.receive() == failed
     assert "Spark cannot be reached" in repl.run("1")["summary"]
+
+
+def test_a_spare_becomes_the_process_of_the_first_context_that_asks(start, tmp_path):
+    repl = start(spare=True)
+    repl.sock.sendall(b"no json\n[]\n")
+    repl.send(op="ping")  # nobody's yet: not answered
+    repl.send(op="become", file=str(tmp_path / "context.json"))
+    assert repl.receive() == {"event": "ready"}
+    repl.send(op="become", file="/never/read")
+    assert repl.text("import sys; sys.argv, sys.path[0]") == "([''], '')\n"
+    assert repl.text("import os; [name for name in os.environ if name.startswith('BOATHOUSE')]") == "[]\n"
+
+
+def test_a_spare_that_nobody_wants_ends_with_its_channel(start):
+    repl = start(spare=True)
+    repl.close()
+    assert repl.process.returncode == 0
 
 
 def test_a_control_plane_that_never_reads_stops_nothing(repl):

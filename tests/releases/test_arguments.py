@@ -63,6 +63,8 @@ def test_no_option_slows_a_running_jvm_down() -> None:
 def test_the_archive_is_used_with_the_own_java_only() -> None:
     own = arguments.driver_argv(RELEASE, heap_mb=1000)
     assert "-XX:SharedArchiveFile=/databricks/runtime/cds/spark.jsa" in own
+    both = arguments.driver_argv(replace(RELEASE, lambdas="cds/lambdas.jsa"), heap_mb=1000)
+    assert "-XX:SharedArchiveFile=/databricks/runtime/cds/spark.jsa:/databricks/runtime/cds/lambdas.jsa" in both
     image = arguments.driver_argv(RELEASE, heap_mb=1000, image_java=("/usr/bin/java", 17))
     assert image[0] == "/usr/bin/java"
     assert not [option for option in image if "SharedArchiveFile" in option]

@@ -83,7 +83,13 @@ def test_a_patch_of_a_jar_switches_the_archive_off_and_says_so(releases: Release
 def test_a_patch_may_bring_its_archive(releases: Releases, tmp_path: Path) -> None:
     folder = patch(tmp_path, {"jars/x-1.jar": "new", "cds/spark.jsa": "archive"})
     patched = patches.add_patch(releases, KEY, folder, silent)
-    assert patched.archive == "cds/spark.jsa"
+    assert (patched.archive, patched.lambdas) == ("cds/spark.jsa", None)
+
+
+def test_a_patch_may_bring_both_archives(releases: Releases, tmp_path: Path) -> None:
+    folder = patch(tmp_path, {"jars/x-1.jar": "new", "cds/spark.jsa": "archive", "cds/lambdas.jsa": "lambdas"})
+    patched = patches.add_patch(releases, KEY, folder, silent)
+    assert (patched.archive, patched.lambdas) == ("cds/spark.jsa", "cds/lambdas.jsa")
 
 
 def test_patches_stack_and_the_same_one_counts_once(releases: Releases, tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
 package boathouse.spark;
 
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.nio.file.Paths;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import org.apache.spark.SparkConf;
@@ -17,6 +22,9 @@ import org.apache.spark.sql.SparkSession;
  * <p>What does not need the Spark context is set up beside it on other threads: start-up is what users wait for.
  */
 public final class DriverMain {
+    /** A user who comes at once does the warming up; a warm-up beside it would take the processor from it. */
+    private static final long WARMUP_AFTER_MILLIS = 1000;
+
     private static volatile Sessions sessions;
 
     private DriverMain() {}
@@ -24,6 +32,16 @@ public final class DriverMain {
     /** The session of a command context, for its Python process; made on first use. */
     public static SparkSession session(String contextId) {
         return sessions.get(contextId);
+    }
+
+    /** A session for a Python process that does not know its context yet. */
+    public static SparkSession spare(String name) {
+        return sessions.spare(name);
+    }
+
+    /** The session that was made as a spare, for the context that its process serves from now on. */
+    public static SparkSession adopt(String name, String contextId) {
+        return sessions.adopt(name, contextId);
     }
 
     /** The driver's Spark context, as PySpark wants it. */
@@ -61,7 +79,7 @@ public final class DriverMain {
             return server;
         });
         CompletableFuture<Void> classes = beside("classes", () -> {
-            Warmup.loadClasses();
+            Warmup.withoutSpark();
             return null;
         });
 
@@ -73,12 +91,26 @@ public final class DriverMain {
         sessions = new Sessions(root);
         ControlServer server = control.get();
         server.serve(new ControlServer.Running(sessions, nodes));
+        writeGateway(properties.get("boathouse.gateway.file", ""), gateway.get());
         ReadyLine.write(ready(context, server, gateway.get(), connect.get()));
         classes.get();
-        if (properties.flag("boathouse.warmup", true)) {
+        if (properties.flag("boathouse.warmup", true) && !sessions.awaitUse(WARMUP_AFTER_MILLIS)) {
             Warmup.firstQuery(root);
         }
         new CountDownLatch(1).await(); // until a signal: Spark's own shutdown hook stops the context
+    }
+
+    /** For a Python process that waits for it, whole or not at all: port and secret of the gateway. */
+    private static void writeGateway(String file, Py4JServer gateway) throws Exception {
+        if (file.isEmpty()) {
+            return;
+        }
+        Path part = Paths.get(file + ".part");
+        Files.deleteIfExists(part);
+        Files.createFile(part, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+        String json = "{\"port\":" + gateway.getListeningPort() + ",\"secret\":" + Json.quote(gateway.secret()) + "}";
+        Files.write(part, json.getBytes(StandardCharsets.UTF_8));
+        Files.move(part, Paths.get(file), StandardCopyOption.ATOMIC_MOVE);
     }
 
     private static String ready(SparkContext context, ControlServer server, Py4JServer gateway, int connectPort) {

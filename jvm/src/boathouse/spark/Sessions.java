@@ -1,6 +1,8 @@
 package boathouse.spark;
 
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.apache.spark.SparkContext;
 import org.apache.spark.sql.SparkSession;
 
@@ -8,6 +10,7 @@ import org.apache.spark.sql.SparkSession;
 final class Sessions {
     private final SparkSession root;
     private final ConcurrentHashMap<String, SparkSession> byContext = new ConcurrentHashMap<>();
+    private final CountDownLatch used = new CountDownLatch(1);
 
     Sessions(SparkSession root) {
         this.root = root;
@@ -21,8 +24,19 @@ final class Sessions {
         return root;
     }
 
+    /** Waits until a context has asked for its session, at most so long; whether one has. */
+    boolean awaitUse(long millis) throws InterruptedException {
+        return used.await(millis, TimeUnit.MILLISECONDS);
+    }
+
+    /** A session for a context that is not known yet; {@link #adopt} gives it away. */
+    SparkSession spare(String name) {
+        return byContext.computeIfAbsent(name, missing -> root.newSession());
+    }
+
     /** The context's session, made on first use. */
     SparkSession get(String context) {
+        used.countDown();
         return byContext.computeIfAbsent(context, missing -> root.newSession());
     }
 
@@ -30,6 +44,16 @@ final class Sessions {
     boolean streaming() {
         return root.streams().active().length > 0
                 || byContext.values().stream().anyMatch(session -> session.streams().active().length > 0);
+    }
+
+    /**
+     * The session that was made under another name becomes the context's, unless it has one already (then the other is
+     * forgotten).
+     */
+    SparkSession adopt(String name, String context) {
+        used.countDown();
+        SparkSession made = byContext.remove(name);
+        return byContext.computeIfAbsent(context, missing -> made != null ? made : root.newSession());
     }
 
     /** @return false when there was none */

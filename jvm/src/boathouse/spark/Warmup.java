@@ -2,6 +2,9 @@ package boathouse.spark;
 
 import org.apache.spark.SparkContext;
 import org.apache.spark.sql.SparkSession;
+import org.apache.spark.sql.catalyst.parser.CatalystSqlParser$;
+import org.codehaus.commons.compiler.CompileException;
+import org.codehaus.janino.ClassBodyEvaluator;
 
 /** Work done before the first user asks for it. Nothing depends on it: a failure is reported and the driver goes on. */
 final class Warmup {
@@ -18,7 +21,25 @@ final class Warmup {
 
     private Warmup() {}
 
-    static void loadClasses() {
+    /** What the first query needs and can be had while the Spark context starts: classes, the parser, the compiler. */
+    static void withoutSpark() {
+        loadClasses();
+        try {
+            CatalystSqlParser$.MODULE$.parsePlan("SELECT k + 1 AS a, sum(id) FROM range(10) WHERE id > 3 GROUP BY k");
+            new ClassBodyEvaluator().cook(JAVA);
+        } catch (RuntimeException | CompileException failure) {
+            System.err.println("warm-up: " + failure);
+        }
+    }
+
+    /** Of the kinds of statements that Spark generates. */
+    private static final String JAVA = "final class Rows extends java.util.ArrayList { private int n; private Object[] refs;\n"
+            + "  Rows(Object[] refs) { this.refs = refs; }\n"
+            + "  void next(java.util.Iterator in) { while (in.hasNext()) { long v = ((Long) in.next()).longValue();\n"
+            + "    boolean isNull = v < 0L; if (!isNull) { n += (int) v; add(\"row \" + n); } } } }\n"
+            + "public Object generate(Object[] refs) { return new Rows(refs); }\n";
+
+    private static void loadClasses() {
         for (String name : CLASSES) {
             try {
                 Class.forName(name);
