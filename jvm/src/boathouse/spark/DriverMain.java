@@ -25,28 +25,29 @@ public final class DriverMain {
     /** A user who comes at once does the warming up; a warm-up beside it would take the processor from it. */
     private static final long WARMUP_AFTER_MILLIS = 1000;
 
-    private static volatile Sessions sessions;
+    /** There once Spark is up: a Python process may connect before, and then waits. */
+    private static final CompletableFuture<Sessions> SESSIONS = new CompletableFuture<>();
 
     private DriverMain() {}
 
     /** The session of a command context, for its Python process; made on first use. */
     public static SparkSession session(String contextId) {
-        return sessions.get(contextId);
+        return SESSIONS.join().get(contextId);
     }
 
     /** A session for a Python process that does not know its context yet. */
     public static SparkSession spare(String name) {
-        return sessions.spare(name);
+        return SESSIONS.join().spare(name);
     }
 
     /** The session that was made as a spare, for the context that its process serves from now on. */
     public static SparkSession adopt(String name, String contextId) {
-        return sessions.adopt(name, contextId);
+        return SESSIONS.join().adopt(name, contextId);
     }
 
     /** The driver's Spark context, as PySpark wants it. */
     public static JavaSparkContext sparkContext() {
-        return new JavaSparkContext(sessions.spark());
+        return new JavaSparkContext(SESSIONS.join().spark());
     }
 
     public static void main(String[] args) {
@@ -76,6 +77,7 @@ public final class DriverMain {
         CompletableFuture<Py4JServer> gateway = beside("gateway", () -> {
             Py4JServer server = new Py4JServer(conf);
             server.start();
+            writeGateway(properties.get("boathouse.gateway.file", ""), server);
             return server;
         });
         CompletableFuture<Void> classes = beside("classes", () -> {
@@ -88,10 +90,10 @@ public final class DriverMain {
             return properties.flag("boathouse.connect", true) ? Connect.start(context) : 0;
         });
         SparkSession root = SparkSession.builder().getOrCreate();
-        sessions = new Sessions(root);
+        Sessions sessions = new Sessions(root);
+        SESSIONS.complete(sessions);
         ControlServer server = control.get();
         server.serve(new ControlServer.Running(sessions, nodes));
-        writeGateway(properties.get("boathouse.gateway.file", ""), gateway.get());
         ReadyLine.write(ready(context, server, gateway.get(), connect.get()));
         classes.get();
         if (properties.flag("boathouse.warmup", true) && !sessions.awaitUse(WARMUP_AFTER_MILLIS)) {
@@ -100,7 +102,7 @@ public final class DriverMain {
         new CountDownLatch(1).await(); // until a signal: Spark's own shutdown hook stops the context
     }
 
-    /** For a Python process that waits for it, whole or not at all: port and secret of the gateway. */
+    /** Port and secret of the gateway, whole or not at all, for the Python process that is started beside this one. */
     private static void writeGateway(String file, Py4JServer gateway) throws Exception {
         if (file.isEmpty()) {
             return;
