@@ -12,7 +12,7 @@ from measure import Sample, client, interleaved, ratio, server
 
 from boathouse.images.build import reference
 
-GATES = {0: ("one node", 0.55, 0.40), 2: ("three nodes", 0.50, 0.35)}
+GATES = {0: ("one node", 0.45, 0.35), 2: ("three nodes", 0.40, 0.30)}
 ANSWER = "spark.range(1000, numPartitions=4).selectExpr('sum(id)').first()[0]"
 JOB = """
 import time
