@@ -9,11 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+#: An authorised call that reads the database.
+FIRST_CALL = "/api/2.0/preview/scim/v2/Me"
 BOATHOUSE = str(ROOT / ".venv" / "bin" / "boathouse")
 
 
@@ -49,8 +52,11 @@ def ratio(ours: Sample, theirs: Sample) -> float:
 
 
 @contextlib.contextmanager
-def server(*flags: str, data: Path | None = None) -> Iterator[dict]:
-    """`boathouse up` on a directory of its own; yields the ready document, with `data` and `seconds` (to ready)."""
+def server(*flags: str, data: Path | None = None, keep: bool = False) -> Iterator[dict]:
+    """`boathouse up` on a directory of its own; yields the ready document, with `data` and `seconds` (to the first answer).
+
+    `keep`: what it launched stays, for the next server on the same `data`.
+    """
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boathouse-bench-")))
         data = data or scratch / "data"
@@ -66,11 +72,15 @@ def server(*flags: str, data: Path | None = None) -> Iterator[dict]:
                 if process.poll() is not None:
                     raise SystemExit((scratch / "log").read_text())
                 time.sleep(0.002)
-            yield {**json.loads(ready.read_text()), "data": str(data), "seconds": time.perf_counter() - started}
+            document = json.loads(ready.read_text())
+            call = {"Authorization": f"Bearer {document['token']}"}
+            urllib.request.urlopen(urllib.request.Request(f"{document['host']}{FIRST_CALL}", headers=call)).close()
+            yield {**document, "data": str(data), "seconds": time.perf_counter() - started}
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
-            subprocess.run([BOATHOUSE, "down", "--data", str(data)], check=True, stdout=subprocess.DEVNULL)
+            if not keep:
+                subprocess.run([BOATHOUSE, "down", "--data", str(data)], check=True, stdout=subprocess.DEVNULL)
 
 
 def client(ready: dict):

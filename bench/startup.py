@@ -1,4 +1,6 @@
-"""The control plane: from `boathouse up` to its first answer, and its memory at rest. Medians of five starts."""
+"""The control plane: from `boathouse up` to its first answer, and its memory at rest. Medians of five starts.
+
+Modules are compiled ahead, as set-up does."""
 
 import statistics
 import tempfile

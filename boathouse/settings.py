@@ -59,6 +59,7 @@ FIELDS: dict[str, Field] = {
     "nodes_per_minute": Field("count", "nodes that the calls of a workspace may start in a minute; 0: no limit"),
     "keep_logs_days": Field("days", "how long logs of nodes that ended are kept, in days"),
     "keep_image_checks_days": Field("days", "how long is remembered what the check of an image found, in days"),
+    "simulated_node_ms": Field("count", "how long a simulated node takes to start, in milliseconds"),
     "log_level": Field("str", "how much is logged", ("debug", "info", "warning", "error")),
 }
 
@@ -90,6 +91,7 @@ class Settings:
     nodes_per_minute: int
     keep_logs_days: int
     keep_image_checks_days: int
+    simulated_node_ms: int
     log_level: str
     sources: Mapping[str, str]
 
@@ -101,7 +103,7 @@ def _defaults() -> dict[str, Any]:
         "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_token_realms": (), "registry_ca_file": "",
         "location_private_hosts": (), "location_endpoints": (), "location_credentials": (),
         "network_pool": "10.213.0.0/16", "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0,
-        "keep_logs_days": 30, "keep_image_checks_days": 90, "log_level": "info",
+        "simulated_node_ms": 50, "keep_logs_days": 30, "keep_image_checks_days": 90, "log_level": "info",
     }  # fmt: skip
 
 

@@ -42,6 +42,11 @@ log = logging.getLogger("boathouse.compute.look")
 #: Runs a function over many things, several at once; results in their order.
 Parallel = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
+#: How often a cluster at rest is looked at, in seconds: daemons and drivers hint at news, this is for what nobody can hint at.
+#: More than ten clusters at rest share the looks of ten, so that a thousand cost no more: each is then looked at every
+#: `WATCH_EACH` seconds a cluster.
+WATCH, WATCH_EACH = 15.0, 1.5
+
 #: How long a daemon may take to answer a look, in seconds.
 DAEMON_TIMEOUT = 5.0
 
@@ -75,6 +80,7 @@ class Looking:
         self._store, self._driver, self._link, self._directories = store, driver, link, directories
         self._images, self._inputs, self._parallel = images, inputs, parallel
         self._awake_since = store.clock()
+        self._at_rest: set[str] = set()
 
     def at(self, cluster_id: str) -> Sight | None:
         """The world of one cluster now, or None when it has no row."""
@@ -104,11 +110,21 @@ class Looking:
             timeline=noted,
             data_plane=self._driver.name,
             dice=secrets.randbits(63),
+            watch=self._watch(row),
             refusal=refusal,
             granted=self._granted(cluster, inputs),
             **_told(inputs, self._store.clock()),
         )
         return Sight(row, world, inputs)
+
+    def forget(self, cluster_id: str) -> None:
+        """It is at its end: nothing of it is looked at any more."""
+        self._at_rest.discard(cluster_id)
+
+    def _watch(self, row: Any) -> float:
+        if row.state != "TERMINATED":
+            self._at_rest.add(row.cluster_id)
+        return max(WATCH, WATCH_EACH * len(self._at_rest))
 
     def blind(self, cluster_id: str) -> Sight | None:
         """As `at`, from the store alone: for when the driver of nodes does not answer."""

@@ -3,7 +3,7 @@
 from math import ceil
 
 from boathouse.compute import autoscale
-from boathouse.compute.plan_nodes import WATCH, Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
+from boathouse.compute.plan_nodes import Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
 from boathouse.compute.plan_scripts import run_scripts
 from boathouse.compute.world import (
     DRIVER,
@@ -221,4 +221,4 @@ def _run(draft: Draft, driver: NodeRow, nodes: list[NodeRow], count: int) -> Non
         ("RUNNING", {"current_num_workers": count, "target_num_workers": cluster.workers}),
         ("DRIVER_HEALTHY", {}),
     ]
-    draft.again = autoscale.LOOK_S if cluster.scales else WATCH
+    draft.again = autoscale.LOOK_S if cluster.scales else world.watch

@@ -28,10 +28,6 @@ NOT_YET = (GONE, STARTING)
 #: From a node's making to its daemon's first word (BOOTSTRAP_TIMEOUT), and from a known image to the launcher's.
 DAEMON_TIMEOUT_MS, CONTAINER_TIMEOUT_MS = 60_000, 60_000
 
-#: How often a cluster at rest is looked at, in seconds: daemons and driver hint at news, this is for what nobody can
-#: hint at.
-WATCH = 15.0
-
 #: How long a tunnel may be down, with its containers still there, before the node counts as lost.
 SILENCE_MS = 60_000
 

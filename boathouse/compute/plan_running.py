@@ -9,7 +9,7 @@ there are is `plan_size`'s, how many there should be on a cluster that scales `a
 from boathouse.compute import autoscale, plan_size
 from boathouse.compute.autotermination import deadline, still_used
 from boathouse.compute.endings import RUNNING, end_idle
-from boathouse.compute.plan_nodes import WATCH, Draft, bring_up, loss, run_executors
+from boathouse.compute.plan_nodes import Draft, bring_up, loss, run_executors
 from boathouse.compute.plan_scripts import run_scripts
 from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Ensure, Failure, Mark, NodeRow, StartExecutor, Step, World
 
@@ -45,7 +45,7 @@ def keep(world: World) -> Step:
         draft.row["last_activity_time"] = world.now
     if world.refusal is not None:
         _without_inputs(draft, world.refusal)
-    draft.poll(WATCH)
+    draft.poll(world.watch)
     if idle_until is not None:
         draft.poll(max(0.0, (idle_until - world.now) / 1000))
     if any(isinstance(action, DeleteNode | AddNode) for action in draft.actions):

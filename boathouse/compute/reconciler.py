@@ -318,6 +318,7 @@ class Reconciler:
     def _forget(self, cluster_id: str) -> None:
         self._images.forget(cluster_id)
         self._inputs.forget(cluster_id)
+        self._looking.forget(cluster_id)
         with self._guard:
             self._trouble.pop(cluster_id, None)
 

@@ -215,6 +215,8 @@ class World:
     scripts: tuple[InitScript, ...] = ()
     #: The driver of nodes: `engine`, `simulated`.
     data_plane: str = ""
+    #: Seconds until a cluster at rest is looked at again.
+    watch: float = 15.0
     #: A new random number, for the Spark context of a launch that begins now.
     dice: int = 0
     #: What this machine cannot give: the launch is refused with it.

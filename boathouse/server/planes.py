@@ -26,8 +26,8 @@ from boathouse.workspace.clouds.places import CloudSettings
 
 log = logging.getLogger("boathouse.server")
 
-#: Nodes of one cluster: a /27 has 30 addresses, one is the host's.
-LARGEST_CLUSTER = {"engine": 27, "simulated": 10_000}
+#: Workers of one cluster. Of an engine: a /27 has 30 addresses, one is the host's.
+LARGEST_CLUSTER = {"engine": 27, "simulated": 1_000}
 
 Verify = Callable[[str, str], bool]
 OnEvent = Callable[[str, str, dict[str, Any]], None]
@@ -51,16 +51,17 @@ class DataPlane:
 def make(settings: Settings, directory: DataDirectory, verify: Verify, on_event: OnEvent, methods: Methods) -> DataPlane:
     """The data plane of `settings.driver`."""
     if settings.driver == "simulated":
-        return _simulated(directory)
+        return _simulated(settings, directory)
     return _engine(settings, directory, verify, on_event, methods)
 
 
-def _simulated(directory: DataDirectory) -> DataPlane:
-    from boathouse.dataplane.simulated import SimulatedDriver, SimulatedLink, World
+def _simulated(settings: Settings, directory: DataDirectory) -> DataPlane:
+    from boathouse.dataplane.simulated import Delays, SimulatedDriver, SimulatedLink, World
 
     file = directory.path / "simulated.db"
     try:
-        world = World(file)
+        # Networks for clusters of a thousand workers: no address is real.
+        world = World(file, delays=Delays(daemon=settings.simulated_node_ms / 1000), prefix=22)
     except sqlite3.Error as error:
         text = f"the simulated nodes in {file} cannot be used: {error}; remove the file (it holds nothing else)"
         raise StartError(text) from None

@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,24 @@ def test_the_world_outlives_the_control_plane(tmp_path: Path) -> None:
     assert second.processes(node)["driver"]["ready_payload"]["app_id"] == f"app-{CLUSTER}"
     assert second.driver.delete(CLUSTER, node) is False
     second.world.close()
+
+
+def test_networks_are_taken_from_the_first_gap_once_the_pool_was_gone_through() -> None:
+    world = World(pool=IPv4Network("10.0.0.0/25"))
+    places = [world.subnet(f"c{number}") for number in range(4)]
+    with pytest.raises(LookupError, match="no free /27 in 10.0.0.0/25"):
+        world.subnet("c4")
+    for freed in (2, 0):
+        with world.change() as db:
+            db.execute("DELETE FROM network WHERE cluster_id = ?", (f"c{freed}",))
+        assert world.subnet(f"again{freed}") == places[freed]
+
+
+def test_a_trouble_of_another_connection_strikes_too(tmp_path: Path) -> None:
+    ours, other = World(tmp_path / "w.db"), World(tmp_path / "w.db")
+    assert ours.strike(Fault.DELETE_STUCK) is None
+    other.add(Trouble(Fault.DELETE_STUCK))
+    assert ours.strike(Fault.DELETE_STUCK) is not None
+    assert other.strike(Fault.DELETE_STUCK) is None and ours.strike(Fault.DELETE_STUCK) is None
+    ours.close()
+    other.close()

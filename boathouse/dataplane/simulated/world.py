@@ -40,7 +40,8 @@ def _trouble(body: str) -> Trouble:
 
 
 class World:
-    """`clock` gives seconds; a test hands in its own and moves it. Safe to use from many threads."""
+    """`clock` gives seconds; a test hands in its own and moves it. `prefix`: how large a cluster's network is, as a machine's by
+    default. Safe to use from many threads."""
 
     def __init__(
         self,
@@ -48,8 +49,9 @@ class World:
         clock: Callable[[], float] = time.time,
         delays: Delays | None = None,
         pool: IPv4Network = POOL,
+        prefix: int = 27,
     ) -> None:
-        self.now, self.delays, self._pool = clock, delays or Delays(), pool
+        self.now, self.delays, self._pool, self._prefix = clock, delays or Delays(), pool, prefix
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
@@ -172,12 +174,23 @@ class World:
         with self.change() as db:
             found = db.execute("SELECT place FROM network WHERE cluster_id = ?", (cluster_id,)).fetchone()
             if found is None:
-                free = db.execute("SELECT COALESCE(MAX(place) + 1, 0) AS place FROM network").fetchone()["place"]
-                if free >= self._pool.num_addresses // 32:
-                    raise LookupError(f"no free /27 in {self._pool}")
+                free = self._free_place(db, self._pool.num_addresses >> (32 - self._prefix))
                 db.execute("INSERT INTO network VALUES (?, ?)", (cluster_id, free))
                 found = {"place": free}
-        return IPv4Network((int(self._pool.network_address) + 32 * found["place"], 27))
+        return IPv4Network((int(self._pool.network_address) + (found["place"] << (32 - self._prefix)), self._prefix))
+
+    def _free_place(self, db: sqlite3.Connection, places: int) -> int:
+        """Beyond the last one, as long as there is room; then in the first gap."""
+        last = db.execute("SELECT COALESCE(MAX(place), -1) AS place FROM network").fetchone()["place"]
+        if last + 1 < places:
+            return last + 1
+        if db.execute("SELECT 1 FROM network WHERE place = 0").fetchone() is None:
+            return 0
+        gap = "SELECT MIN(place) + 1 AS place FROM network n WHERE NOT EXISTS (SELECT 1 FROM network WHERE place = n.place + 1)"
+        free = db.execute(gap).fetchone()["place"]
+        if free >= places:
+            raise LookupError(f"no free /{self._prefix} in {self._pool}")
+        return free
 
     # -- what happens by itself
 

@@ -354,3 +354,15 @@ def test_a_state_that_does_not_follow_is_never_written(fleet, monkeypatch, caplo
     fleet.delete(cluster)
     fleet.settle()
     assert fleet.state(cluster) == "TERMINATED"
+
+
+def test_many_clusters_at_rest_share_the_looks_of_ten(fleet):
+    names = [fleet.create(f"1123-120000-{number:08d}", num_workers=0) for number in range(12)]
+    fleet.settle()
+    looking = fleet.launcher.reconcilers["cluster"]._looking
+    assert looking.at(names[0]).world.watch == 12 * 1.5
+    for name in names[4:]:
+        fleet.delete(name)
+    fleet.settle()
+    assert {fleet.state(name) for name in names[4:]} == {"TERMINATED"}
+    assert looking.at(names[0]).world.watch == 15.0
