@@ -191,7 +191,7 @@ def _arrive(draft: Draft, nodes: list[NodeRow], leaving: int, wanted: int) -> No
         return
     if complete:
         draft.row |= {"state": RUNNING, "state_message": ""}
-        draft.facts["resizing"] = None
+        draft.facts |= {"resizing": None, "late": None}
         _end(draft, "ok", workers=count)
         if resizing["to"] > resizing["from"] or resizing["cause"] == RECOVERED:
             _completed(draft, nodes, count)

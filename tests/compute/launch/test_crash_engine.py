@@ -252,3 +252,26 @@ def test_killed_after_an_effect_of_a_real_end(machine, at):
     assert machine.containers() == {} and machine.nodes() == []
     assert machine.parts[3].present() == []
     assert machine.parts[1].sweep(frozenset) == []
+
+
+def grow(store: Store) -> None:
+    with store.transaction() as tx:
+        spec = {"spark_version": KEY, "node_type_id": "i3.xlarge", "num_workers": 2}
+        tx.execute(update(clusters).values(spec=spec, state="RESIZING", version=clusters.c.version + 1))
+        wake(tx, "cluster", CLUSTER)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 4])
+def test_killed_after_an_effect_of_a_real_resize(machine, at):
+    create(machine.store)
+    machine.until("RUNNING")
+    before = machine.containers()
+    machine.at, machine.count = at, 0
+    grow(machine.store)
+    machine.until("RUNNING")
+    after = machine.containers()
+    new = f"{CLUSTER}-2-2"
+    assert machine.nodes() == [f"{CLUSTER}-0-1", f"{CLUSTER}-1-1", new]
+    assert {name: each for name, each in after.items() if name in before} == before
+    assert set(after) - set(before) == {f"bh-{machine.instance}-{new}", f"bh-{machine.instance}-{new}-daemon"}
+    assert sorted(machine.started)[2:] == [(new, "executor-2")]

@@ -112,6 +112,7 @@ def test_workers_that_do_not_come_end_the_resizing_and_are_waited_for(fleet):
     fleet.world.clear()
     fleet.pass_time(120_000)
     assert len(live_executors(fleet)) == 2 and fleet.events(cluster)[-1] == "UPSIZE_COMPLETED"
+    assert "late" not in fleet.row(cluster).facts
 
 
 def test_a_worker_that_the_data_plane_refuses_is_told_at_once_with_its_code(fleet):
@@ -146,6 +147,20 @@ def test_scaling_up_within_seconds_and_down_after_idleness(fleet):
         {"cause": "AUTOSCALE", "current_num_workers": 4, "target_num_workers": 1}
     ]  # fmt: skip
     assert "autoscale" in fleet.row(cluster).spec
+
+
+def test_a_cluster_may_scale_from_nothing_and_back(fleet):
+    cluster = fleet.create(num_workers=None, autoscale={"min_workers": 0, "max_workers": 2})
+    fleet.settle()
+    assert fleet.running() == [f"{cluster}-0-1"]
+    fleet.world.set_load(cluster, 1)
+    fleet.pass_time(5_000)
+    fleet.settle()
+    assert len(live_executors(fleet)) == 1
+    fleet.world.set_load(cluster, 0)
+    fleet.pass_time(WINDOW_MS + 20_000)
+    fleet.settle()
+    assert live_executors(fleet) == [] and fleet.running() == [f"{cluster}-0-1"]
 
 
 def test_a_restart_begins_with_the_least(fleet):
@@ -259,6 +274,30 @@ def test_nobody_is_ended_for_idleness_while_nobody_knows(fleet):
     fleet.world.add(Trouble(Fault.DRIVER_HANGS, lasts=60.0))
     fleet.pass_time(70_000)
     assert fleet.state(cluster) == "RUNNING"
+
+
+def test_an_engine_that_is_away_for_an_hour_finds_its_clusters_again(fleet):
+    cluster = fleet.create(num_workers=2)
+    fleet.settle()
+    before = fleet.processes()
+    fleet.world.add(Trouble(Fault.UNAVAILABLE, lasts=3600.0))
+    fleet.pass_time(600_000)
+    fleet.restart()
+    fleet.pass_time(3_100_000)
+    fleet.settle()
+    assert fleet.processes() == before and fleet.states[cluster] == ["PENDING", "RUNNING"]
+
+
+def test_a_machine_that_was_started_anew_ends_its_clusters_truthfully(fleet):
+    """Containers are there and do not run: state is lost with the driver, and the reason says so."""
+    cluster = fleet.create(num_workers=2)
+    fleet.settle()
+    fleet.world.add(Trouble(Fault.NODE_LOST, times=None))
+    fleet.restart()
+    fleet.pass_time(60_000)
+    row = fleet.row(cluster)
+    assert (row.state, row.termination_reason["code"]) == ("TERMINATED", "DRIVER_UNREACHABLE")
+    assert fleet.running() == [] and fleet.directories.present() == []
 
 
 @pytest.mark.parametrize("rounds", range(0, 24, 1))
