@@ -1,4 +1,4 @@
-"""What a context's process may ask the control plane: the secrets of the principal whose context it is, and nothing else.
+"""What a context's process may ask the control plane: secrets and files, as the principal whose context it is.
 
 The process holds a capability (256 random bits, stored as a hash, gone with the context); every call is decided here, as that
 principal, with the rights they have at that moment. Called by the relay, through `server.py`. Values that were read are
@@ -16,6 +16,14 @@ from boathouse.commands.ground import Ground
 from boathouse.commands.target import read_target
 from boathouse.edge.errors import ApiError
 from boathouse.relay.failures import Refused
+
+#: What `dbutils.fs` asks for: a closed list.
+FILE_METHODS = (
+    "fs.ls", "fs.read", "fs.put", "fs.create", "fs.append", "fs.close", "fs.cp", "fs.mv", "fs.rm", "fs.mkdirs",
+)  # fmt: skip
+
+#: All methods that a node may call, with those of secrets.
+METHODS = ("secrets.get", "secrets.list", "secrets.listScopes", *FILE_METHODS)
 
 Method = Callable[[str, dict[str, Any], str], Any]
 
@@ -60,7 +68,18 @@ class Capabilities:
 
     def node_methods(self) -> Mapping[str, Method]:
         """For the relay's table of methods. Each refuses with `Refused`, whose message the user's code sees."""
-        return {"secrets.get": self._get, "secrets.list": self._list, "secrets.listScopes": self._list_scopes}
+        files = {name: self._file_method(name) for name in FILE_METHODS}
+        return {"secrets.get": self._get, "secrets.list": self._list, "secrets.listScopes": self._list_scopes, **files}
+
+    def _file_method(self, name: str) -> Method:
+        def call(node_id: str, params: dict[str, Any], capability: str) -> Any:
+            context = self._holder(node_id, capability)
+            files = self._ground.files
+            if files is None:
+                raise Refused("NOT_IMPLEMENTED", "Files are not served here.")
+            return self._decide(lambda: files.call(context.workspace_id, context.principal_id, name, params))
+
+        return call
 
     def _get(self, node_id: str, params: dict[str, Any], capability: str) -> dict[str, str]:
         context = self._holder(node_id, capability)

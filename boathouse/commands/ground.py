@@ -5,7 +5,7 @@ Only seams: no behaviour of ours. Tests put fakes here.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from boathouse.commands.waiting import Changes
 from boathouse.dataplane.contract import Link
@@ -47,6 +47,14 @@ class ContextSecrets(Protocol):
     def scopes(self, workspace_id: int, principal_id: int) -> Iterable[str]: ...
 
 
+class ContextFiles(Protocol):
+    """The workspace's files as one principal may use them (`commands.workspace_files`)."""
+
+    def call(self, workspace_id: int, principal_id: int, method: str, params: Mapping[str, Any]) -> Any:
+        """One method of `dbutils.fs`. Raises ApiError when it is refused."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ground:
     store: Store
@@ -54,3 +62,4 @@ class Ground:
     launches: Launches
     secrets: ContextSecrets
     changes: Changes = field(default_factory=Changes)
+    files: ContextFiles | None = None

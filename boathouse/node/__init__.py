@@ -24,6 +24,7 @@ REPL_FILES = (
     "repl.py",
     "repl_cell.py",
     "repl_dbutils.py",
+    "repl_fs.py",
     "repl_display.py",
     "repl_output.py",
     "repl_spark.py",

@@ -9,6 +9,8 @@ import json
 import socket
 from collections import namedtuple
 
+from repl_fs import FileSystem
+
 #: Seconds a call may take: longer than the daemon waits for the control plane.
 PATIENCE_S = 130.0
 MAX_ANSWER = 16 << 20
@@ -102,15 +104,16 @@ class DBUtils:
     """`dbutils`."""
 
     def __init__(self, node: NodeSocket, learn) -> None:
-        self.secrets = Secrets(node, learn)
-        for name in ("credentials", "data", "fs", "jobs", "library", "meta", "notebook", "preview", "widgets"):
+        self.secrets, self.fs = Secrets(node, learn), FileSystem(node)
+        for name in ("credentials", "data", "jobs", "library", "meta", "notebook", "preview", "widgets"):
             setattr(self, name, _Later(name))
 
     def __repr__(self) -> str:
-        return "dbutils: secrets"
+        return "dbutils: fs, secrets"
 
     def help(self, *_) -> None:
         """Say what is there."""
+        print(self.fs)
         print(self.secrets)
         for name, part in vars(self).items():
             if isinstance(part, _Later):

@@ -5,9 +5,11 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from boathouse.commands.capabilities import METHODS
 from boathouse.commands.ground import Ground
 from boathouse.commands.reconciler import Contexts
 from boathouse.commands.spark_ui import SparkUiFront
+from boathouse.commands.workspace_files import WorkspaceFiles
 from boathouse.commands.workspace_secrets import WorkspaceSecrets
 from boathouse.compute import log_delivery, registry_password
 from boathouse.compute.assembly import Gate, make_directories, make_launcher
@@ -71,7 +73,7 @@ class ControlPlane:
         self._contexts: Contexts | None = None
         self._plane = planes.make(
             parts.settings, parts.directory, gate.verify_token, self._on_node_event, {
-                name: self._later(name) for name in ("secrets.get", "secrets.list", "secrets.listScopes")
+                name: self._later(name) for name in METHODS
             },
         )  # fmt: skip
         self._gate = gate
@@ -91,7 +93,10 @@ class ControlPlane:
             store, plane.driver, plane.images, plane.link, directories, sources, plane.image_service,
             write_log=log_delivery.to(locations),
         )  # fmt: skip
-        ground = Ground(store, plane.link, self._launcher.endpoints, WorkspaceSecrets(store, secrets))
+        ground = Ground(
+            store, plane.link, self._launcher.endpoints, WorkspaceSecrets(store, secrets),
+            files=WorkspaceFiles(store, blobs, locations),
+        )  # fmt: skip
         self._contexts = Contexts(ground)
         self._methods = self._contexts.capabilities.node_methods()
         self.front = SparkUiFront(ground)

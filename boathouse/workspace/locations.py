@@ -60,12 +60,12 @@ class Locations:
     def read(self, location: str, reader: Reader, *, limit: int, s3: S3Options | None = None) -> Iterator[bytes]:
         """The content in chunks. Raises LocationError: at once when it cannot be had, and later only when the way to it breaks
         off or it turns out longer than `limit` bytes."""
-        if self._clouds is not None and _in_a_cloud(location):
+        if self._clouds is not None and in_a_cloud(location):
             self._member(location, reader)
-            with _explained(location):
+            with explained(location):
                 return _of_cloud(location, self._clouds.read(location, reader.workspace_id, reader.principal, limit, s3))
-        tree, path = self._tree(location, reader)
-        with _explained(location):
+        tree, path = self.tree(location, reader)
+        with explained(location):
             node, chunks = tree.open(path)
         if node.size > limit:
             raise LocationError("invalid", f"{location} has {node.size} bytes; the limit is {limit}")
@@ -74,20 +74,21 @@ class Locations:
     def write(self, location: str, reader: Reader, chunks: Iterable[bytes], *, s3: S3Options | None = None) -> None:
         """Write the content in the place of what is there: whole or not at all; folders above it are made.
         Raises LocationError."""
-        if self._clouds is not None and _in_a_cloud(location):
+        if self._clouds is not None and in_a_cloud(location):
             self._member(location, reader)
-            with _explained(location):
+            with explained(location):
                 self._clouds.write(location, reader.workspace_id, reader.principal, chunks, MAX_FILE, s3)
             return
-        tree, path = self._tree(location, reader)
-        with _explained(location):
+        tree, path = self.tree(location, reader)
+        with explained(location):
             with self._store.read() as snapshot:
                 tree.check(snapshot, path, rights.WRITE)
             blob = self._blobs.put(chunks, MAX_FILE)
             with self._store.transaction() as tx:
                 tree.put(tx, path, blob, overwrite=True)
 
-    def _tree(self, location: str, reader: Reader) -> tuple[Tree, str]:
+    def tree(self, location: str, reader: Reader) -> tuple[Tree, str]:
+        """The tree of a location that is kept here, as the reader, and the path in it. Raises LocationError."""
         kind, path = split(location)
         who = self._member(location, reader)
         tree = Tree(self._store, self._blobs, reader.workspace_id, kind, who)
@@ -102,12 +103,13 @@ class Locations:
         return who
 
 
-def _in_a_cloud(location: str) -> bool:
+def in_a_cloud(location: str) -> bool:
+    """Whether a location names an object in a cloud."""
     return location.partition("://")[0] in SCHEMES and "://" in location
 
 
 def _of_cloud(location: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    with _explained(location):
+    with explained(location):
         yield from chunks
 
 
@@ -127,7 +129,7 @@ def split(location: str) -> tuple[str, str]:
     )
 
 
-class _explained:
+class explained:
     """Turn what the trees raise into LocationError."""
 
     def __init__(self, location: str) -> None:
@@ -141,6 +143,14 @@ class _explained:
             raise LocationError(error.kind, f"{self._location}: {error.message}") from None
         if isinstance(error, trees.Denied):
             raise LocationError("denied", f"{self._location}: {error}") from None
+        if isinstance(error, trees.Protected):
+            raise LocationError("denied", f"{self._location}: {error} cannot be changed") from None
+        if isinstance(error, nodes.Exists):
+            raise LocationError("invalid", f"{self._location}: {error.path} already exists") from None
+        if isinstance(error, nodes.NotEmpty):
+            raise LocationError("invalid", f"{self._location} is a directory with something in it") from None
+        if isinstance(error, nodes.IntoItself):
+            raise LocationError("invalid", f"{self._location}: a directory cannot be moved into itself") from None
         if isinstance(error, nodes.Missing):
             raise LocationError("missing", f"{self._location} does not exist") from None
         if isinstance(error, nodes.IsADirectory):

@@ -23,12 +23,15 @@ from sqlalchemy import insert, update
 from boathouse.auth.bootstrap import Ready
 from boathouse.commands.ground import Ground
 from boathouse.commands.reconciler import Contexts
+from boathouse.commands.workspace_files import WorkspaceFiles
 from boathouse.commands.workspace_secrets import WorkspaceSecrets
 from boathouse.compute.tables import clusters
 from boathouse.dataplane.contract import NodeError, NodeGone
 from boathouse.edge.context import Services
 from boathouse.reconcile import Workers
 from boathouse.store import Store
+from boathouse.store.blobs import Blobs
+from boathouse.workspace.locations import Locations
 from boathouse.workspace.references import Secrets
 
 REPL = Path(__file__).resolve().parents[2] / "boathouse" / "node" / "repl.py"
@@ -379,7 +382,8 @@ def jvm(node: FakeNode, launches: Launches) -> Iterator[FakeJvm]:
 
 @pytest.fixture
 def ground(store: Store, node: FakeNode, launches: Launches, services: Services) -> Ground:
-    made = Ground(store, node, launches, WorkspaceSecrets(store, services.get(Secrets)))
+    files = WorkspaceFiles(store, services.get(Blobs), services.get(Locations))
+    made = Ground(store, node, launches, WorkspaceSecrets(store, services.get(Secrets)), files=files)
     services.add(made)
     return made
 

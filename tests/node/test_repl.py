@@ -385,7 +385,7 @@ def test_what_dbutils_does_not_serve_says_so_by_name(start):
     repl = start(socket="/nowhere")
     repl.receive()
     assert repl.run("dbutils.widgets.get('x')")["summary"] == "NotServedYet: dbutils.widgets.get is not served by Boathouse yet"
-    assert repl.run("dbutils.fs.ls('/')")["summary"].startswith("NotServedYet: dbutils.fs.ls is not")
+    assert repl.run("dbutils.notebook.run('/')")["summary"].startswith("NotServedYet: dbutils.notebook.run is not")
     assert "cannot be reached" in repl.run("dbutils.secrets.get('s', 'k')")["summary"]
 
 

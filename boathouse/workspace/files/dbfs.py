@@ -140,6 +140,7 @@ def close(ctx: Ctx, body: DbfsClose) -> Empty:
     blobs = ctx.service(Blobs)
     with _explained(), _opened(ctx, body.handle) as stream:
         ctx.params = {"handle": body.handle, "path": stream.path}
+        _path(stream.path)  # streams of `dbutils.fs` may go elsewhere, and end there
         blob = blobs.finish([stream.key], stream.size)
         refused: nodes.NodeError | None = None
         with ctx.transaction() as tx:

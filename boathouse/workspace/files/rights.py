@@ -64,6 +64,8 @@ def volume_lowered(path: str) -> str:
 
 def check_volume(path: str) -> None:
     """See that catalog, schema and volume have names as the catalog allows them. Raises PathError."""
+    if volume_of(path) is None:
+        raise paths.PathError(f"/Volumes{path} is above the volumes: /Volumes/<catalog>/<schema>/<volume>")
     for name in path.split("/")[1 : VOLUME_DEPTH + 1]:
         if any(character in ". " for character in name):
             raise paths.PathError(f"'{name}' cannot name a catalog, schema or volume: no dots, no spaces")
