@@ -78,8 +78,9 @@ class FileSystem:
     def put(self, file: str, contents: str, overwrite: bool = False) -> bool:
         """Write a text to a file."""
         data = contents.encode("utf-8")
-        if _local(file) is not None:
-            with open(_local(file), "wb" if overwrite else "xb") as out:
+        local = _local(file)
+        if local is not None:
+            with open(local, "wb" if overwrite else "xb") as out:
                 out.write(data)
         else:
             self._send(file, (data[at : at + PIECE] for at in range(0, len(data), PIECE)), overwrite)
@@ -105,7 +106,7 @@ class FileSystem:
         elif source is not None:
             for path, below in _walk(source, recurse):
                 self._send(to.rstrip("/") + "/" + below if below else to, self._pieces("file:" + path), True)
-        else:
+        elif target is not None:
             self._fetch(from_, target, recurse)
         return True
 
@@ -149,8 +150,9 @@ class FileSystem:
 
     def mkdirs(self, dir: str) -> bool:
         """Make a directory and those above it."""
-        if _local(dir) is not None:
-            os.makedirs(_local(dir), exist_ok=True)
+        local = _local(dir)
+        if local is not None:
+            os.makedirs(local, exist_ok=True)
         else:
             self._node.call("fs.mkdirs", {"path": dir})
         return True
