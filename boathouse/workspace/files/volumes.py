@@ -1,6 +1,6 @@
 """`/api/2.0/fs/files` and `/api/2.0/fs/directories`: the Files API, on volumes (reference api I).
 
-Until there is a catalog, a volume is made by an admin who makes its directory, and is its maker's (decision 10).
+Until there is a catalog, a volume is made by an admin who makes its directory, and is its maker's (decision 13).
 """
 
 from collections.abc import Iterator
