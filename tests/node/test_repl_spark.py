@@ -75,7 +75,7 @@ def driver(request: pytest.FixtureRequest, node_type: Any, launcher: Path) -> It
 
     properties = arguments.driver_properties(
         cluster_id="c", cluster_name="c", app_id="app-test", token="t" * 32, driver_host="127.0.0.1", workers=0,
-        driver_port=0, block_manager_port=0, ui_port=0, connect_port=0,
+        driver_port=0, block_manager_port=0, ui_port=0, connect=release.connect, connect_port=0,
     )  # fmt: skip
     put(node, "spark.secret", secrets.token_hex(32))
     put(node, "driver.properties", here(arguments.render_properties(properties)))
