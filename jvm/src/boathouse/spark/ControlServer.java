@@ -130,10 +130,10 @@ final class ControlServer {
         }
         switch (call) {
             case "POST sessions 1":
-                spark.sessions.get(text(Json.parse(body), "context"));
-                return new Answer(200, "{}");
+                return open(spark, Json.parse(body));
             case "DELETE sessions 2":
                 spark.statements.forgetContext(path[1]);
+                Shells.closeAll(path[1]);
                 return new Answer(200, "{\"removed\":" + spark.sessions.remove(path[1]) + "}");
             case "POST sql 1":
                 return execute(spark, Json.parse(body));
@@ -176,14 +176,35 @@ final class ControlServer {
         return new Answer(200, json.append('}').toString());
     }
 
-    private static Answer execute(Running spark, JsonNode body) {
+    /** A context's Spark session, and with a {@code language} the shell of it; {@code peek} opens none. */
+    private static Answer open(Running spark, JsonNode body) {
+        String context = text(body, "context");
+        spark.sessions.get(context);
+        if (!body.has("language")) {
+            return new Answer(200, "{}");
+        }
+        String language = text(body, "language");
+        if (body.path("peek").asBoolean() && !Shells.has(context, language)) {
+            return new Answer(200, "{\"state\":\"absent\",\"message\":\"\"}");
+        }
+        return new Answer(200, Shells.open(context, language, body.path("options")).json());
+    }
+
+    private static Answer execute(Running spark, JsonNode body) throws Refusal {
         int maxRows = body.path("max_rows").asInt(MAX_ROWS_DEFAULT);
         if (maxRows < 0) {
             throw new IllegalArgumentException("'max_rows' is negative");
         }
         long maxBytes = body.path("max_bytes").asLong(MAX_BYTES_DEFAULT);
-        spark.statements.start(
-                new Statement(text(body, "id"), text(body, "context"), text(body, "statement"), maxRows, maxBytes));
+        Shell shell = null;
+        if (body.has("language")) {
+            shell = Shells.find(text(body, "context"), text(body, "language"));
+            if (shell == null) {
+                throw new Refusal(409, "the context has no shell of this language");
+            }
+        }
+        spark.statements.start(new Statement(
+                text(body, "id"), text(body, "context"), text(body, "statement"), maxRows, maxBytes, shell));
         return new Answer(202, "{}");
     }
 

@@ -65,6 +65,8 @@ public final class DriverMain {
     }
 
     private static void start(String file) throws Exception {
+        // Every thread of Spark inherits it: what Scala commands define is found wherever their objects come by.
+        Thread.currentThread().setContextClassLoader(ReplClasses.LOADER);
         DriverProperties properties = DriverProperties.read(Paths.get(file));
         SparkConf conf = properties.sparkConf();
         boolean nodes = conf.get("spark.master").startsWith(NodesClusterManager.PREFIX);

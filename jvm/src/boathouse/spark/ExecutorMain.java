@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.apache.spark.executor.CoarseGrainedExecutorBackend;
+import org.apache.spark.scheduler.boathouse.ReplFiles;
 
 /**
  * An executor process. It may be started before the driver: it waits for the driver's port, then is Spark's own
@@ -50,7 +51,10 @@ public final class ExecutorMain {
         }
         System.setProperty("spark.authenticate", "true");
         System.setProperty("spark.authenticate.secret", DriverProperties.secret(Paths.get(secretFile)));
-        awaitDriver(address(driver), waitSeconds);
+        InetSocketAddress at = address(driver);
+        ClassLoader own = ExecutorMain.class.getClassLoader();
+        Thread.currentThread().setContextClassLoader(new ReplFiles.Loader(own, at.getHostString() + ":" + at.getPort()));
+        awaitDriver(at, waitSeconds);
         CoarseGrainedExecutorBackend.main(spark.toArray(new String[0]));
     }
 

@@ -4,7 +4,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
 /**
- * One SQL command and what became of it. Goes from RUNNING to exactly one of the others; the first one to end it wins.
+ * One command and what became of it. Goes from RUNNING to exactly one of the others; the first one to end it wins.
  */
 final class Statement {
     enum State {
@@ -20,6 +20,9 @@ final class Statement {
     final int maxRows;
     final long maxBytes;
 
+    /** What runs it: the shell of its language, null for SQL. */
+    final Shell shell;
+
     /** The thread that runs it, while it runs. */
     volatile Thread worker;
 
@@ -31,8 +34,9 @@ final class Statement {
     private String cause = "";
     private long endedAtMillis;
 
-    Statement(String id, String context, String text, int maxRows, long maxBytes) {
+    Statement(String id, String context, String text, int maxRows, long maxBytes, Shell shell) {
         this.id = id;
+        this.shell = shell;
         this.context = context;
         this.text = text;
         this.maxRows = maxRows;
@@ -52,7 +56,10 @@ final class Statement {
         return cancelAsked;
     }
 
-    /** @param table the members "schema", "data" and "truncated" as JSON text, without braces */
+    /**
+     * @param table the members "schema", "data" and "truncated" of an SQL command, "result" of another, as JSON text
+     *     without braces
+     */
     void finish(String table) {
         end(State.FINISHED, table, "", "");
     }

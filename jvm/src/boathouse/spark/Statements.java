@@ -19,12 +19,19 @@ import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.types.StructField;
 import org.apache.spark.sql.types.StructType;
 
-/** Runs SQL commands, each on a thread of its own and in a Spark job group of its own, and keeps their results. */
+/**
+ * Runs the driver's commands (SQL, and those of shells), each on a thread of its own and in a Spark job group of its own,
+ * and keeps their results.
+ */
 final class Statements {
     /** Ended statements are forgotten after an hour, or when there are more than so many. */
     private static final long KEPT_MILLIS = TimeUnit.HOURS.toMillis(1);
 
     private static final int KEPT = 200;
+
+    /** Rows that a shell's {@code display} shows at most. */
+    static final int DISPLAY_ROWS = 10_000;
+
     /** How long the jobs' cancellation may take before the thread itself is interrupted (planning, listing files). */
     private static final long INTERRUPT_AFTER_MILLIS = 500;
 
@@ -71,8 +78,13 @@ final class Statements {
             do {
                 spark.cancelJobGroup(statement.jobGroup());
                 Thread worker = statement.worker;
-                if (worker != null && System.currentTimeMillis() - started > INTERRUPT_AFTER_MILLIS) {
-                    worker.interrupt();
+                long ago = System.currentTimeMillis() - started;
+                if (worker != null && ago > INTERRUPT_AFTER_MILLIS) {
+                    if (statement.shell == null) {
+                        worker.interrupt();
+                    } else {
+                        statement.shell.interrupt(worker, ago);
+                    }
                 }
             } while (!statement.await(200));
         } catch (InterruptedException stopping) {
@@ -87,6 +99,15 @@ final class Statements {
             SparkSession session = sessions.get(statement.context);
             SparkSession.setActiveSession(session);
             spark.setJobGroup(statement.jobGroup(), shortened(statement.text), true);
+            if (statement.shell != null) {
+                String result = statement.cancelAsked() ? "null" : statement.shell.run(statement);
+                if (statement.cancelAsked()) {
+                    statement.cancelled();
+                } else {
+                    statement.finish("\"result\":" + result);
+                }
+                return;
+            }
             Dataset<Row> last = null;
             for (String each : SqlText.split(statement.text)) {
                 if (statement.cancelAsked()) {
@@ -94,7 +115,7 @@ final class Statements {
                 }
                 last = session.sql(each);
             }
-            String table = last == null ? emptyTable() : table(session, last, statement);
+            String table = last == null ? emptyTable() : table(session, last, statement.maxRows, statement.maxBytes);
             if (statement.cancelAsked()) {
                 statement.cancelled();
             } else {
@@ -117,19 +138,20 @@ final class Statements {
         }
     }
 
-    private static String table(SparkSession session, Dataset<Row> result, Statement statement) throws IOException {
+    /** The members "schema", "data" and "truncated" of a table's first rows, as JSON text without braces. */
+    static String table(SparkSession session, Dataset<Row> result, int maxRows, long maxBytes) throws IOException {
         StructType schema = result.schema();
-        List<Row> rows = schema.length() == 0 ? java.util.Collections.emptyList() : result.takeAsList(more(statement));
+        List<Row> rows = schema.length() == 0 ? java.util.Collections.emptyList() : result.takeAsList(more(maxRows));
         StringWriter text = new StringWriter();
-        boolean truncated = rows.size() > statement.maxRows;
+        boolean truncated = rows.size() > maxRows;
         try (JsonGenerator out = Json.generator(text)) {
             RowWriter writer = new RowWriter(out, ZoneId.of(session.conf().get("spark.sql.session.timeZone")));
             out.writeStartObject();
             schema(out, schema);
             out.writeArrayFieldStart("data");
             Iterator<Row> each = rows.iterator();
-            for (int count = 0; each.hasNext() && count < statement.maxRows; count++) {
-                if (text.getBuffer().length() > statement.maxBytes) {
+            for (int count = 0; each.hasNext() && count < maxRows; count++) {
+                if (text.getBuffer().length() > maxBytes) {
                     truncated = true;
                     break;
                 }
@@ -145,8 +167,8 @@ final class Statements {
     }
 
     /** One row more than is shown says whether there are more. */
-    private static int more(Statement statement) {
-        return statement.maxRows == Integer.MAX_VALUE ? statement.maxRows : statement.maxRows + 1;
+    private static int more(int maxRows) {
+        return maxRows == Integer.MAX_VALUE ? maxRows : maxRows + 1;
     }
 
     private static void schema(JsonGenerator out, StructType schema) throws IOException {

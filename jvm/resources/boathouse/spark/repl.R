@@ -1,0 +1,175 @@
+# The R process of a command context: reads "run" lines on its standard input, runs BOATHOUSE_FOLDER/command.R in the
+# global environment, prints what a console would print, leaves the outcome in result.json and plots as plot*.png, and
+# ends each command's output with the mark. Started by boathouse.spark.RShell; needs R 3.5 and base packages alone.
+local({
+  mark <- Sys.getenv("BOATHOUSE_MARK")
+  folder <- Sys.getenv("BOATHOUSE_FOLDER")
+  Sys.unsetenv(c("BOATHOUSE_MARK", "BOATHOUSE_FOLDER"))
+  max_rows <- 10000L
+  state <- new.env()
+  state$pending <- FALSE
+  state$table <- NULL
+  state$html <- ""
+  state$widgets <- list()
+  options(warn = 1, device = function(...) {
+    grDevices::png(filename = file.path(folder, "plot%04d.png"), width = 720, height = 480)
+  })
+
+  # -- JSON, by base R
+
+  quoted <- function(x) {
+    x <- enc2utf8(as.character(x))
+    x <- gsub("\\", "\\\\", x, fixed = TRUE)
+    x <- gsub("\"", "\\\"", x, fixed = TRUE)
+    x <- gsub("\n", "\\n", x, fixed = TRUE)
+    x <- gsub("\r", "\\r", x, fixed = TRUE)
+    x <- gsub("\t", "\\t", x, fixed = TRUE)
+    x <- gsub("[\001-\037]", "?", x)
+    paste0("\"", x, "\"")
+  }
+  column_type <- function(x) {
+    if (inherits(x, "Date")) "date"
+    else if (inherits(x, "POSIXt")) "timestamp"
+    else if (is.factor(x)) "string"
+    else if (is.logical(x)) "boolean"
+    else if (is.integer(x)) "integer"
+    else if (is.numeric(x)) "double"
+    else "string"
+  }
+  cells <- function(x) {
+    kind <- column_type(x)
+    text <- switch(kind,
+      boolean = ifelse(x, "true", "false"),
+      integer = format(x, scientific = FALSE, trim = TRUE),
+      double = ifelse(is.finite(x), vapply(x, function(one) format(one, digits = 15), ""),
+                      ifelse(is.nan(x), "\"NaN\"", ifelse(x > 0, "\"Infinity\"", "\"-Infinity\""))),
+      timestamp = quoted(format(as.POSIXct(x), "%Y-%m-%dT%H:%M:%OS3+00:00", tz = "UTC")),
+      quoted(if (is.list(x)) vapply(x, function(one) paste(format(one), collapse = ", "), "") else as.character(x)))
+    missing <- if (is.list(x)) rep(FALSE, length(x)) else is.na(x) & !(is.numeric(x) & is.nan(x))
+    text[missing] <- "null"
+    text
+  }
+  table_json <- function(frame) {
+    frame <- as.data.frame(frame, stringsAsFactors = FALSE)
+    truncated <- nrow(frame) > max_rows
+    frame <- utils::head(frame, max_rows)
+    fields <- paste0("{\"name\":", quoted(names(frame)), ",\"type\":",
+                     quoted(quoted(vapply(frame, column_type, ""))), ",\"metadata\":\"{}\"}", collapse = ",")
+    if (length(frame) == 0) fields <- ""
+    rows <- if (nrow(frame) == 0) "" else
+      paste0("[", do.call(paste, c(unname(lapply(frame, cells)), sep = ",")), "]", collapse = ",")
+    paste0("\"schema\":[", fields, "],\"data\":[", rows, "],\"truncated\":", if (truncated) "true" else "false")
+  }
+
+  # -- what commands find beside R itself
+
+  tools <- new.env()
+  exit_condition <- function(value) structure(class = c("boathouse_exit", "condition"),
+                                              list(message = as.character(value), call = NULL))
+  tools$display <- function(x, ...) {
+    if (is.data.frame(x) || is.matrix(x)) state$table <- x else print(x)
+    invisible(NULL)
+  }
+  tools$displayHTML <- function(html) {
+    state$html <- paste0(state$html, html)
+    invisible(NULL)
+  }
+  widget <- function(name, default) {
+    if (is.null(state$widgets[[name]])) state$widgets[[name]] <- as.character(default)
+    invisible(NULL)
+  }
+  tools$dbutils.widgets.text <- function(name, defaultValue, label = name) widget(name, defaultValue)
+  tools$dbutils.widgets.dropdown <- function(name, defaultValue, choices, label = name) {
+    if (!(defaultValue %in% unlist(choices)))
+      stop("The default value '", defaultValue, "' of widget ", name, " is not one of its choices", call. = FALSE)
+    widget(name, defaultValue)
+  }
+  tools$dbutils.widgets.multiselect <- tools$dbutils.widgets.dropdown
+  tools$dbutils.widgets.combobox <- function(name, defaultValue, choices, label = name) widget(name, defaultValue)
+  tools$dbutils.widgets.get <- function(name) {
+    value <- state$widgets[[name]]
+    if (is.null(value)) stop("InputWidgetNotDefined: No input widget named ", name, " is defined", call. = FALSE)
+    value
+  }
+  tools$dbutils.widgets.remove <- function(name) invisible(state$widgets[[name]] <- NULL)
+  tools$dbutils.widgets.removeAll <- function() invisible(state$widgets <- list())
+  tools$dbutils.notebook.exit <- function(value) signalCondition(exit_condition(value))
+  tools$dbutils.help <- function() {
+    cat("dbutils in R: dbutils.widgets.text, dropdown, combobox, multiselect, get, remove, removeAll;",
+        "dbutils.notebook.exit\n")
+  }
+  attach(tools, name = "boathouse")
+
+  # -- one command
+
+  describe <- function(condition) {
+    call <- conditionCall(condition)
+    text <- conditionMessage(condition)
+    if (grepl("no package called .(SparkR|sparklyr)", text)) {
+      text <- paste0(text, ". The runtime brings neither SparkR nor sparklyr: use a python, scala or sql context for Spark")
+    }
+    own <- is.null(call) || identical(call[[1]], quote(eval)) || identical(call[[1]], quote(parse))
+    if (own) paste0("Error: ", text) else paste0("Error in ", deparse(call, nlines = 1L)[1], ": ", text)
+  }
+  run <- function() {
+    graphics.off()
+    calls <- list()
+    path <- file.path(folder, "command.R")
+    base <- sys.nframe()
+    tryCatch(withCallingHandlers({
+      for (each in parse(path, keep.source = TRUE, encoding = "UTF-8")) {
+        shown <- withVisible(eval(each, globalenv()))
+        if (shown$visible) if (isS4(shown$value)) methods::show(shown$value) else print(shown$value)
+      }
+      list(status = "ok")
+    }, error = function(condition) {
+      all <- sys.calls()
+      inner <- which(vapply(all, function(call) identical(call[[1]], quote(eval)), NA))
+      calls <<- if (length(inner) >= 2) utils::tail(utils::head(all, -2), -inner[2]) else list()
+    }),
+    boathouse_exit = function(condition) list(status = "exit", summary = conditionMessage(condition)),
+    error = function(condition) {
+      summary <- describe(condition)
+      lines <- vapply(utils::head(calls, 40), function(call) paste0("  ", deparse(call, nlines = 1L)[1]), "")
+      list(status = "error", summary = summary,
+           cause = paste(c(summary, if (length(lines)) "Calls:", lines), collapse = "\n"))
+    })
+  }
+  finish <- function(outcome) suspendInterrupts({
+    try(graphics.off(), silent = TRUE)
+    shown <- if (outcome$status == "ok" && !is.null(state$table))
+      tryCatch(table_json(state$table), error = function(condition) {
+        outcome <<- list(status = "error", summary = describe(condition), cause = describe(condition))
+        NULL
+      })
+    text <- c(paste0("\"status\":", quoted(outcome$status)),
+              if (!is.null(outcome$summary)) paste0("\"summary\":", quoted(outcome$summary)),
+              if (!is.null(outcome$cause)) paste0("\"cause\":", quoted(outcome$cause)),
+              paste0("\"html\":", quoted(state$html)), shown)
+    while (sink.number() > 0) sink()
+    out <- file(file.path(folder, "result.json"), open = "w", encoding = "UTF-8")
+    writeLines(enc2utf8(paste0("{", paste(text, collapse = ","), "}")), out, useBytes = TRUE)
+    close(out)
+    state$table <- NULL
+    state$html <- ""
+    state$pending <- FALSE
+    flush(stdout())
+    flush(stderr())
+    cat(mark)
+    flush(stdout())
+  })
+
+  input <- file("stdin", "r")
+  cat(mark)
+  flush(stdout())
+  repeat tryCatch({
+    repeat {
+      if (!state$pending) {
+        line <- readLines(input, n = 1L)
+        if (!length(line)) quit("no", runLast = FALSE)
+        state$pending <- TRUE
+      }
+      finish(run())
+    }
+  }, interrupt = function(condition) if (state$pending) finish(list(status = "cancelled")))
+})
