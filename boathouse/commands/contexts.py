@@ -10,16 +10,14 @@ from boathouse.compute import activity
 from boathouse.edge import Ctx, endpoint
 from boathouse.wire.commands import ContextQuery, ContextStatus, CreateContext, Created, DestroyContext
 
-SERVED = ("python", "sql")
-
 #: Contexts that may be open on one cluster, as on the platform.
 MAX_CONTEXTS = 145
 
 
 def language_served(target: Target, language: str) -> None:
     """Refuse by name a language that this cluster cannot run."""
-    if language not in SERVED:
-        raise refusals.language_not_served(language)
+    if language == "r" and not target.r:
+        raise refusals.no_r(target.cluster_id)
     if language == "python" and not target.python:
         raise refusals.no_python(target.cluster_id, target.why_no_python)
 

@@ -43,11 +43,12 @@ def simulated(cluster_id: str) -> ApiError:
     )
 
 
-def language_not_served(language: str) -> ApiError:
+def no_r(cluster_id: str) -> ApiError:
     return ApiError(
-        501,
-        "NOT_IMPLEMENTED",
-        f"LanguageNotSupported: {language} commands are not served by Boathouse yet. Served: python, sql.",
+        400,
+        "INVALID_STATE",
+        f"RNotAvailable: R commands cannot run on cluster {cluster_id}: its image has no Rscript in its PATH. "
+        "Use an image with R, or a python, scala or sql context.",
     )
 
 

@@ -38,13 +38,24 @@ def failure(summary: str, cause: str = "") -> dict[str, Any]:
 def from_repl(result: Any) -> dict[str, Any]:
     """What a REPL says, held to the API's shape: it runs beside the user's code and is not trusted to keep it."""
     if not isinstance(result, Mapping) or result.get("resultType") not in _TYPES:
-        return failure("The Python process answered with something that is not a result.")
+        return failure("The process of the context answered with something that is not a result.")
     document = {name: result[name] for name, kinds in _FIELDS.items() if isinstance(result.get(name), kinds)}
     if document["resultType"] == "table":
         document.setdefault("schema", [])
         document.setdefault("data", [])
         document.setdefault("truncated", False)
     return document
+
+
+def from_shell(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The driver's answer about an ended command of one of its shells. A table's columns are as those of SQL results."""
+    if answer.get("state") != "finished" or not isinstance(answer.get("result"), Mapping):
+        return failure(answer.get("summary") or "The command failed.", answer.get("cause") or "")
+    result = dict(answer["result"])
+    if result.get("resultType") == "table":
+        printed = {"summary": result["summary"]} if result.get("summary") else {}
+        result = {**from_sql({**result, "state": "finished"}), **printed}
+    return from_repl(result)
 
 
 def from_sql(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +65,7 @@ def from_sql(answer: Mapping[str, Any]) -> dict[str, Any]:
     schema = [
         {
             "name": column["name"],
-            "type": column.get("json") or msgspec.json.encode(column["type"]).decode(),
+            "type": column.get("json") or _as_json(column["type"]),
             "metadata": column.get("metadata") or "{}",
         }
         for column in answer.get("schema") or []
@@ -66,6 +77,11 @@ def from_sql(answer: Mapping[str, Any]) -> dict[str, Any]:
         "truncated": bool(answer.get("truncated")),
         "isJsonSchema": True,
     }
+
+
+def _as_json(kind: str) -> str:
+    """A type's name as JSON text; an R shell says it so already."""
+    return kind if kind.startswith('"') else msgspec.json.encode(kind).decode()
 
 
 def encode(document: dict[str, Any], limit: int = LIMIT_BYTES) -> str:

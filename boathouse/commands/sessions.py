@@ -8,6 +8,7 @@ from boathouse.commands.capabilities import Capabilities
 from boathouse.commands.ground import DriverSecrets, Ground
 from boathouse.commands.python_context import CannotStart, PythonSession, Start
 from boathouse.commands.session import Session
+from boathouse.commands.shell_context import ShellSession
 from boathouse.commands.sql_context import SqlSession
 from boathouse.commands.target import Target
 from boathouse.compute.endpoint import NotServing
@@ -17,6 +18,7 @@ from boathouse.releases.arguments import RUNTIME, repl_argv
 
 #: Where a context's own file is put (tmpfs).
 CONTEXT_FILE = "/run/boathouse/contexts/{}.json"
+NODE_SOCKET = "/run/boathouse/node.sock"
 WORKING_DIRECTORY = "/databricks/driver"
 
 
@@ -28,13 +30,18 @@ class Sessions:
         self._by_context: dict[str, dict[str, Session]] = {}
 
     def of(self, context: Any, target: Target, language: str) -> Session:
-        """The session of this context for this language, made when there is none yet: a context may run both."""
+        """The session of this context for this language, made when there is none yet: a context may run several."""
         with self._lock:
             mine = self._by_context.setdefault(context.context_id, {})
             session = mine.get(language)
             if session is None:
-                make = self._python if language == "python" else self._sql
-                session = mine[language] = make(context, target)
+                if language == "python":
+                    session = self._python(context, target)
+                elif language == "sql":
+                    session = SqlSession(context.context_id, self._http(target), self._news(context.context_id))
+                else:
+                    session = self._shell(context, target, language)
+                mine[language] = session
             return session
 
     def all_of(self, context_id: str) -> dict[str, Session]:
@@ -61,7 +68,7 @@ class Sessions:
         except NotServing as error:
             raise NodeGone(str(error)) from None
 
-    def _sql(self, context: Any, target: Target) -> Session:
+    def _http(self, target: Target) -> Callable[[], DriverHttp]:
         def http() -> DriverHttp:
             port = target.spark.get("http_port")
             if not port:
@@ -69,7 +76,21 @@ class Sessions:
             token = self._driver(target).token
             return DriverHttp(self._ground.link, target.node_id, int(port), token)
 
-        return SqlSession(context.context_id, http, self._news(context.context_id))
+        return http
+
+    def _shell(self, context: Any, target: Target, language: str) -> Session:
+        own = context.language == language
+
+        def options() -> dict[str, str]:
+            if language == "r":
+                return {"program": target.r}
+            # The capability of a context is that of its own language's process.
+            return {"socket": NODE_SOCKET, "capability": self._capabilities.mint(context.context_id) if own else ""}
+
+        return ShellSession(
+            context.context_id, language, self._http(target), options,
+            started_before=own and context.status == "Running", on_news=self._news(context.context_id),
+        )  # fmt: skip
 
     def _python(self, context: Any, target: Target) -> Session:
         context_id, path = context.context_id, CONTEXT_FILE.format(context.context_id)
@@ -92,7 +113,7 @@ class Sessions:
                     "capability": self._capabilities.mint(context_id),
                     "gateway_port": int(port),
                     "gateway_secret": driver.gateway_secret,
-                    "socket": "/run/boathouse/node.sock",
+                    "socket": NODE_SOCKET,
                 },
             )
 

@@ -26,6 +26,7 @@ class SqlSession:
 
     def __init__(self, context_id: str, http: Callable[[], DriverHttp], on_news: Callable[[], None]) -> None:
         self._context_id, self._make_http, self._on_news = context_id, http, on_news
+        self._more: dict[str, str] = {}
         self._http: DriverHttp | None = None
         self._opened = False
         self._closed = False
@@ -38,9 +39,9 @@ class SqlSession:
             return READY
         status, answer = self._call("POST", "/sessions", {"context": self._context_id})
         if status == 503:
-            return Standing(Phase.AWAY, _why(answer))
+            return Standing(Phase.AWAY, why_refused(answer))
         if status != 200:
-            return Standing(Phase.ENDED, f"the driver refused the session: {_why(answer)}")
+            return Standing(Phase.ENDED, f"the driver refused the session: {why_refused(answer)}")
         self._opened = True
         return READY
 
@@ -50,16 +51,16 @@ class SqlSession:
         return self._look(command_id, 0)
 
     def run(self, command_id: str, text: str, linger: float) -> Answer | None:
-        body = {"context": self._context_id, "id": command_id, "statement": text, "max_rows": MAX_ROWS}
+        body = {"context": self._context_id, "id": command_id, "statement": text, "max_rows": MAX_ROWS, **self._more}
         status, answer = self._call("POST", "/sql", body)
         if status != 202:
-            raise NodeError(f"the driver refused a statement: {_why(answer)}")
+            raise NodeError(f"the driver refused a statement: {why_refused(answer)}")
         return self._look(command_id, round(linger * 1000))
 
     def cancel(self, command_id: str) -> None:
         status, answer = self._call("POST", "/cancel", {"id": command_id})
         if status not in (200, 404):
-            raise NodeError(f"the driver refused to cancel a statement: {_why(answer)}")
+            raise NodeError(f"the driver refused to cancel a statement: {why_refused(answer)}")
         self._watch(command_id)
 
     def forget(self, command_id: str) -> None:
@@ -77,16 +78,21 @@ class SqlSession:
     def close(self) -> None:
         self._closed = True
 
+    def _as_answer(self, answer: dict[str, Any]) -> Answer:
+        """The driver's word about an ended command."""
+        state = "cancelled" if answer.get("state") == "cancelled" else "finished"
+        return Answer(state, results.from_sql(answer))
+
     def _look(self, command_id: str, wait_ms: int) -> Answer:
         status, answer = self._call("GET", f"/sql/{quote(command_id)}?wait_ms={wait_ms}")
         if status == 404:
             return UNKNOWN
         if status != 200:
-            raise NodeError(f"the driver refused to tell about a statement: {_why(answer)}")
+            raise NodeError(f"the driver refused to tell about a statement: {why_refused(answer)}")
         if answer.get("state") == "running":
             self._watch(command_id)
             return RUNNING
-        return _ended(answer)
+        return self._as_answer(answer)
 
     def _call(self, method: str, path: str, body: object = None, timeout: float = 10.0):
         if self._http is None:
@@ -109,7 +115,7 @@ class SqlSession:
                 status, answer = self._call("GET", path, timeout=HOLD_MS / 1000 + GRACE_S)
                 running = status == 200 and answer.get("state") == "running"
                 if status == 200 and not running:
-                    self._ended[command_id] = _ended(answer)
+                    self._ended[command_id] = self._as_answer(answer)
         except NodeGone:
             pass  # the round that follows asks again, and says what it finds
         finally:
@@ -119,10 +125,5 @@ class SqlSession:
             self._on_news()
 
 
-def _ended(answer: dict[str, Any]) -> Answer:
-    state = "cancelled" if answer.get("state") == "cancelled" else "finished"
-    return Answer(state, results.from_sql(answer))
-
-
-def _why(answer: object) -> str:
+def why_refused(answer: object) -> str:
     return str(answer.get("error", answer))[:500] if isinstance(answer, dict) else str(answer)[:500]

@@ -58,6 +58,11 @@ class Target:
     def why_no_python(self) -> str:
         return (self.facts.get("image") or {}).get("python_reason") or "the image has no Python"
 
+    @property
+    def r(self) -> str:
+        """The path of the image's Rscript, empty when it has no R."""
+        return (self.facts.get("image") or {}).get("r") or ""
+
     def lives(self, context: Any) -> bool:
         """Is the launch that `context` belongs to still there?"""
         return self.serving and self.launch == context.launch and self.node_id == context.node_id

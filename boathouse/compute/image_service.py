@@ -67,6 +67,7 @@ class RegistryImages:
             python_reason=report.python_reason,
             java={"path": java.path, "major": java.major} if java else None,
             warnings=warnings,
+            r=report.r,
         )
 
     def platform(self, spark_version: str) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from boathouse.store import Store
 
 log = logging.getLogger("boathouse.compute.images")
 
+
 @dataclass(frozen=True)
 class Resolved:
     """What a reference means now. `pinned` is what the engine pulls."""
@@ -40,13 +41,15 @@ class Resolved:
 @dataclass(frozen=True)
 class Verdict:
     """What the check found. `python`: {"path", "version"} or None with `python_reason`; `java`: {"path", "major"}
-    when the image's own Java is to be used, else None. `failure`: the image cannot be used."""
+    when the image's own Java is to be used, else None.
+    `r`: the path of its Rscript, empty without R. `failure`: the image cannot be used."""
 
     python: Mapping[str, Any] | None = None
     python_reason: str = ""
     java: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
+    r: str = ""
 
 
 class ImageService(Protocol):
@@ -222,7 +225,9 @@ class ImageSteps:
             self._fail(work, "image.check", verdict.failure, cached=cached)
             return
         with self._guard:
-            work.found |= {"python": verdict.python, "python_reason": verdict.python_reason, "java": verdict.java}
+            work.found |= {
+                "python": verdict.python, "python_reason": verdict.python_reason, "java": verdict.java, "r": verdict.r,
+            }  # fmt: skip
         details = {"cached": cached, "python": (verdict.python or {}).get("version"), "warnings": list(verdict.warnings)}
         self._end(work, "image.check", **details)
         with self._guard:
@@ -289,6 +294,7 @@ def _document(verdict: Verdict) -> dict[str, Any]:
         "python": verdict.python,
         "python_reason": verdict.python_reason,
         "java": verdict.java,
+        "r": verdict.r,
         "warnings": list(verdict.warnings),
         "failure": None if failure is None else {"code": failure.code, "message": failure.message, "evidence": failure.evidence},
     }
@@ -302,4 +308,5 @@ def _restore(document: Mapping[str, Any]) -> Verdict:
         document.get("java"),
         tuple(document.get("warnings", ())),
         Failure(failure["code"], failure["message"], failure.get("evidence", ""), "image.check") if failure else None,
+        document.get("r", ""),
     )

@@ -44,7 +44,7 @@ clusters = Table(
     # token comes again.
     Column("idempotency_token", String(64), nullable=True),
     # Set by the launch: {spark_context_id, driver, executors, driver_node, data_plane, app_id, image: {reference, digest, local,
-    # python, python_reason, java}, release, limits, spark: {ports}}; no secrets.
+    # python, python_reason, java, r}, release, limits, spark: {ports}}; no secrets.
     Column("facts", JSON, nullable=False, default=dict),
     # Compare-and-set: every write of the row adds one.
     Column("version", Integer, nullable=False, default=0),

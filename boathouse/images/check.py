@@ -13,7 +13,7 @@ from boathouse.images.findings import CheckReport, Finding, ImageView, JavaFacts
 from boathouse.images.languages import DATABRICKS_PYTHON, Libc
 
 UNUSABLE = "DOCKER_CONTAINER_CREATION_EXCEPTION"
-RULES_VERSION = 1  # raise it when the same image may get other findings
+RULES_VERSION = 2  # raise it when the same image may get other findings
 RUNTIME = "/databricks/runtime"
 COREUTILS = ("cat", "chmod", "cp", "env", "mkdir", "rm")
 
@@ -45,7 +45,7 @@ def check(view: ImageView, wanted: Wanted | None = None) -> CheckReport:
     if wanted.strict:
         findings += _strict(view, wanted, python)
     findings += [*_environment(view), *_ignored(view)]
-    return CheckReport(tuple(findings), python, reason, java, str(libc))
+    return CheckReport(tuple(findings), python, reason, java, str(libc), languages.r(view))
 
 
 def _error(code: str, message: str, evidence: str = "", fix: str = "", termination: str = UNUSABLE) -> Finding:

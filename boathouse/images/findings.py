@@ -122,7 +122,7 @@ class JavaFacts:
 @dataclass(frozen=True)
 class CheckReport:
     """Everything that was found. `python` None: Python contexts are refused with `python_reason`. `java` None: the
-    release's own JRE is used. `libc`: `glibc 2.36`, `musl` or empty.
+    release's own JRE is used. `libc`: `glibc 2.36`, `musl` or empty. `r`: the path of the image's Rscript, empty without R.
     """
 
     findings: tuple[Finding, ...]
@@ -130,6 +130,7 @@ class CheckReport:
     python_reason: str = ""
     java: JavaFacts | None = None
     libc: str = ""
+    r: str = ""
 
     @property
     def ok(self) -> bool:

@@ -131,6 +131,12 @@ def _version_by_library(view: ImageView, path: str) -> str:
     return ""
 
 
+def r(view: ImageView) -> str:
+    """The path of the image's `Rscript`, by its PATH; empty where it has no R."""
+    found = program(view, "Rscript", search_path(view))
+    return found[0] if found else ""
+
+
 def java(view: ImageView) -> JavaFacts | None:
     """The image's own Java: JAVA_HOME's, else the `java` of its PATH; its version by the file `release` of its home."""
     home = view.config.environment.get("JAVA_HOME", "").rstrip("/")

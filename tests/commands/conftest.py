@@ -242,6 +242,9 @@ class FakeJvm:
         self.statements: dict[str, dict[str, Any]] = {}
         self.texts: dict[str, str] = {}
         self.answers: dict[str, dict[str, Any]] = {}
+        #: Shells (Scala, R) by context and language, with what they were opened with; what `standing` says they are.
+        self.shells: dict[tuple[str, str], Any] = {}
+        self.standing: dict[str, Any] = {"state": "ready", "message": ""}
         self.changed = threading.Condition()
         jvm = self
 
@@ -272,10 +275,17 @@ class FakeJvm:
         head, _, rest = url.path[1:].partition("/")
         with self.changed:
             if (method, head) == ("POST", "sessions"):
-                self.sessions.append(body["context"])
-                return 200, {}
+                if "language" not in body:
+                    self.sessions.append(body["context"])
+                    return 200, {}
+                key = (body["context"], body["language"])
+                if body.get("peek") and key not in self.shells:
+                    return 200, {"state": "absent", "message": ""}
+                self.shells.setdefault(key, body.get("options"))
+                return 200, self.standing
             if (method, head) == ("DELETE", "sessions"):
                 self.removed.append(rest)
+                self.shells = {key: options for key, options in self.shells.items() if key[0] != rest}
                 return 200, {"removed": True}
             if (method, head) == ("POST", "sql"):
                 if body["id"] not in self.statements:

@@ -114,9 +114,10 @@ def _commits(crash, transaction):
     return committing
 
 
-@pytest.mark.parametrize("language, spare", [("python", False), ("python", True), ("sql", False)])
+@pytest.mark.parametrize("language, spare", [("python", False), ("python", True), ("sql", False), ("scala", False)])
 def test_killed_after_every_effect(api, ground, clock, cluster, jvm, node, scripted, language, spare):
-    jvm.answers["once"] = {"state": "finished", "schema": [], "data": []}
+    result = {"resultType": "text", "data": "ok"} if language == "scala" else None
+    jvm.answers["once"] = {"state": "finished", "schema": [], "data": [], "result": result}
     crashed = 0
     for after in range(1, 60):
         context = api.post("/api/1.2/contexts/create", json={"clusterId": cluster, "language": language}).json()["id"]

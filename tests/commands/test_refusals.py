@@ -50,9 +50,9 @@ def test_clusters_that_are_not_there_or_not_running(api, cluster, change_cluster
 
 
 def test_what_a_cluster_cannot_run(api, cluster, change_cluster, facts):
-    assert "scala commands are not served by Boathouse yet" in refused(create(api, cluster, "scala"), 501)
-    assert "r commands are not served by Boathouse yet" in refused(create(api, cluster, "r"), 501)
-    assert "Invalid value for field 'language'" in refused(create(api, cluster, "cobol"), 400)
+    assert "its image has no Rscript" in refused(create(api, cluster, "r"), 400)
+    unknown = refused(create(api, cluster, "cobol"), 400)
+    assert "Invalid value for field 'language'" in unknown and all(name in unknown for name in ("python", "scala", "sql", "r"))
     change_cluster(facts={**facts, "image": {"python": None, "python_reason": "the image has no Python (Databricks' minimal)"}})
     assert "the image has no Python (Databricks' minimal)" in refused(create(api, cluster), 400)
     assert create(api, cluster, "sql").status_code == 200
@@ -146,7 +146,7 @@ def test_what_ended_long_ago_is_forgotten(api, cluster, store, clock, ground):
 
 
 def test_a_refused_create_leaves_no_row(api, cluster, store):
-    create(api, cluster, "scala")
+    create(api, cluster, "r")
     with store.read() as reader:
         assert reader.execute(select(func.count()).select_from(context_rows)).scalar_one() == 0
         assert reader.execute(select(func.count()).select_from(passes)).scalar_one() == 0

@@ -32,7 +32,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_every_recipe_of_the_package_is_well_formed() -> None:
-    assert {"daemon", "minimal", "ml", "nobash", "python", "standard"} == set(recipe.names())
+    assert {"daemon", "minimal", "ml", "nobash", "python", "r", "standard"} == set(recipe.names())
     for name in recipe.names():
         chain = recipe.lineage(name)
         assert chain[0].suite and chain[-1].name == name and chain[-1].about
