@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from boathouse.commands import results
-from boathouse.commands.driver_http import DriverHttp
 from boathouse.commands.session import READY, STARTING, Answer, Phase, Standing
 from boathouse.commands.sql_context import SqlSession, why_refused
+from boathouse.dataplane.driver_http import DriverHttp
 
 #: A shell that was ready is asked again whether it still is after so long, in seconds; after an error at once.
 LOOK_AGAIN_S = 5.0

@@ -31,6 +31,8 @@ import time
 from repl_cell import Namespace, describe
 from repl_dbutils import DBUtils, NodeSocket
 from repl_display import Displays
+from repl_magic import ENVIRONMENTS, Environment, Magics
+from repl_notebook import NotebookExit, RestartPython
 from repl_output import Output, Redaction
 from repl_spark import Spare, Spark, connect
 
@@ -43,6 +45,8 @@ WAITING_BYTES = 4 * MAX_LINE
 SPARK_CANCELS_S = 1.0
 #: Where Spark cannot refuse jobs that a cancelled command would start later (before 4.0), they are looked for so long.
 LINGER_S = 60.0
+#: How this program is started anew by restartPython: its Python, arguments, folder, and environment without our variables.
+_CHANNEL, _FILE, _RESUME = "BOATHOUSE_CHANNEL_FD", "BOATHOUSE_CONTEXT_FILE", "BOATHOUSE_RESUME_FD"
 CANCELLED = {"resultType": "error", "summary": "Cancelled", "cause": "The command was cancelled."}
 
 
@@ -61,10 +65,12 @@ class Command:
 
 
 class Repl:
-    def __init__(self, channel: socket.socket, settings: dict, lines=None, spare: Spare | None = None) -> None:
-        """`lines`: the channel's reading end where something was read from it already; `spare`: Spark, connected beforehand."""
-        self._channel, self._settings = channel, settings
+    def __init__(self, channel: socket.socket, settings: dict, again, lines=None, spare: Spare | None = None) -> None:
+        """`again(channel, kept)`: become a new Python that goes on with these results. `lines`: the channel's reading end where
+        something was read from it already; `spare`: Spark, connected beforehand."""
+        self._channel, self._settings, self._again = channel, settings, again
         self._stream, self._spare = lines or channel.makefile("rb"), spare
+        self._restarting = False
         self._commands: dict = {}
         self._queue: queue.Queue = queue.Queue()
         self._lines: queue.Queue = queue.Queue()
@@ -84,6 +90,10 @@ class Repl:
             display=self._displays.display,
             displayHTML=self._displays.display_html,
         )
+        folder = settings.get("environments", ENVIRONMENTS)
+        self._environment = Environment(os.path.join(folder, "pythonEnv-" + str(settings.get("context", ""))))
+        self._environment.activate()
+        self._magics = Magics(self._environment, self._namespace.names, self._displays.display)
 
     def run(self) -> None:
         """Serve until the channel ends. Called by the main thread."""
@@ -137,10 +147,28 @@ class Repl:
             with self._lock:
                 self._waiting -= len(line)
 
+    def resume(self, kept: dict) -> None:
+        """Take over the results of the Python that was here before. Called before `run`."""
+        for id, (state, result) in kept.items():
+            command = self._commands[id] = Command(id, "")
+            command.state, command.result = state, result
+            command.ended.set()
+            self._send({"event": "result", "id": id, "state": state, "result": result})
+
+    def _restart(self) -> None:
+        """The command that asked for it has ended, and nobody knows: the next Python says so, with all that is kept."""
+        with self._lock:
+            self._restarting = True
+            kept = {command.id: (command.state, command.result) for command in self._commands.values() if command.ended.is_set()}
+        while self._waiting:
+            time.sleep(0.01)  # a line that is half written would be the end of the channel
+        self._output.release()
+        self._again(self._channel, kept)
+
     def _send(self, message: dict) -> None:
         line = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         with self._lock:
-            if self._waiting > WAITING_BYTES:
+            if self._waiting > WAITING_BYTES or self._restarting:
                 return  # nobody reads; whoever comes asks for the status
             self._waiting += len(line)
         self._lines.put(line)
@@ -213,8 +241,14 @@ class Repl:
         else:
             spark = self._spark.session
             self._namespace.names.update(spark=spark, sc=self._spark.sc, sql=spark.sql, table=spark.table)
+            self._share_packages()
             self._send({"event": "ready"})
         self._connected.set()
+
+    def _share_packages(self) -> None:
+        """Python workers on this very node find what %pip installed; those of other nodes have no such folder."""
+        if self._spark is not None and self._spark.sc.master.startswith("local") and self._environment.activate():
+            self._spark.sc.environment["PYTHONPATH"] = self._environment.packages
 
     def _group(self, command: Command) -> str:
         """The Spark job group of a command; the driver serves many contexts."""
@@ -248,6 +282,11 @@ class Repl:
             self._interruptible = None
             error = raised
         text, truncated = self._output.end()
+        restart = isinstance(error, RestartPython) and not command.cancelling
+        if isinstance(error, NotebookExit):
+            text, error = f"{text}Notebook exited: {error}", None
+        elif restart:
+            error = None
         if command.cancelling:
             result = dict(CANCELLED)
         elif error is None:
@@ -260,7 +299,9 @@ class Repl:
         if error is not None and text:
             result["data"] = text  # what it printed before
         del error  # and with its frames what they hold
-        self._finish(command, result)
+        self._finish(command, result, tell=not restart)
+        if restart:
+            self._restart()
 
     def _execute_in_main(self, command: Command) -> None:
         if command.cancelling:
@@ -270,18 +311,22 @@ class Repl:
             raise RuntimeError(self._failure)
         if self._spark is not None:
             self._spark.enter(self._group(command), command.code[:200])
-        self._namespace.run(command.code, self._show)
+        code = self._magics.run(command.code)
+        if code is not command.code:
+            self._share_packages()
+        self._namespace.run(code, self._show)
 
     def _show(self, value) -> None:
         print(repr(value))
 
-    def _finish(self, command: Command, result: dict) -> None:
+    def _finish(self, command: Command, result: dict, tell: bool) -> None:
         result = fitting(self._redaction.document(result))
         with self._lock:
             command.state = "cancelled" if command.cancelling else "finished"
             command.result = result
             command.ended.set()
-        self._send({"event": "result", "id": command.id, "state": command.state, "result": result})
+        if tell:
+            self._send({"event": "result", "id": command.id, "state": command.state, "result": result})
 
 
 def _inside_py4j(frame) -> bool:
@@ -303,20 +348,44 @@ def fitting(result: dict, limit: int = MAX_LINE - 4096) -> dict:
 
 
 def main() -> None:
-    channel = socket.socket(fileno=int(os.environ.pop("BOATHOUSE_CHANNEL_FD")))
+    channel = socket.socket(fileno=int(os.environ.pop(_CHANNEL)))
     channel.set_inheritable(False)
     sys.path[0] = ""  # the user's code imports from its working directory, not from here
     os.environ.setdefault("MPLBACKEND", "agg")
     sys.argv = [""]
-    lines, spare = channel.makefile("rb"), None
-    path = os.environ.pop("BOATHOUSE_CONTEXT_FILE", "")
+    lines, spare, kept = channel.makefile("rb"), None, {}
+    path, gateway = os.environ.pop(_FILE, ""), os.environ.pop("BOATHOUSE_GATEWAY_FILE", "")
+    if _RESUME in os.environ:
+        with open(int(os.environ.pop(_RESUME)), encoding="utf-8") as file:
+            kept = json.load(file)
+    again = _again()
     if not path:
-        spare = Spare(os.environ.pop("BOATHOUSE_GATEWAY_FILE"))
+        spare = Spare(gateway)
         path = _become(lines)
         importlib.invalidate_caches()  # libraries may have been installed since
     with open(path, encoding="utf-8") as file:
         settings = json.load(file)
-    Repl(channel, settings, lines, spare).run()
+    repl = Repl(channel, settings, lambda channel, kept: again(channel, path, kept), lines, spare)
+    repl.resume(kept)
+    repl.run()
+
+
+def _again():
+    """What a `Repl` restarts with: this program anew, in the same process, as it was started."""
+    python, folder, environment = sys.executable, os.getcwd(), dict(os.environ)
+    program = os.path.abspath(__file__)
+
+    def again(channel: socket.socket, context_file: str, kept: dict) -> None:
+        results = os.memfd_create("results", 0)
+        with open(os.dup(results), "w", encoding="utf-8") as file:
+            json.dump(kept, file)
+        os.lseek(results, 0, os.SEEK_SET)
+        channel.set_inheritable(True)
+        os.chdir(folder)
+        ours = {_CHANNEL: str(channel.fileno()), _FILE: context_file, _RESUME: str(results)}
+        os.execve(python, [python, "-u", program], {**environment, **ours})
+
+    return again
 
 
 def _become(lines) -> str:

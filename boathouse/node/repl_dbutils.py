@@ -10,6 +10,7 @@ import socket
 from collections import namedtuple
 
 from repl_fs import FileSystem
+from repl_notebook import Library, Notebook, Widgets
 
 #: Seconds a call may take: longer than the daemon waits for the control plane.
 PATIENCE_S = 130.0
@@ -105,16 +106,17 @@ class DBUtils:
 
     def __init__(self, node: NodeSocket, learn) -> None:
         self.secrets, self.fs = Secrets(node, learn), FileSystem(node)
-        for name in ("credentials", "data", "jobs", "library", "meta", "notebook", "preview", "widgets"):
+        self.widgets, self.notebook, self.library = Widgets(), Notebook(), Library()
+        for name in ("credentials", "data", "jobs", "meta", "preview"):
             setattr(self, name, _Later(name))
 
     def __repr__(self) -> str:
-        return "dbutils: fs, secrets"
+        return "dbutils: fs, library, notebook, secrets, widgets"
 
     def help(self, *_) -> None:
         """Say what is there."""
-        print(self.fs)
-        print(self.secrets)
+        for part in (self.fs, self.secrets, self.widgets, self.notebook, self.library):
+            print(part)
         for name, part in vars(self).items():
             if isinstance(part, _Later):
                 print(f"dbutils.{name}: not served yet")

@@ -76,6 +76,11 @@ class Output:
         self._marked = threading.Event()
         threading.Thread(target=self._pump, name="boathouse-output", daemon=True).start()
 
+    def release(self) -> None:
+        """Give descriptors 1 and 2 back to the process's own log, for the program that takes this one's place."""
+        for fd in (1, 2):
+            os.dup2(self._log, fd)
+
     def begin(self) -> None:
         """What is written from now on belongs to the next result."""
         with self._lock:

@@ -1,12 +1,14 @@
 """A whole node without containers: relay in this process, daemon and launcher as plain processes beside it."""
 
+import json
 import os
 import queue
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,83 @@ def node(short_folder: Path, launcher: Path, log_cap: int) -> Iterator[Node]:
     node = Node(short_folder, [str(launcher)], log_cap)
     yield node
     node.close()
+
+
+class Repl:
+    """The Python REPL as a process on a socket pair."""
+
+    def __init__(self, folder: Path, python: str = PYTHON, spare: bool = False, **settings: Any) -> None:
+        own = {"context": "1", "capability": "cap", "environments": str(folder / "envs"), **settings}
+        (folder / "context.json").write_text(json.dumps(own))
+        mine, theirs = socket.socketpair()
+        self.log = folder / "repl.out"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [python, "-u", str(NODE_FOLDER / "repl.py")],
+                pass_fds=[theirs.fileno()],
+                env={
+                    **os.environ,
+                    "BOATHOUSE_CHANNEL_FD": str(theirs.fileno()),
+                    "BOATHOUSE_GATEWAY_FILE" if spare else "BOATHOUSE_CONTEXT_FILE": str(folder / "context.json"),
+                },
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        theirs.close()
+        self.sock = mine
+        self.sock.settimeout(PATIENCE_S)
+        self.file = mine.makefile("rb")
+        self._last = 0
+
+    def send(self, **message: Any) -> None:
+        self.sock.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self) -> Any:
+        line = self.file.readline()
+        return json.loads(line) if line else None
+
+    def begin(self, code: str) -> str:
+        self._last += 1
+        self.send(op="execute", id=f"c{self._last}", code=code)
+        return f"c{self._last}"
+
+    def result(self) -> dict[str, Any]:
+        answer = self.receive()
+        assert (answer["event"], answer["id"], answer["state"]) == ("result", f"c{self._last}", "finished")
+        return answer["result"]
+
+    def run(self, code: str) -> dict[str, Any]:
+        self.begin(code)
+        return self.result()
+
+    def text(self, code: str) -> str:
+        result = self.run(code)
+        assert result["resultType"] == "text", result
+        return result["data"]
+
+    def close(self) -> None:
+        self.file.close()
+        self.sock.close()
+        self.process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Repl]]:
+    made: list[Repl] = []
+
+    def make(**settings: Any) -> Repl:
+        made.append(Repl(tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for repl in made:
+        repl.close()
+
+
+@pytest.fixture
+def repl(start: Callable[..., Repl]) -> Repl:
+    repl = start()
+    assert repl.receive() == {"event": "ready"}
+    return repl

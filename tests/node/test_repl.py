@@ -5,100 +5,14 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import boathouse.node
-
-REPL = Path(boathouse.node.__file__).parent / "repl.py"
 PATIENCE_S = 20.0
-
-
-#: BOATHOUSE_TEST_PYTHON names another Python (3.8 or later) to run the REPL with.
-PYTHON = os.environ.get("BOATHOUSE_TEST_PYTHON", sys.executable)
-
-
-class Repl:
-    def __init__(self, folder: Path, spare: bool = False, **settings: Any) -> None:
-        (folder / "context.json").write_text(json.dumps({"context": "1", "capability": "cap", **settings}))
-        mine, theirs = socket.socketpair()
-        self.log = folder / "repl.out"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [PYTHON, "-u", str(REPL)],
-                pass_fds=[theirs.fileno()],
-                env={
-                    **os.environ,
-                    "BOATHOUSE_CHANNEL_FD": str(theirs.fileno()),
-                    "BOATHOUSE_GATEWAY_FILE" if spare else "BOATHOUSE_CONTEXT_FILE": str(folder / "context.json"),
-                },
-                cwd=folder,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
-        theirs.close()
-        self.sock = mine
-        self.sock.settimeout(PATIENCE_S)
-        self.file = mine.makefile("rb")
-        self._last = 0
-
-    def send(self, **message: Any) -> None:
-        self.sock.sendall(json.dumps(message).encode() + b"\n")
-
-    def receive(self) -> Any:
-        line = self.file.readline()
-        return json.loads(line) if line else None
-
-    def begin(self, code: str) -> str:
-        self._last += 1
-        self.send(op="execute", id=f"c{self._last}", code=code)
-        return f"c{self._last}"
-
-    def result(self) -> dict[str, Any]:
-        answer = self.receive()
-        assert (answer["event"], answer["id"], answer["state"]) == ("result", f"c{self._last}", "finished")
-        return answer["result"]
-
-    def run(self, code: str) -> dict[str, Any]:
-        self.begin(code)
-        return self.result()
-
-    def text(self, code: str) -> str:
-        result = self.run(code)
-        assert result["resultType"] == "text", result
-        return result["data"]
-
-    def close(self) -> None:
-        self.file.close()
-        self.sock.close()
-        self.process.wait(PATIENCE_S)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Repl]]:
-    made: list[Repl] = []
-
-    def make(**settings: Any) -> Repl:
-        made.append(Repl(tmp_path, **settings))
-        return made[-1]
-
-    yield make
-    for repl in made:
-        repl.close()
-
-
-@pytest.fixture
-def repl(start: Callable[..., Repl]) -> Repl:
-    repl = start()
-    assert repl.receive() == {"event": "ready"}
-    return repl
 
 
 def test_state_is_kept_between_commands_and_the_last_value_is_shown(repl):
@@ -384,8 +298,7 @@ def test_secrets_are_fetched_with_the_capability_and_never_shown(start, node_soc
 def test_what_dbutils_does_not_serve_says_so_by_name(start):
     repl = start(socket="/nowhere")
     repl.receive()
-    assert repl.run("dbutils.widgets.get('x')")["summary"] == "NotServedYet: dbutils.widgets.get is not served by Boathouse yet"
-    assert repl.run("dbutils.notebook.run('/')")["summary"].startswith("NotServedYet: dbutils.notebook.run is not")
+    assert repl.run("dbutils.jobs.get('x')")["summary"] == "NotServedYet: dbutils.jobs.get is not served by Boathouse yet"
     assert "cannot be reached" in repl.run("dbutils.secrets.get('s', 'k')")["summary"]
 
 

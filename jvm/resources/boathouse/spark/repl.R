@@ -104,7 +104,7 @@ local({
 
   describe <- function(condition) {
     call <- conditionCall(condition)
-    text <- conditionMessage(condition)
+    text <- gsub(file.path(folder, "command.R"), "<command>", conditionMessage(condition), fixed = TRUE)
     if (grepl("no package called .(SparkR|sparklyr)", text)) {
       text <- paste0(text, ". The runtime brings neither SparkR nor sparklyr: use a python, scala or sql context for Spark")
     }
@@ -124,8 +124,8 @@ local({
       list(status = "ok")
     }, error = function(condition) {
       all <- sys.calls()
-      inner <- which(vapply(all, function(call) identical(call[[1]], quote(eval)), NA))
-      calls <<- if (length(inner) >= 2) utils::tail(utils::head(all, -2), -inner[2]) else list()
+      inner <- which(vapply(all, function(call) identical(call, quote(eval(each, globalenv()))), NA))
+      calls <<- if (length(inner)) utils::head(all[-seq_len(max(inner))], -2) else list()
     }),
     boathouse_exit = function(condition) list(status = "exit", summary = conditionMessage(condition)),
     error = function(condition) {
@@ -169,7 +169,8 @@ local({
         if (!length(line)) quit("no", runLast = FALSE)
         state$pending <- TRUE
       }
-      finish(run())
+      outcome <- run()
+      finish(outcome)
     }
   }, interrupt = function(condition) if (state$pending) finish(list(status = "cancelled")))
 })
