@@ -268,11 +268,13 @@ final class RShell implements Shell {
         }
     }
 
-    /** By the shell: Java before 9 does not tell a process's id. */
+    /** R and its children: it ignores signals while it waits for one. By the shell: Java 8 does not tell a process's id. */
     private void kill(String signal) {
         try {
             String pid = new String(Files.readAllBytes(folder.resolve("pid")), StandardCharsets.US_ASCII).trim();
-            new ProcessBuilder("/bin/bash", "-c", "kill -" + signal + " " + Long.parseLong(pid)).start().waitFor();
+            long number = Long.parseLong(pid);
+            String all = "kill -" + signal + " " + number + " $(cat /proc/" + number + "/task/*/children)";
+            new ProcessBuilder("/bin/bash", "-c", all).start().waitFor();
         } catch (IOException | NumberFormatException failure) {
             System.err.println("R could not be sent SIG" + signal + ": " + failure);
         } catch (InterruptedException stopping) {
@@ -284,6 +286,9 @@ final class RShell implements Shell {
     public void close() {
         Process running = process;
         if (running != null) {
+            if (running.isAlive()) {
+                kill("KILL");
+            }
             running.destroyForcibly();
         }
         File[] files = folder == null ? null : folder.toFile().listFiles();

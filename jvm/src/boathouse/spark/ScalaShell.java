@@ -34,6 +34,11 @@ public final class ScalaShell implements Shell {
     /** The frames of a trace that lie below the command's own code. */
     private static final Pattern OURS = Pattern.compile("\\tat \\$line\\d+\\.\\$(?:eval|read\\$\\.<clinit>).*\\n(?:\\tat .*\\n)*");
 
+    /** The classes that the interpreter wraps a command in, one in the other. */
+    private static final String WRAPPER = "\\tat \\$line\\d+\\.\\$read(?:\\$\\$iw)*\\.<init>\\(.*\\)\\n";
+
+    private static final Pattern WRAPPERS = Pattern.compile("(" + WRAPPER + ")(?:" + WRAPPER + ")+");
+
     private static final ThreadLocal<ScalaShell> RUNNING = new ThreadLocal<>();
 
     private final String context;
@@ -213,7 +218,7 @@ public final class ScalaShell implements Shell {
             return text(output.text() + "Notebook exited: " + failure.getMessage(), output.truncated());
         }
         if (failure != null) {
-            return failed(described(failure), OURS.matcher(Statements.trace(failure)).replaceAll(""), output.text());
+            return failed(described(failure), trace(failure), output.text());
         }
         Matcher first = ERROR.matcher(said);
         return failed(first.find() ? first.group().trim() : "error: the command did not compile", said, output.text());
@@ -265,10 +270,18 @@ public final class ScalaShell implements Shell {
         return lastFailure;
     }
 
+    /** Its class and the first line that it says something in. */
     private static String described(Throwable failure) {
-        String whole = failure.toString();
-        int end = whole.indexOf('\n');
-        return end < 0 ? whole : whole.substring(0, end);
+        String message = String.valueOf(failure.getMessage()).trim();
+        int end = message.indexOf('\n');
+        String first = end < 0 ? message : message.substring(0, end);
+        String name = failure.getClass().getName();
+        return failure.getMessage() == null || first.isEmpty() ? name : name + ": " + first;
+    }
+
+    /** Its trace, down to the command's own code. */
+    private static String trace(Throwable failure) {
+        return WRAPPERS.matcher(OURS.matcher(Statements.trace(failure)).replaceAll("")).replaceAll("$1");
     }
 
     private String done(CommandOutput output, String said) throws IOException {
