@@ -16,6 +16,9 @@ from boathouse.workspace.tables import dbfs_handles
 #: The platform's idle timeout: ten minutes.
 IDLE_MS = 10 * 60_000
 
+#: The largest number of a stream: whole in JavaScript.
+LARGEST = (1 << 53) - 1
+
 
 class NoHandle(Exception):
     """There is no open stream of this number that is the caller's."""
@@ -36,8 +39,7 @@ class Handle:
 
 def open_handle(tx: Tx, workspace_id: int, principal_id: int, path: str, overwrite: bool) -> int:
     """A new stream to a normal path."""
-    # Whole in a JavaScript number.
-    handle = secrets.randbelow((1 << 53) - 1) + 1
+    handle = secrets.randbelow(LARGEST) + 1
     tx.execute(
         insert(dbfs_handles).values(
             handle=handle, workspace_id=workspace_id, principal_id=principal_id, path=path, overwrite=overwrite, size=0,
@@ -49,6 +51,8 @@ def open_handle(tx: Tx, workspace_id: int, principal_id: int, path: str, overwri
 
 def get(reader: Reader, workspace_id: int, principal_id: int, handle: int, now: int) -> Handle:
     """The open stream. Raises NoHandle."""
+    if not 0 < handle <= LARGEST:
+        raise NoHandle  # no database has such a number to compare with
     there = and_(
         dbfs_handles.c.handle == handle, dbfs_handles.c.workspace_id == workspace_id,
         dbfs_handles.c.principal_id == principal_id, dbfs_handles.c.touched_at >= now - IDLE_MS,

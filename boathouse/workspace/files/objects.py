@@ -141,7 +141,7 @@ def _put(
         if clean.lower().endswith(".ipynb"):
             _served("JUPYTER")
         language = notebooks.detected(clean, b"".join(files.blobs.read(blob.digest, 0, notebooks.HEAD)))
-        clean = clean.rpartition(".")[0] if language else clean
+        files, clean = _tree(ctx, clean.rpartition(".")[0]) if language else (files, clean)
     kind = NOTEBOOK if form == "SOURCE" or (form == "AUTO" and language) else FILE
     if kind == NOTEBOOK and blob.size > MAX_NOTEBOOK:
         raise _too_large(MAX_NOTEBOOK)
@@ -201,7 +201,7 @@ def export(ctx: Ctx, query: ExportQuery) -> Exported | Raw:
     files, clean = _tree(ctx, query.path)
     with _explained(), ctx.read() as reader:
         node = files.get(reader, clean)
-        below = nodes.files_below(reader, files.place, clean) if node.is_directory else []
+        below = files.files_below(reader, clean) if node.is_directory else []
     if node.is_directory:
         if query.format == "RAW":
             raise invalid(f"Path ({clean}) is a folder; format RAW exports a file. Use SOURCE or AUTO.")

@@ -136,7 +136,7 @@ class Shell:
         new, end = self._tree(target)
         with explained(source), self._store.read() as reader:
             node = old.get(reader, start)
-            below = nodes.files_below(reader, old.place, start) if node.is_directory else [node]
+            below = old.files_below(reader, start) if node.is_directory else [node]
         if node.is_directory and not recurse:
             raise LocationError("invalid", f"{source} is a directory; copy it with recurse=True")
         if len(below) > MAX_ENTRIES:
@@ -150,7 +150,7 @@ class Shell:
             elif there is not None and there.is_directory:
                 end = f"{end.rstrip('/')}/{paths.name(start)}"
             for found in below:
-                at = end.rstrip("/") + found.path[len(start) :] if node.is_directory else end
+                at = end.rstrip("/") + found.path[len(start.rstrip("/")) :] if node.is_directory else end
                 blob = Blob(found.digest or "", found.size)
                 new.put(tx, at, blob, overwrite=True)
 

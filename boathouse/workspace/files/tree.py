@@ -74,6 +74,12 @@ class Tree:
             raise nodes.Missing(clean)
         return found
 
+    def files_below(self, reader: Reader, path: str) -> list[Node]:
+        """Every file and notebook below a folder that may be read, at any depth. Everybody may look at the roots of the workspace
+        tree, and not at what is in them; in the other trees who reads a folder reads all that is below it."""
+        below = nodes.files_below(reader, self.place, self.check(reader, path, READ))
+        return [node for node in below if self.place.tree != WORKSPACE or self._readable(reader, node.path)]
+
     def list(self, reader: Reader, path: str, after: str = "", limit: int | None = None) -> list[Node]:
         """What is in a folder and may be read, or the file itself."""
         found = self.get(reader, path)
@@ -95,6 +101,7 @@ class Tree:
             node = self.get(reader, path)
         if node.is_directory or node.digest is None:
             raise nodes.IsADirectory(node.path)
+        offset = min(offset, node.size)  # a file system refuses to go farther than its largest file
         try:
             return node, self.blobs.read(node.digest, offset, length)
         except NoBlob:

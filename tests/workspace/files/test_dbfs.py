@@ -70,6 +70,11 @@ def test_a_stream_ends_after_ten_minutes_without_a_block(api, clock, store, serv
     assert not list((blobs._directory / "staging").iterdir())
 
 
+def test_no_stream_has_a_number_that_no_database_has(api):
+    for number in (-(1 << 63), 0, 1 << 63, 1 << 64):
+        assert api.post(f"{ROOT}/close", json={"handle": number}).status_code == 404, number
+
+
 def test_a_stream_is_its_makers(api, make_user):
     _, token = make_user("ann@x.org")
     handle = api.post(f"{ROOT}/create", json={"path": "/f"}).json()["handle"]
@@ -111,7 +116,8 @@ def test_limits_by_name(api):
     assert refused(too_much)[:2] == (400, "MAX_READ_SIZE_EXCEEDED")
     for wrong in ({"offset": -1}, {"length": -1}, {"offset": "x"}):
         assert refused(api.get(f"{ROOT}/read", params=read | wrong))[:2] == (400, "INVALID_PARAMETER_VALUE")
-    assert api.get(f"{ROOT}/read", params=read | {"offset": 1 << 20}).json() == {"bytes_read": 0, "data": ""}
+    for beyond in (1 << 20, 1 << 62, 1 << 63, 1 << 64):
+        assert api.get(f"{ROOT}/read", params=read | {"offset": beyond}).json() == {"bytes_read": 0, "data": ""}
 
 
 def test_a_form_uploads_more_than_a_block(api):

@@ -76,6 +76,27 @@ def test_homes_are_there_and_belong_to_their_users(api, ann, eve):
     assert status(api, "/Users/nobody@x.org").status_code == 404
 
 
+def test_an_archive_of_a_root_holds_only_what_its_reader_may_read(api, ann, eve):
+    put(api, "/Users/ann@x.org/mine.txt", token=ann)
+    put(api, "/Shared/ours.txt", token=ann)
+
+    def names(path, token=""):
+        answer = exported(api, path, token, direct_download=True)
+        return zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+
+    assert names("/Users", eve) == []
+    assert names("/", eve) == names("/Workspace", eve) == ["Shared/ours.txt"]
+    assert names("/", ann) == names("/") == ["Shared/ours.txt", "Users/ann@x.org/mine.txt"]
+
+
+def test_a_notebooks_name_without_its_extension_is_a_path_too(api, eve):
+    source = b"# Databricks notebook source\n1"
+    for path, says in (("/Shared/..py", "has the name '.' in it"), ("/Shared/...py", "has the name '..' in it")):
+        assert refused(put(api, path, source, eve))[0] == 400 and says in put(api, path, source, eve).json()["message"]
+    assert put(api, "/Users/eve@x.org.py", source, eve, overwrite=True).status_code == 400
+    assert status(api, "/Users/eve@x.org", eve).json()["object_type"] == "DIRECTORY"
+
+
 def test_shared_is_everybodys_and_other_roots_the_admins(api, ann, eve):
     assert put(api, "/Shared/f", b"1", ann).status_code == 200
     assert put(api, "/Shared/f", b"2", eve, overwrite=True).status_code == 200
