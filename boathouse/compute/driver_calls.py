@@ -9,7 +9,7 @@ from typing import Any
 
 from boathouse.compute.world import Health
 from boathouse.dataplane.contract import Link, NodeGone
-from boathouse.dataplane.driver_http import DriverHttp
+from boathouse.dataplane.driver_http import DriverHttp, count
 
 log = logging.getLogger("boathouse.compute.driver_calls")
 
@@ -28,8 +28,8 @@ def read_health(link: Link, node_id: str, port: int, token: str) -> Health | Non
         return Health(
             state=str(document["state"]),
             alive=frozenset(living),
-            pending=int(document.get("pending_tasks", 0)),
-            running=int(document.get("running_tasks", 0)),
+            pending=count(document.get("pending_tasks", 0)),
+            running=count(document.get("running_tasks", 0)),
             busy=bool(document.get("busy", False)),
             idle_ms={number: _idle(each) for number, each in living.items()},
         )
@@ -49,7 +49,7 @@ def decommission(link: Link, node_id: str, port: int, token: str, executor_id: i
 
 
 def _idle(executor: Mapping[str, Any]) -> int:
-    return 0 if executor.get("running", 0) else int(executor.get("idle_ms", 0))
+    return 0 if executor.get("running", 0) else count(executor.get("idle_ms", 0))
 
 
 def _call(link: Link, node_id: str, port: int, token: str, method: str, path: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from boathouse.compute.world import NodeRow
 from boathouse.dataplane.contract import Link, NodeError, NodeGone
-from boathouse.dataplane.driver_http import DriverHttp
+from boathouse.dataplane.driver_http import DriverHttp, count
 
 log = logging.getLogger("boathouse.compute.usage")
 
@@ -129,10 +129,10 @@ class UsageReader:
             stages = self._pages(driver, int(port), f"{base}/stages?status=active")
             workers = [each for each in executors if each["id"] != "driver"]
             return SparkUsage(
-                running_tasks=sum(int(each["activeTasks"]) for each in executors),
+                running_tasks=sum(count(each["activeTasks"]) for each in executors),
                 pending_tasks=sum(_waiting(stage) for stage in stages),
                 executors=len(workers),
-                gc_seconds=sum(int(each["totalGCTime"]) for each in executors) / 1000,
+                gc_seconds=sum(count(each["totalGCTime"]) for each in executors) / 1000,
             )
         except (NodeGone, ValueError, KeyError, TypeError) as error:
             log.debug("%s: Spark's pages do not answer: %s", driver, error)
@@ -146,5 +146,5 @@ class UsageReader:
 
 
 def _waiting(stage: Mapping[str, Any]) -> int:
-    done = int(stage["numActiveTasks"]) + int(stage["numCompleteTasks"])
-    return max(0, int(stage["numTasks"]) - done)
+    done = count(stage["numActiveTasks"]) + count(stage["numCompleteTasks"])
+    return max(0, count(stage["numTasks"]) - done)

@@ -128,3 +128,13 @@ def test_sparks_tasks_and_the_use_of_processors(monkeypatch):
     now[0] += 4
     assert reader.read(wanted)[0].nodes[0].cores == 0.5
     assert reader.read([("gone", [node("gone-0-1")], facts)])[0].spark is None
+
+
+@pytest.mark.parametrize("hostile", [float("inf"), 10**400, "9" * 5000, None, -1, [], {"id": "1"}])
+def test_what_a_customers_program_says_of_itself_spoils_no_picture(hostile):
+    def pages(node_id, port, path):
+        return [{"id": "1", "activeTasks": hostile, "totalGCTime": hostile}] if path.endswith("/executors") else hostile
+
+    facts = {"spark": {"ui_port": 40001, "app_id": "app-1"}}
+    (found,) = UsageReader(Link(), pages).read([("c", [node("c-0-1")], facts)])  # type: ignore[arg-type]
+    assert found.spark is None and found.nodes[0].connected
