@@ -11,6 +11,7 @@ from typing import Any
 
 from boathouse.compute.world import InitScript, NodeRow
 from boathouse.wire.compute import ClusterSpec, InitScriptInfo
+from boathouse.workspace.clouds.places import unreachable
 
 #: How the logs of init scripts begin among the files of a node.
 NODE_LOG = "init_scripts."
@@ -50,6 +51,8 @@ def violations(spec: ClusterSpec) -> Iterator[str]:
             yield f"{field}.{kind}.destination: {shown} is not allowed; give the path of a file that begins with {allowed}"
         elif kind == "s3" and not (place.region or place.endpoint):
             yield f"{field}.s3: Missing region or endpoint; give one of them"
+        elif kind == "s3":
+            yield from (f"{field}.s3.{why}" for why in unreachable(place.region, place.endpoint))
         elif kind == "file" and spec.docker_image is None:
             yield f"{field}.file: a file of the image is allowed with docker_image only; give a workspace or volumes path"
 

@@ -17,7 +17,7 @@ from boathouse.compute.init_scripts import NODE_LOG, log_name
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.nodes import NodeDirectories, node_id
 from boathouse.compute.plan_scripts import failure, process_name
-from boathouse.compute.script_shelf import ScriptUnavailable
+from boathouse.compute.script_shelf import ScriptPending, ScriptUnavailable
 from boathouse.compute.world import (
     DRIVER,
     EXITED,
@@ -173,6 +173,8 @@ class Effects:
                 content = inputs.scripts.content(number)
             except ScriptUnavailable as error:
                 return Result(action, done=False, failure=failure(script, f"could not be fetched: {error}.", node))
+            except ScriptPending:
+                return Result(action, done=False)
             self._put_bytes(node, {f"init/{number}.sh": content})
         address = world.at(node).address or ""
         environment = launch_environment.of_node(inputs, world.image.found, node, address, world.driver_address())

@@ -13,6 +13,7 @@ from typing import Any
 
 from boathouse.compute.init_scripts import NODE_LOG
 from boathouse.wire.compute import ClusterLogConf, S3StorageInfo
+from boathouse.workspace.clouds.places import unreachable
 
 #: The kinds of destination: field -> what one begins with, and an example for refusals.
 KINDS = {
@@ -31,6 +32,7 @@ CANNED_ACLS = (
 #: The log that the event log is copied to in the driver's node.
 EVENT_LOG = "eventlog.stdout"
 
+_KMS_KEY = re.compile(r"[A-Za-z0-9:/_-]{1,2048}")
 _EXECUTOR = re.compile(r"executor-(\d+)\.(\w+)")
 
 
@@ -57,10 +59,13 @@ def violations(conf: ClusterLogConf | None) -> Iterator[str]:
 def _s3(field: str, s3: S3StorageInfo) -> Iterator[str]:
     if not s3.region and not s3.endpoint:
         yield f"{field}: neither region nor endpoint is given; give one of them"
+    yield from (f"{field}.{why}" for why in unreachable(s3.region, s3.endpoint))
     if s3.encryption_type is not None and s3.encryption_type not in ENCRYPTIONS:
         yield f"{field}.encryption_type: {s3.encryption_type[:100]!r} is not allowed; give one of {', '.join(ENCRYPTIONS)}"
     if s3.kms_key and s3.encryption_type != "sse-kms":
         yield f"{field}.kms_key: goes with encryption_type sse-kms alone; give that, or leave kms_key out"
+    elif s3.kms_key and not _KMS_KEY.fullmatch(s3.kms_key):
+        yield f"{field}.kms_key: {s3.kms_key[:100]!r} is not allowed; give the id, alias or ARN of a key"
     if s3.canned_acl is not None and s3.canned_acl not in CANNED_ACLS:
         yield f"{field}.canned_acl: {s3.canned_acl[:100]!r} is not allowed; give one of {', '.join(CANNED_ACLS)}"
 

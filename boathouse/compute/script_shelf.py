@@ -6,6 +6,7 @@ Called by `launch_inputs` for the list and by `launch` for the bytes.
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from typing import Protocol
 
 import msgspec
@@ -21,6 +22,15 @@ from boathouse.workspace.locations import LocationError, Locations, Reader, S3Op
 
 class ScriptUnavailable(Exception):
     """A script's content cannot be had. The message says which and why, never a credential."""
+
+
+class ScriptPending(Exception):
+    """The content is still on its way; ask again."""
+
+
+#: Seconds that a launch waits for a content at once: where it comes from may be slow, and a round of the launch holds a thread
+#: that other clusters need.
+PATIENCE = 0.25
 
 
 class ScriptShelf(Protocol):
@@ -83,19 +93,33 @@ class Scripts:
 
 
 class LaunchScripts:
-    """The scripts of one launch, in the order in which they run. Their content is read once and kept for as long."""
+    """The scripts of one launch, in the order in which they run. Their content is read once, in a thread of its own, and kept."""
 
     def __init__(self, listed: tuple[InitScript, ...], read: Callable[[InitScript], bytes]) -> None:
         self.listed, self._read = listed, read
         self._guard = threading.Lock()
-        self._kept: dict[int, bytes] = {}
+        self._kept: dict[int, Future[bytes]] = {}
 
     def content(self, number: int) -> bytes:
-        """The bytes of the script at this place of the order. Raises ScriptUnavailable."""
+        """The bytes of the script at this place of the order. Raises ScriptUnavailable, ScriptPending."""
         with self._guard:
-            if number not in self._kept:
-                self._kept[number] = self._read(self.listed[number])
-            return self._kept[number]
+            found = self._kept.get(number)
+            if found is None:
+                found = self._kept[number] = Future()
+                threading.Thread(target=self._fetch, args=(number, found), name="init-script", daemon=True).start()
+        wait([found], PATIENCE)
+        if not found.done():
+            raise ScriptPending
+        if found.exception() is not None:
+            with self._guard:
+                self._kept.pop(number, None)  # told now; who asks again has it read anew
+        return found.result()
+
+    def _fetch(self, number: int, found: Future[bytes]) -> None:
+        try:
+            found.set_result(self._read(self.listed[number]))
+        except Exception as error:  # raised by `content`
+            found.set_exception(error)
 
     def recorded(self) -> list[dict[str, str]]:
         """What a launch remembers: the global scripts that it began with, whatever becomes of their list meanwhile."""

@@ -27,6 +27,7 @@ from boathouse.server import planes
 from boathouse.server.parts import Parts, StartError
 from boathouse.store.blobs import Blobs
 from boathouse.workspace.clouds.store import CloudStore
+from boathouse.workspace.files.sweep import KIND as BLOB_SWEEP
 from boathouse.workspace.files.sweep import BlobSweep
 from boathouse.workspace.locations import Locations
 from boathouse.workspace.references import Secrets
@@ -36,6 +37,9 @@ log = logging.getLogger("boathouse.server")
 
 #: How long `down` waits for the embedded engine to start.
 ENGINE_SECONDS = 60.0
+
+#: Work that waits for what users name (a bucket that takes its time), and its threads: not those that launch.
+SLOW, SLOW_THREADS = (log_delivery.KIND, BLOB_SWEEP, RETENTION), 4
 
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
 ENDPOINT_MODULES = (
@@ -109,14 +113,15 @@ class ControlPlane:
         )  # fmt: skip
         self.precedence = Precedence()
         self._retention = Retention(store, directories, parts.settings.keep_logs_days, parts.settings.keep_image_checks_days)
-        self._workers = Workers(
-            store,
-            {
-                **self._launcher.reconcilers, **self._contexts.reconcilers(), **self._blob_sweep.reconcilers(),
-                RETENTION: self._retention,
-            },
-            precedence=self.precedence,
-        )  # fmt: skip
+        reconcilers = {
+            **self._launcher.reconcilers, **self._contexts.reconcilers(), **self._blob_sweep.reconcilers(),
+            RETENTION: self._retention,
+        }  # fmt: skip
+        slow = {kind: reconcilers.pop(kind) for kind in SLOW if kind in reconcilers}
+        self._workers = [
+            Workers(store, reconcilers, precedence=self.precedence),
+            Workers(store, slow, threads=SLOW_THREADS, precedence=self.precedence),
+        ]
 
     def start(self) -> None:
         """Open the tunnel, look for the engine, and take up every cluster and context where it was left."""
@@ -126,10 +131,12 @@ class ControlPlane:
         self._contexts.resume()
         self._blob_sweep.resume()
         self._retention.resume()
-        self._workers.start()
+        for workers in self._workers:
+            workers.start()
 
     def stop(self) -> None:
-        self._workers.stop()
+        for workers in self._workers:
+            workers.stop()
         assert self._contexts is not None
         self._contexts.close()
         self.front.close()

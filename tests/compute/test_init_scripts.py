@@ -1,5 +1,7 @@
 """Init scripts in words: what may be asked for, how positions move, how logs are called."""
 
+import threading
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from boathouse.compute import init_scripts
 from boathouse.compute.global_init_scripts import moved
+from boathouse.compute.script_shelf import LaunchScripts, ScriptPending, ScriptUnavailable
 from boathouse.compute.world import InitScript, NodeRow
 from boathouse.wire.compute import ClusterSpec
 
@@ -44,6 +47,8 @@ def test_every_kind_of_place_is_allowed(script, more):
         ({"dbfs": {"destination": "/a.sh"}}, ["init_scripts[0].dbfs.destination", "'/a.sh'", "begins with dbfs:/"]),
         ({"volumes": {"destination": "/Volumes/c/s/v/"}}, ["init_scripts[0].volumes.destination", "path of a file"]),
         ({"s3": {"destination": "s3://bucket/a.sh"}}, ["init_scripts[0].s3", "region or endpoint"]),
+        ({"s3": {"destination": "s3://b/a.sh", "region": "a/../b"}}, ["init_scripts[0].s3.region", "such as eu-west-1"]),
+        ({"s3": {"destination": "s3://b/a.sh", "endpoint": "https://["}}, ["init_scripts[0].s3.endpoint", "of the form"]),
         ({"file": {"destination": "file:/opt/a.sh"}}, ["init_scripts[0].file", "docker_image only"]),
     ],
 )
@@ -84,3 +89,26 @@ def test_events_tell_the_status_of_each_script_by_scope():
         "global": [{"status": "SUCCEEDED", "execution_duration_seconds": 1}],
         "cluster": [{"dbfs": {"destination": "dbfs:/a.sh"}, "status": "NOT_EXECUTED"}],
     }
+
+
+def test_a_content_that_is_slow_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr("boathouse.compute.script_shelf.PATIENCE", 0.01)
+    arrives, read = threading.Event(), []
+
+    def slowly(script: InitScript) -> bytes:
+        read.append(script.name)
+        arrives.wait(30)
+        if len(read) == 1:
+            raise ScriptUnavailable("it breaks off")
+        return b"true"
+
+    scripts = LaunchScripts((InitScript("cluster", "a.sh", "0"),), slowly)
+    for _ in range(3):
+        with pytest.raises(ScriptPending):
+            scripts.content(0)
+    assert read == ["a.sh"], "it is read once"
+    arrives.set()
+    monkeypatch.setattr("boathouse.compute.script_shelf.PATIENCE", 30.0)
+    with pytest.raises(ScriptUnavailable):
+        scripts.content(0)
+    assert scripts.content(0) == scripts.content(0) == b"true" and len(read) == 2

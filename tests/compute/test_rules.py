@@ -120,6 +120,14 @@ REFUSED: list[tuple[dict, list[str]]] = [
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt"}}}, ["cluster_log_conf.s3", "region", "endpoint"]),
     ({"cluster_log_conf": {"s3": {"destination": "b", "region": "r"}}}, ["cluster_log_conf.s3.destination", "s3://bucket"]),
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "r", "kms_key": "k"}}}, ["cluster_log_conf.s3.kms_key"]),
+    ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "x.y"}}}, ["cluster_log_conf.s3.region", "eu-west-1"]),
+    ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "endpoint": "https://a b"}}}, ["s3.endpoint", "of the form"]),
+    (
+        {"cluster_log_conf": {"s3": {
+            "destination": "s3://bkt", "region": "r", "encryption_type": "sse-kms", "kms_key": "k\r\nx-a: b"
+        }}},
+        ["kms_key", "ARN"],
+    ),
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "r", "canned_acl": "k"}}}, ["canned_acl", "private"]),
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "r", "encryption_type": "k"}}}, ["sse-s3"]),
     ({"ssh_public_keys": ["ssh-rsa A"]}, ["ssh_public_keys", "not served by Boathouse yet", "tunnel"]),

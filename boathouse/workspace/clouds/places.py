@@ -1,7 +1,7 @@
 """Addresses of objects in clouds, and what an operator says about them (pure)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +10,8 @@ AZURE_ENDS = (".core.windows.net", ".core.usgovcloudapi.net", ".core.chinaclouda
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,221}[a-z0-9]")
 _CONTAINER = re.compile(r"[$a-z0-9][a-z0-9-]{0,62}")
+_REGION = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_ENDPOINT = re.compile(r"https?://([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?/?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -52,6 +54,14 @@ class CloudSettings:
             if location == start or location.startswith(start if start.endswith("/") else start + "/")
         ]
         return self.credentials[max(fitting, key=len)] if fitting else None
+
+
+def unreachable(region: str | None, endpoint: str | None) -> Iterator[str]:
+    """Why S3 cannot be reached by this region and endpoint: each a sentence that begins with the field's name."""
+    if region and not _REGION.fullmatch(region):
+        yield f"region: {region[:100]!r} is not allowed; give the name of a region such as eu-west-1"
+    if endpoint and not _ENDPOINT.fullmatch(endpoint):
+        yield f"endpoint: {endpoint[:200]!r} is not of the form https://<host>"
 
 
 def parse(location: str) -> Place:

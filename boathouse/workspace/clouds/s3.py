@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from boathouse.outbound.addresses import named
 from boathouse.workspace.clouds import judged
-from boathouse.workspace.clouds.places import CloudError, CloudSettings, Place
+from boathouse.workspace.clouds.places import CloudError, CloudSettings, Place, unreachable
 
 DEFAULT_REGION = "us-east-1"
 AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
@@ -20,7 +20,13 @@ CANNED_ACLS = (
 )  # fmt: skip
 
 
-def _client(settings: CloudSettings, secret: Mapping[str, str], region: str | None, endpoint: str | None) -> Any:
+#: Seconds that one object may take: a user's endpoint may be made to answer slowly. At least these, and for each byte.
+SECONDS, SECONDS_PER_BYTE = 60.0, 1 / (64 << 10)
+
+
+def _client(
+    settings: CloudSettings, secret: Mapping[str, str], region: str | None, endpoint: str | None, deadline: judged.Deadline
+) -> Any:
     import boto3
     from botocore import UNSIGNED
     from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
@@ -49,18 +55,16 @@ def _client(settings: CloudSettings, secret: Mapping[str, str], region: str | No
     client = session.client("s3", endpoint_url=url, config=config)
     # The one thing of botocore's that has no public way: which connections its session makes.
     manager = client._endpoint.http_session._manager  # type: ignore[attr-defined]
-    manager.pool_classes_by_scheme = judged.classes(allowed, AWSHTTPConnection, AWSHTTPSConnection)
+    manager.pool_classes_by_scheme = judged.classes(allowed, AWSHTTPConnection, AWSHTTPSConnection, deadline=deadline)
     return client
 
 
 def _check_endpoint(url: str, settings: CloudSettings, with_credential: bool) -> None:
+    for why in unreachable(None, url):
+        raise CloudError("invalid", why)
     parts = urlsplit(url)
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        port = 0
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port or parts.username or parts.path.strip("/"):
-        raise CloudError("invalid", f"the endpoint '{url[:200]}' is not of the form https://<host>")
+    assert parts.hostname
+    port = parts.port or (443 if parts.scheme == "https" else 80)
     if parts.scheme == "http" and not named(parts.hostname, port, settings.private_hosts):
         raise CloudError("invalid", "an endpoint without TLS must be named by the setting location_private_hosts")
     if with_credential and not (parts.hostname.endswith(AMAZON) or named(parts.hostname, port, settings.private_hosts)):
@@ -74,17 +78,31 @@ class S3:
     def __init__(
         self, settings: CloudSettings, secret: Mapping[str, str], region: str | None = None, endpoint: str | None = None
     ) -> None:
-        self._client = _client(settings, secret, region, endpoint)
-
-    def read(self, place: Place) -> tuple[int, Iterator[bytes]]:
-        """Size and content. Raises CloudError."""
+        self._deadline = judged.Deadline()
         with _Explained():
-            answer = self._client.get_object(Bucket=place.bucket, Key=place.key)
-        return answer["ContentLength"], _chunks(answer["Body"])
+            self._client = _client(settings, secret, region, endpoint, self._deadline)
+
+    def read(self, place: Place, limit: int) -> tuple[int, Iterator[bytes]]:
+        """Size and content. Raises CloudError."""
+        self._deadline.begin(SECONDS + limit * SECONDS_PER_BYTE)
+        try:
+            with _Explained():
+                answer = self._client.get_object(Bucket=place.bucket, Key=place.key)
+            if "ContentLength" not in answer:  # its end could not be told from a broken connection
+                raise CloudError("invalid", "the answer does not say how long it is")
+        except CloudError:
+            self._deadline.over()
+            raise
+        return answer["ContentLength"], self._chunks(answer["Body"])
+
+    def _chunks(self, body: Any) -> Iterator[bytes]:
+        with self._deadline, body, _Explained():
+            yield from body.iter_chunks(1 << 20)
 
     def write(self, place: Place, file: IO[bytes], size: int, options: Mapping[str, str]) -> None:
         """One PUT: whole or not at all. `options` as `put_options` makes them."""
-        with _Explained():
+        self._deadline.begin(SECONDS + size * SECONDS_PER_BYTE)
+        with self._deadline, _Explained():
             self._client.put_object(Bucket=place.bucket, Key=place.key, Body=file, ContentLength=size, **options)
 
 
@@ -107,17 +125,13 @@ def put_options(
     return options
 
 
-def _chunks(body: Any) -> Iterator[bytes]:
-    with body, _Explained():
-        yield from body.iter_chunks(1 << 20)
-
-
 class _Explained:
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+        from urllib3.exceptions import HTTPError
 
         if isinstance(error, ClientError):
             code = str(error.response.get("Error", {}).get("Code", ""))[:60]
@@ -128,7 +142,7 @@ class _Explained:
             if status in (401, 403):
                 raise CloudError("denied", f"S3 answers {code}") from None
             raise CloudError("unreachable" if (status or 500) >= 500 else "invalid", f"S3 answers {code} ({status})") from None
-        if isinstance(error, ParamValidationError):
-            raise CloudError("invalid", "S3 does not take such a name") from None
-        if isinstance(error, BotoCoreError):
+        if isinstance(error, ParamValidationError | ValueError):
+            raise CloudError("invalid", "S3 does not take such a name, region or endpoint") from None
+        if isinstance(error, BotoCoreError | HTTPError | OSError):
             raise CloudError("unreachable", judged.said(error)) from None

@@ -28,7 +28,7 @@ class CloudStore:
         """The content. Raises CloudError, also when it has more than `limit` bytes."""
         place = parse(location)
         client = self._client(location, place, workspace_id, principal, s3)
-        size, chunks = client.read(place, limit) if place.scheme == "gs" else client.read(place)
+        size, chunks = client.read(place) if place.scheme == "abfss" else client.read(place, limit)
         if size > limit:
             raise CloudError("invalid", f"it has {size} bytes; the limit is {limit}")
         return _bounded(chunks, limit)

@@ -1,5 +1,6 @@
 """Objects in clouds by the clouds' own client libraries, against stand-ins: content, options, credentials, words."""
 
+import socket
 import threading
 
 import pytest
@@ -136,11 +137,56 @@ def test_s3_at_an_endpoint_that_a_user_names(aws, locations_with, ann):
         ("https://user@example.org", "invalid", "is not of the form"),
         ("https://example.org/path", "invalid", "is not of the form"),
         ("https://example.org:x", "invalid", "is not of the form"),
+        ("https://[example.org", "invalid", "is not of the form"),
+        ("https://example.org?a=b", "invalid", "is not of the form"),
+        ("https://two words", "invalid", "is not of the form"),
+        ("https://-.org", "invalid", "is not of the form"),
+        ("https://a..org", "invalid", "does not take such"),
+        ("https://example.org:99999", "invalid", "does not take such"),
     ],
 )
 def test_endpoints_that_are_refused(locations_with, ann, endpoint, kind, says):
     found, message = refusal(locations_with().read, "s3://logs/x", ann, limit=5, s3=S3Options(endpoint=endpoint))
     assert (found, says in message) == (kind, True), message
+
+
+def test_a_region_that_is_none(locations_with, ann):
+    for region in ("us east", "x.evil.example", "a/../b"):
+        assert refusal(locations_with().read, "s3://logs/x", ann, limit=5, s3=S3Options(region=region))[0] == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [
+        (b"", "unreachable"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1", "unreachable"),
+        (b"HTTP/1.1 200 OK\r\n\r\n1", "invalid"),
+    ],
+)
+def test_an_endpoint_that_drips_is_cut_off(locations_with, ann, monkeypatch, sent, kind):
+    from boathouse.workspace.clouds import s3
+
+    monkeypatch.setattr(s3, "SECONDS", 0.3)
+    monkeypatch.setattr(s3.judged, "SILENCE_SECONDS", 600.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        held = []
+
+        def answer():
+            while True:
+                try:
+                    made, _ = listener.accept()
+                except OSError:
+                    return
+                held.append(made)
+                made.sendall(sent)
+
+        threading.Thread(target=answer, daemon=True).start()
+        options = S3Options(endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        locations = locations_with(private_hosts=("127.0.0.1",))
+        assert refusal(locations.read, "s3://logs/x", ann, limit=64 << 10, s3=options)[0] == kind
+        listener.shutdown(socket.SHUT_RDWR)
+        for each in held:
+            each.close()
 
 
 def test_a_credential_does_not_go_where_a_user_sends_it(locations_with, admin, scope):
