@@ -49,7 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return import_module(f"boathouse.cli.{COMMANDS[options.command][0]}").run(options)
     except (Failed, SettingError) as error:
-        print(f"boathouse: {error}", file=sys.stderr)
+        from boathouse.cli.output import plain
+
+        print(f"boathouse: {plain(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         return 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from boathouse.cli import Failed, progress
 from boathouse.cli.engine_at_hand import engine_client
-from boathouse.cli.output import print_json, table
+from boathouse.cli.output import plain, print_json, table
 from boathouse.images import build, recipe, references
 from boathouse.images.archive_view import UnreadableArchive, open_archive
 from boathouse.images.check import Wanted, check
@@ -140,7 +140,7 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     if options.output == "json":
         print_json(_document(report))
     else:
-        print(_text(options.what, report))
+        print(plain(_text(options.what, report)))
     return 0 if report.ok else 1
 
 

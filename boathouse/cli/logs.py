@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from boathouse.cli import Failed, connection
-from boathouse.cli.output import print_json, table
+from boathouse.cli.output import plain, print_json, table
 
 #: What is shown without `--file`: what a driver says of itself.
 DEFAULT_FILE = "driver.stderr"
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     while True:
         piece = server.get(f"{base}?{urlencode({'node': node, 'file': file, 'offset': offset, 'limit': PIECE})}")
-        sys.stdout.write(piece["text"])
+        sys.stdout.write(plain(piece["text"]) if sys.stdout.isatty() else piece["text"])
         sys.stdout.flush()
         offset = piece["next_offset"]
         if piece["size"] < offset:  # the log was cut: begin with what it has now

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from boathouse.cli import Failed, connection
-from boathouse.cli.output import print_json
+from boathouse.cli.output import plain, print_json
 
 #: Between the two looks that the use of processors needs, in seconds: a look is kept by the server for one.
 FIRST_PAUSE = 1.1
@@ -75,7 +75,7 @@ def picture(document: Mapping[str, Any], host: str, trouble: str = "") -> Any:
         head.append(f"  ({len(clusters)} of {document['total']} shown)")
     parts: list[Any] = [head]
     if trouble:
-        parts.append(Text(f"{trouble} (the picture is old; asking again)", style="bold red"))
+        parts.append(Text(f"{plain(trouble)} (the picture is old; asking again)", style="bold red"))
     if not clusters:
         parts.append(Text("No clusters. Create one: docs/getting-started.md", style="dim"))
         return Group(*parts)
@@ -99,7 +99,7 @@ def _rows(table: Any, cluster: Mapping[str, Any]) -> None:
     used = [node["cores"] for node in nodes if node["cores"] is not None]
     table.add_row(
         Text(cluster["cluster_id"], style="bold"),
-        Text(cluster["cluster_name"][:28]),
+        Text(plain(cluster["cluster_name"][:28]).replace("\n", " ")),
         Text(cluster["state"], style=STYLES.get(cluster["state"], "")),
         duration(cluster["up_ms"]),
         f"{sum(used):.2f}" if used else "-",

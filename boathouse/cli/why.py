@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from boathouse.cli import connection
-from boathouse.cli.output import print_json, seconds, table
+from boathouse.cli.output import plain, print_json, seconds, table
 
 #: Details that a person wants on the line of a step, in this order; the JSON has all of them.
 SHOWN = (
@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     document = connection.connect(options).get(f"/api/2.0/boathouse/clusters/{quote(options.cluster, safe='')}/why")
-    print_json(document) if options.output == "json" else print(text(document))
+    print_json(document) if options.output == "json" else print(plain(text(document)))
     return 0
 
 

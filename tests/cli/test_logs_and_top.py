@@ -1,6 +1,7 @@
 """`boathouse logs` and `boathouse top`: what they print for what a server answers."""
 
 import json
+import sys
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -107,6 +108,28 @@ def test_a_picture(monkeypatch, server, capsys, clusters):
         assert word in shown, shown
     assert main(["top", "--once", "--output", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == answer
+
+
+HOSTILE = "a\x1b]0;mine\x07\x9b2J\u202eb\rc\n"
+
+
+def test_a_terminal_obeys_nothing_that_others_wrote(monkeypatch, server, capsys):
+    named = {**CLUSTER, "cluster_name": HOSTILE}
+    with monkeypatch.context() as patched:
+        patched.setattr(server, "get", lambda path: {"at": 1, "total": 1, "clusters": [named]})
+        assert main(["top", "--once"]) == 0
+    reason = {"code": "X", "type": "Y", "lines": [HOSTILE]}
+    document = {"cluster_id": ID, "state": "TERMINATED", "state_message": HOSTILE, "steps": [], "reason": reason}
+    with monkeypatch.context() as patched:
+        patched.setattr(server, "get", lambda path: document)
+        assert main(["why", ID]) == 0
+    server.logs[f"{ID}-0-2", "driver.stderr"] = HOSTILE
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert main(["logs", ID]) == 0
+    monkeypatch.undo()
+    shown = capsys.readouterr().out
+    assert shown.count("a\\x1b]0;mine\\x07\\x9b2J\\u202eb\\rc") == 4, shown
+    assert not set("\x1b\x07\x9b\u202e\r") & set(shown)
 
 
 def test_no_permission_and_no_server(monkeypatch, server, capsys):
