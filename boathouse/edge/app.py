@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -22,7 +23,7 @@ from boathouse.edge.context import Ctx, Services, record
 from boathouse.edge.decoding import decode_body, decode_path, decode_query
 from boathouse.edge.errors import ApiError, malformed, no_such_endpoint, not_served
 from boathouse.edge.routing import Endpoint, Raw, Routes
-from boathouse.edge.streams import Body, Stream, too_large
+from boathouse.edge.streams import Body, Shares, Stream, too_large
 from boathouse.edge.unserved import Catalogue
 from boathouse.reconcile import Precedence
 from boathouse.store import Store
@@ -43,6 +44,12 @@ DRAIN_LIMIT = 64 << 20
 #: Threads for bodies that are streamed, in and out: slow senders keep one each, and must not hold up other calls.
 STREAM_THREADS = 64
 
+#: How many of them one sender may hold: a principal, or the address of one that shows none.
+STREAMS_OF_ONE = STREAM_THREADS // 4
+
+#: What a stranger may send before we ask who it is, in bytes.
+UNASKED = 1 << 20
+
 
 class Edge:
     """The application. `front` may take a request away by its host (the clusters' own pages) before any routing."""
@@ -62,6 +69,7 @@ class Edge:
         self._precedence = precedence or Precedence()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="edge")
         self._streams = ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="edge-stream")
+        self._shares = Shares(STREAMS_OF_ONE)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -105,6 +113,10 @@ class Edge:
             if hit is not None and hit[0].arguments.stream:
                 body = Body(receive, asyncio.get_running_loop(), headers, hit[0].body_limit)
                 return await self._run_streamed(self._serve, *hit, scope, headers, body, request_id, who)
+            if hit is not None and hit[0].body_limit > UNASKED and not hit[0].public and _is_large(headers):
+                body = Body(receive, asyncio.get_running_loop(), headers, hit[0].body_limit)
+                await self._run(self.authenticate, headers, headers.get("host", ""))
+                body = None
             raw = await _read_body(receive, headers, hit[0].body_limit if hit else 1 << 20)
             if hit is None:
                 return await self._run(self._unserved, method, path, headers)
@@ -200,8 +212,10 @@ class Edge:
 
     def _serve(self, found: Endpoint, *request: Any) -> Raw | Stream:
         ctx, arguments = self._prepare(found, *request)
+        share = self._shares.one(ctx.caller.name or ctx.source) if "stream" in arguments else nullcontext()
         try:
-            return _encode(found.function(**arguments))
+            with share:
+                return _encode(found.function(**arguments))
         except ApiError as error:
             if error.status == 403 and found.method != "GET":
                 with self.store.transaction() as tx:
@@ -220,6 +234,12 @@ def _form(raw: bytes) -> dict[str, str]:
         return dict(parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=100))
     except ValueError as error:
         raise malformed(f"The form is not readable: {error}") from None
+
+
+def _is_large(headers: Mapping[str, str]) -> bool:
+    """Whether a body has more than what a stranger may send, or may have: its sender does not say."""
+    announced = headers.get("content-length", "")
+    return int(announced) > UNASKED if announced.isdecimal() else "transfer-encoding" in headers
 
 
 async def _read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:

@@ -6,7 +6,10 @@ An endpoint that returns `Stream` is iterated in the same pool, a chunk at a tim
 
 import asyncio
 import concurrent.futures
+import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +20,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 #: Bytes that are handed over at once, at least (a request's end aside).
 CHUNK = 1 << 20
 
-#: Seconds without a byte after which a sender is given up.
-PATIENCE = 60.0
+#: Seconds without a byte after which a sender is given up, and seconds that `CHUNK` bytes may take.
+PATIENCE, SLOWEST = 60.0, 300.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,30 @@ class Stream:
 def too_large(limit: int) -> ApiError:
     """413: the body is larger than the endpoint takes."""
     return ApiError(413, "MAX_REQUEST_SIZE_EXCEEDED", f"The request body is larger than {limit} bytes, the limit here.")
+
+
+class Shares:
+    """How many bodies each sender sends at once: every one holds a thread, and nobody may hold those of all."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, sender: str) -> Iterator[None]:
+        """One more of `sender`'s, until the end of the `with`. Raises ApiError 429."""
+        with self._lock:
+            if self._held[sender] >= self._most:
+                text = f"At most {self._most} bodies are taken from one sender at once. Try again when one of them is sent."
+                raise ApiError(429, "REQUEST_LIMIT_EXCEEDED", text, headers={"Retry-After": "1"})
+            self._held[sender] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held[sender] -= 1
+                if not self._held[sender]:
+                    del self._held[sender]
 
 
 class Body:
@@ -77,12 +104,15 @@ class Body:
     async def _gather(self) -> bytes:
         parts: list[bytes] = []
         size = 0
+        latest = self._loop.time() + SLOWEST
         while size < CHUNK and not self._over:
             try:
-                message = await asyncio.wait_for(self._receive(), PATIENCE)
+                message = await asyncio.wait_for(self._receive(), min(PATIENCE, latest - self._loop.time()))
             except TimeoutError:
                 self._over = True
-                raise ApiError(408, "REQUEST_TIMEOUT", f"No byte of the body came for {PATIENCE:.0f} seconds.") from None
+                slow = self._loop.time() >= latest
+                words = f"{CHUNK} bytes took more than {SLOWEST:.0f}" if slow else f"No byte of the body came for {PATIENCE:.0f}"
+                raise ApiError(408, "REQUEST_TIMEOUT", f"{words} seconds.") from None
             if message["type"] == "http.disconnect":
                 self._over = True
                 raise malformed("The client went away before the request was complete.")

@@ -1,5 +1,6 @@
 """Bodies that are not read whole, on a real socket: piece by piece, bounded, refused early, broken off."""
 
+import asyncio
 import http.client
 import json
 import socket
@@ -112,3 +113,69 @@ def test_forms_that_are_none(ask, body, headers, says):
     answer, content = ask("POST", "/toys/stream/form", body, headers)
     assert answer.status == 400, content
     assert says in content.decode()
+
+
+def test_a_sender_that_drips_is_given_up(address, ready, monkeypatch):
+    monkeypatch.setattr("boathouse.edge.streams.SLOWEST", 0.05)
+    with socket.create_connection(address.split(":")) as sock:
+        head = f"POST /toys/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ready.token}\r\nContent-Length: 100\r\n\r\nhalf"
+        sock.sendall(head.encode())
+        answer = b""
+        while b"}" not in answer:
+            answer += sock.recv(1000)
+        assert b"408" in answer and b"took more than" in answer
+
+
+class Call:
+    """A POST to an Edge in this loop, whose body comes when the test says so."""
+
+    def __init__(self, path: str, token: str, length: int) -> None:
+        headers = [(b"host", b"x"), (b"authorization", f"Bearer {token}".encode()), (b"content-length", b"%d" % length)]
+        self.scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+        self.status = 0
+
+    async def receive(self):
+        self.asked.set()
+        await self.go_on.wait()
+        return {"type": "http.request", "body": b"x", "more_body": False}
+
+    async def send(self, message):
+        self.status = message.get("status", self.status)
+
+
+def test_nobody_takes_the_threads_of_all(edge_app, toys, ready, make_user, monkeypatch):
+    monkeypatch.setattr("boathouse.edge.app.STREAMS_OF_ONE", 1)
+    edge = edge_app(toys)
+    _, other = make_user("ann@x.org")
+
+    async def run():
+        first, second, others, again = (
+            Call("/toys/stream", token, 1) for token in (ready.token, ready.token, other, ready.token)
+        )  # fmt: skip
+        under_way = asyncio.create_task(edge(first.scope, first.receive, first.send))
+        await first.asked.wait()
+        for call in (second, others, again):
+            if call is again:
+                first.go_on.set()
+                await under_way
+            call.go_on.set()
+            await edge(call.scope, call.receive, call.send)
+        return [call.status for call in (first, second, others, again)]
+
+    assert asyncio.run(run()) == [200, 429, 200, 200]
+
+
+def test_a_stranger_is_asked_who_it_is_before_much_is_read(edge_app):
+    edge = edge_app("boathouse.workspace.files.dbfs")
+    call = Call("/api/2.0/dbfs/add-block", "nobody", 2 << 20)
+    known, read_before = edge.authenticate, []
+
+    def authenticate(*arguments):
+        read_before.append(call.asked.is_set())
+        return known(*arguments)
+
+    edge.authenticate = authenticate
+    call.go_on.set()
+    asyncio.run(asyncio.wait_for(edge(call.scope, call.receive, call.send), 20))
+    assert (read_before, call.status) == ([False], 403)
