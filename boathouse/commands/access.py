@@ -7,8 +7,9 @@ code acts as them.
 from typing import Any
 
 from boathouse.commands import refusals, rows
-from boathouse.commands.target import COMING, Target, read_target
+from boathouse.commands.target import Target, read_target
 from boathouse.compute import access
+from boathouse.compute.states import LAUNCHING
 from boathouse.edge import Ctx
 from boathouse.store import Reader
 
@@ -28,7 +29,7 @@ def running(ctx: Ctx, reader: Reader, cluster_id: str) -> Target:
     if target.simulated:
         raise refusals.simulated(cluster_id)
     if not target.serving:
-        if target.state in COMING:
+        if target.state in LAUNCHING:  # which leads to serving by itself: a client may try again
             raise refusals.not_ready(cluster_id, target.state)
         raise refusals.not_running(cluster_id, target.state, target.state_message)
     return target

@@ -9,13 +9,9 @@ from typing import Any
 
 from sqlalchemy import select
 
+from boathouse.compute.states import SERVING
 from boathouse.compute.tables import clusters
 from boathouse.store import Reader
-
-#: The states in which a driver is up and takes commands.
-SERVING = ("RUNNING", "RESIZING")
-#: The states that lead there by themselves: a client may try again.
-COMING = ("PENDING", "RESTARTING")
 
 
 @dataclass(frozen=True)

@@ -89,20 +89,17 @@ def _visible(workspace_id: Any, principal_id: Any) -> ColumnElement[bool]:
     return mine if principal_id is None else and_(mine, clusters.c.creator_id == principal_id)
 
 
-def _not_gone(kept_since: Any) -> ColumnElement[bool]:
-    return or_(
-        clusters.c.state != states.TERMINATED,
-        clusters.c.pinned_at.is_not(None),
-        clusters.c.terminated_time >= kept_since,
-        clusters.c.unpinned_at >= kept_since,
-    )
-
-
-#: `visible` (by `admin`) and `not_gone` for statements that are built once; `shown_values` has the values of a call.
+#: What lists show, for statements that are built once; `shown_values` has the values of a call.
+#: `VISIBLE`, by `admin`: as `visible`. `NOT_GONE`: pinned, not ended, or ended (or unpinned) less than 30 days ago.
 VISIBLE = {
     True: _visible(bindparam("of_workspace"), None), False: _visible(bindparam("of_workspace"), bindparam("of_principal")),
 }  # fmt: skip
-NOT_GONE = _not_gone(bindparam("kept_since"))
+NOT_GONE = or_(
+    clusters.c.state != states.TERMINATED,
+    clusters.c.pinned_at.is_not(None),
+    clusters.c.terminated_time >= bindparam("kept_since"),
+    clusters.c.unpinned_at >= bindparam("kept_since"),
+)
 
 
 def shown_values(caller: Caller, now: int) -> dict[str, int]:
@@ -114,11 +111,6 @@ def shown_values(caller: Caller, now: int) -> dict[str, int]:
 def visible(caller: Caller) -> ColumnElement[bool]:
     """The clusters that a list shows to `caller`, as a condition on the table."""
     return _visible(caller.workspace_id, None if caller.admin else caller.principal_id)
-
-
-def not_gone(now: int) -> ColumnElement[bool]:
-    """The clusters that a list still shows: pinned, not ended, or ended less than 30 days ago."""
-    return _not_gone(now - KEPT_MS)
 
 
 def _admit(caller: Caller, cluster_id: str, spec: str, creator: str) -> None:

@@ -19,9 +19,6 @@ from boathouse.reconcile import wake
 from boathouse.store import Tx
 from boathouse.wire.compute import ClusterAttributes, ClusterSpec
 
-KIND = "cluster"
-PENDING_MESSAGE = "Finding instances for new nodes, acquiring more instances if necessary"
-
 _ATTRIBUTES = frozenset(f.encode_name for f in msgspec.structs.fields(ClusterAttributes))
 
 
@@ -90,7 +87,7 @@ def move(tx: Tx, row: Any, answer: states.Answer, event: str = "", user: str = "
     if answer.new_launch:
         changes |= {
             "wish": states.WISH_RUNNING, "wish_reason": None, "wished_launch": row.wished_launch + 1,
-            "state": answer.state, "state_message": PENDING_MESSAGE,
+            "state": answer.state, "state_message": states.ACQUIRING,
         }  # fmt: skip
     if event:
         events.record(tx, row.cluster_id, event, {"user": user})
@@ -100,4 +97,4 @@ def move(tx: Tx, row: Any, answer: states.Answer, event: str = "", user: str = "
 def write(tx: Tx, row: Any, changes: dict[str, Any]) -> None:
     """Write a row and have it looked at."""
     tx.execute(update(clusters).where(clusters.c.cluster_id == row.cluster_id).values(**changes, version=clusters.c.version + 1))
-    wake(tx, KIND, row.cluster_id)
+    wake(tx, states.KIND, row.cluster_id)

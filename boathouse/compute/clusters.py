@@ -24,7 +24,7 @@ from boathouse.compute import (
     states,
     surroundings,
 )
-from boathouse.compute.cluster_wishes import KIND, PENDING_MESSAGE, described, move, paths, refuse, write
+from boathouse.compute.cluster_wishes import described, move, paths, refuse, write
 from boathouse.compute.surroundings import ZONES, Surroundings
 from boathouse.compute.tables import clusters
 from boathouse.edge import Ctx, endpoint
@@ -51,6 +51,7 @@ _INSERT = insert(clusters)
 _BY_TOKEN = select(clusters.c.cluster_id, clusters.c.state, clusters.c.wish).where(
     and_(clusters.c.workspace_id == bindparam("workspace_id"), clusters.c.idempotency_token == bindparam("token"))
 )
+
 
 @endpoint("POST", **paths("create"))
 def create(ctx: Ctx, body: CreateCluster) -> CreateClusterResponse:
@@ -86,9 +87,7 @@ def _admit(ctx: Ctx, body: CreateCluster) -> None:
 def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
     now = tx.store.clock()
     cluster_id = new_id(now)
-    quotas.admit(
-        tx, ctx.service(Surroundings).quotas, ctx.workspace_id, cluster_id, quotas.nodes_of(body), quotas.started(body)
-    )
+    quotas.admit(tx, ctx.service(Surroundings).quotas, ctx.workspace_id, cluster_id, quotas.nodes_of(body), quotas.started(body))
     if registry_password.needs_sealing(body):
         registry_password.seal(ctx.service(Sealer), body, ctx.workspace_id, cluster_id)
     document = cluster_spec.document(body)
@@ -98,12 +97,12 @@ def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
             "cluster_id": cluster_id, "workspace_id": ctx.workspace_id, "name": body.cluster_name or "",
             "creator_id": ctx.caller.principal_id, "creator": ctx.caller.name, "editor": ctx.caller.name, "source": "API",
             "created_at": now, "spec": document, "wish": states.WISH_RUNNING, "wished_launch": 1, "wish_reason": None,
-            "state": states.PENDING, "state_message": PENDING_MESSAGE, "launch": 0, "start_time": now,
+            "state": states.PENDING, "state_message": states.ACQUIRING, "launch": 0, "start_time": now,
             "idempotency_token": token, "facts": {}, "version": 0,
         },
     )  # fmt: skip
     events.record(tx, cluster_id, "CREATING", {**described(document), "user": ctx.caller.name}, now)
-    wake(tx, KIND, cluster_id)
+    wake(tx, states.KIND, cluster_id)
     return cluster_id
 
 

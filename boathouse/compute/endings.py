@@ -8,11 +8,9 @@ rounds that follow tear down. Nothing is deleted here.
 from collections.abc import Mapping
 from typing import Any
 
+from boathouse.compute.states import SERVING, TERMINATING, WISH_TERMINATED
 from boathouse.compute.terminations import type_of
 from boathouse.compute.world import Failure, Mark, Reason, Step, World
-
-PENDING, RUNNING, RESTARTING, RESIZING = "PENDING", "RUNNING", "RESTARTING", "RESIZING"
-TERMINATING, TERMINATED = "TERMINATING", "TERMINATED"
 
 #: Steps of the timeline that each node has; all others belong to the cluster.
 NODE_STEPS = frozenset({"nodes", "tunnel", "container", "init_scripts", "spark.driver"})
@@ -55,7 +53,7 @@ def fail(world: World, failure: Failure) -> Step:
         row=_ending(reason, message),
         events=(("TERMINATING", {"reason": reason.document()}),),
         marks=close_steps(world, failure.step or "launch", at, details)
-        if cluster.state not in (RUNNING, RESIZING)
+        if cluster.state not in SERVING
         else (Mark("lost", failure.node, started=world.now, ended=world.now, outcome="failed", details=details),),
         again=0.0,
     )
@@ -73,6 +71,6 @@ def _ending(reason: Reason, message: str) -> dict[str, Any]:
     return {
         "state": TERMINATING,
         "state_message": message,
-        "wish": "terminated",
+        "wish": WISH_TERMINATED,
         "wish_reason": reason.document(),
     }

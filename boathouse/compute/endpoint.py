@@ -14,6 +14,7 @@ from sqlalchemy import select
 from boathouse.compute import launch_environment, nodes
 from boathouse.compute.launch_inputs import Inputs, InputsCache
 from boathouse.compute.secrets_step import Refused
+from boathouse.compute.states import SERVING
 from boathouse.compute.tables import clusters
 from boathouse.compute.world import DRIVER, NodeRow
 from boathouse.dataplane.contract import Link, NodeError, NodeGone
@@ -68,7 +69,7 @@ class Endpoints:
     def _row(self, cluster_id: str) -> Any:
         with self._store.read() as reader:
             row = reader.execute(select(clusters).where(clusters.c.cluster_id == cluster_id)).first()
-        if row is None or row.state not in ("RUNNING", "RESIZING"):
+        if row is None or row.state not in SERVING:
             raise NotServing(f"Cluster {cluster_id} is not running.")
         return row
 

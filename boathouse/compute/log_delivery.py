@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import and_, delete, insert, select, update
 
 from boathouse import telemetry
-from boathouse.compute import events, log_destinations
+from boathouse.compute import events, log_destinations, states
 from boathouse.compute.log_destinations import LogFile
 from boathouse.compute.logs import LogReader
 from boathouse.compute.nodes import node_parts
@@ -82,7 +82,7 @@ class _Look:
     @property
     def over(self) -> bool:
         """Whether nothing more will be logged."""
-        return self.cluster.state in ("TERMINATING", "TERMINATED") and not self.live
+        return self.cluster.state in (states.TERMINATING, states.TERMINATED) and not self.live
 
 
 class LogDelivery:
@@ -166,8 +166,8 @@ class LogDelivery:
                 tx.execute(update(log_deliveries).where(here).values(**values))
             if failures == 1 and look.conf["destination"].startswith("/Volumes/"):
                 events.record(tx, row.cluster_id, "UC_VOLUME_MISCONFIGURED", {})
-            if tried and row.state == "TERMINATING":
-                wake(tx, "cluster", row.cluster_id)
+            if tried and row.state == states.TERMINATING:
+                wake(tx, states.KIND, row.cluster_id)
         telemetry.LOG_DELIVERIES.add("refused" if refused else "ok")
         if refused:
             log.warning("%s: its logs cannot be delivered (%d times in a row): %s", row.cluster_id, failures, refused)

@@ -73,16 +73,6 @@ class LogReader:
             text = text.partition("\n")[2]
         return text.strip()
 
-    def files(self, cluster_id: str, node: str) -> dict[str, int]:
-        """The logs of a node that are on this machine, with their sizes in bytes."""
-        found: dict[str, int] = {}
-        for path in self._places(cluster_id, node):
-            if path.is_dir():
-                for entry in os.scandir(path):
-                    if entry.is_file(follow_symlinks=False) and FILE.fullmatch(entry.name):
-                        found.setdefault(entry.name, entry.stat().st_size)
-        return found
-
     def listed(self, cluster_id: str, node: str) -> list[tuple[str, int, int]]:
         """The logs of a node that are on this machine: name, size in bytes, time of the last write in ns."""
         found: dict[str, tuple[str, int, int]] = {}
@@ -169,7 +159,7 @@ def read_logs(ctx: Ctx, cluster_id: str, query: ListLogs) -> dict[str, Any]:
                 {"node": node, "running": node in live, "file": file, "size": size}
                 for node in shown
                 if node in known
-                for file, size in sorted(reader.files(cluster_id, node).items())
+                for file, size, _ in reader.listed(cluster_id, node)
             ]
         }
     node = query.node or (known[0] if known else "")

@@ -19,6 +19,7 @@ from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch_inputs import Inputs, InputsCache
 from boathouse.compute.nodes import NodeDirectories
 from boathouse.compute.secrets_step import Refused
+from boathouse.compute.states import LAUNCHING, SERVING, TERMINATED, WISH_RUNNING
 from boathouse.compute.tables import clusters
 from boathouse.compute.world import (
     DRIVER,
@@ -53,7 +54,7 @@ DAEMON_TIMEOUT = 5.0
 _BY_ID = select(clusters).where(clusters.c.cluster_id == bindparam("of_cluster"))
 # The database reads the number out of the documents: there may be ten thousand of them.
 _GIVEN = select(clusters.c.cluster_id, clusters.c.facts["limits"]["total_bytes"].as_integer().label("size")).where(
-    clusters.c.state != "TERMINATED"
+    clusters.c.state != TERMINATED
 )
 
 
@@ -122,7 +123,7 @@ class Looking:
         self._at_rest.discard(cluster_id)
 
     def _watch(self, row: Any) -> float:
-        if row.state != "TERMINATED":
+        if row.state != TERMINATED:
             self._at_rest.add(row.cluster_id)
         return max(WATCH, WATCH_EACH * len(self._at_rest))
 
@@ -150,7 +151,7 @@ class Looking:
             return 0
 
     def _given(self, row: Any) -> tuple[Inputs | None, Failure | None]:
-        if row.wish != "running":
+        if row.wish != WISH_RUNNING:
             return None, None
         try:
             return self._inputs.get(row, row.wished_launch, self._used), None
@@ -162,7 +163,7 @@ class Looking:
     def _granted(self, cluster: Cluster, inputs: Inputs | None) -> int | None:
         """For how many workers of a cluster that serves the machine has room; asked only where more are wanted."""
         held = cluster.facts.get("limits")
-        if inputs is None or not held or cluster.launch != cluster.wished_launch or cluster.state not in ("RUNNING", "RESIZING"):
+        if inputs is None or not held or cluster.launch != cluster.wished_launch or cluster.state not in SERVING:
             return None
         limits = replace(inputs.limits, workers=int(held["workers"]))
         if cluster.workers <= limits.workers:
@@ -176,7 +177,7 @@ class Looking:
             return {cluster_id: size for cluster_id, size in reader.execute(_GIVEN) if size}
 
     def _seen(self, row: Any, rows: tuple[NodeRow, ...]) -> dict[str, Seen]:
-        if not rows and (row.launch == 0 or row.state == "TERMINATED"):
+        if not rows and (row.launch == 0 or row.state == TERMINATED):
             return {}
         return {
             seen.node_id: Seen(
@@ -187,11 +188,11 @@ class Looking:
 
     def _listen(self, row: Any, live: list[NodeRow]) -> None:
         for node in live:
-            if row.wish == "running" and self._directories.path(node.node_id).is_dir():
+            if row.wish == WISH_RUNNING and self._directories.path(node.node_id).is_dir():
                 self._link.listen(node.node_id)
 
     def _daemons(self, row: Any, live: list[NodeRow]) -> dict[str, Daemon]:
-        if row.wish != "running":
+        if row.wish != WISH_RUNNING:
             return {}
         ids = [node.node_id for node in live]
         return dict(zip(ids, self._parallel(self._daemon, ids), strict=True))
@@ -208,7 +209,7 @@ class Looking:
         return Daemon(True, status.get("launcher") == "up", {entry["name"]: _process(entry) for entry in listed})
 
     def _health(self, row: Any, live: list[NodeRow], daemons: Mapping[str, Daemon]) -> Health | None:
-        if row.launch != row.wished_launch or (row.state in ("PENDING", "RESTARTING") and len(live) == 1):
+        if row.launch != row.wished_launch or (row.state in LAUNCHING and len(live) == 1):
             return None  # a launch without workers asks nothing of the driver but that it be ready
         for node in live:
             process = daemons.get(node.node_id, Daemon()).processes.get(DRIVER)
@@ -297,4 +298,4 @@ def _told(inputs: Inputs | None, now: int) -> dict[str, Any]:
 
 def clusters_with_work(reader: Reader) -> list[str]:
     """Clusters that are not at their end: what a starting control plane looks at first."""
-    return [row.cluster_id for row in reader.execute(select(clusters.c.cluster_id).where(clusters.c.state != "TERMINATED"))]
+    return [row.cluster_id for row in reader.execute(select(clusters.c.cluster_id).where(clusters.c.state != TERMINATED))]

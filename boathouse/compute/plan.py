@@ -9,12 +9,20 @@ ends. No I/O, no clock.
 from typing import Any
 
 from boathouse.compute import plan_launch, plan_running
-from boathouse.compute.endings import PENDING, RESIZING, RESTARTING, RUNNING, TERMINATED, TERMINATING, close_steps
+from boathouse.compute.endings import close_steps
+from boathouse.compute.states import (
+    ACQUIRING,
+    LAUNCHING,
+    PENDING,
+    SERVING,
+    TERMINATED,
+    TERMINATING,
+    WISH_DELETED,
+    WISH_RUNNING,
+    WISH_TERMINATED,
+)
 from boathouse.compute.terminations import type_of
 from boathouse.compute.world import AddNode, DeleteNode, Mark, Reason, ReleaseCluster, Step, WantImage, World
-
-#: api.md A.1: what a cluster says while it has no nodes yet.
-ACQUIRING = "Finding instances for new nodes, acquiring more instances if necessary"
 
 #: How often a tear-down looks again while the driver of nodes is not done, in seconds (it hints too).
 DOWN_POLL = 0.2
@@ -23,12 +31,12 @@ DOWN_POLL = 0.2
 def plan(world: World) -> Step:
     """The next step for this cluster."""
     cluster = world.cluster
-    if cluster.wish != "running":
+    if cluster.wish != WISH_RUNNING:
         return _down(world)
     if cluster.launch != cluster.wished_launch:
         left = _remains(world)
         return _take_down(left) if left else _begin(world)
-    if cluster.state in (RUNNING, RESIZING):
+    if cluster.state in SERVING:
         return plan_running.keep(world)
     return plan_launch.advance(world)
 
@@ -51,7 +59,7 @@ def _down(world: World) -> Step:
     """The wish is an end: nodes first, then what the cluster had, then the words."""
     cluster = world.cluster
     left = _remains(world)
-    if cluster.state == TERMINATED and not left and cluster.wish == "terminated":
+    if cluster.state == TERMINATED and not left and cluster.wish == WISH_TERMINATED:
         return Step()
     row: dict[str, Any] = {}
     marks: tuple[Mark, ...] = ()
@@ -65,7 +73,7 @@ def _down(world: World) -> Step:
         step = _take_down(left)
         return Step(actions=step.actions, marks=marks, again=step.again, after=step.after)
     nothing_made = not cluster.launch
-    if cluster.wish == "deleted":
+    if cluster.wish == WISH_DELETED:
         erased = Step(erase=True)
         return erased if nothing_made else Step(actions=(ReleaseCluster(),), again=DOWN_POLL, after=erased)
     reason = cluster.wish_reason or Reason("INTERNAL_ERROR", type_of("INTERNAL_ERROR"))
@@ -86,7 +94,7 @@ def _begin(world: World) -> Step:
     began = min(cluster.start_time, world.now) if first else world.now
     incarnation = int(cluster.facts.get("incarnation", 0)) + 1
     row: dict[str, Any] = {"launch": cluster.wished_launch, "state_message": ACQUIRING}
-    if cluster.state not in (PENDING, RESTARTING):
+    if cluster.state not in LAUNCHING:
         row["state"] = PENDING
     facts: dict[str, Any] = dict.fromkeys(cluster.facts)
     facts |= {

@@ -2,9 +2,10 @@
 
 from math import ceil
 
-from boathouse.compute import autoscale
+from boathouse.compute import autoscale, plan_size
 from boathouse.compute.plan_nodes import Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
 from boathouse.compute.plan_scripts import run_scripts
+from boathouse.compute.states import RUNNING
 from boathouse.compute.world import (
     DRIVER,
     AddNode,
@@ -102,7 +103,7 @@ def _nodes(draft: Draft) -> list[NodeRow]:
             )
             return kept
         draft.leaving.append(node.node_id)
-        draft.events.append(("ADD_NODES_FAILED", {"reason": _add_failed(why)}))
+        draft.events.append(plan_size.add_nodes_failed("CONTAINER_LAUNCH_FAILURE", 1, why))
         draft.poll(0.0)
     incarnation = next_incarnation(world)
     leaving = set(draft.leaving)
@@ -112,15 +113,6 @@ def _nodes(draft: Draft) -> list[NodeRow]:
             draft.actions.append(AddNode(number, incarnation))
             draft.poll(0.0)
     return kept
-
-
-def _add_failed(why: str) -> dict[str, object]:
-    text = f"Failed to add 1 container to the cluster. Will attempt retry: true. Reason: {why}"
-    return {
-        "code": "CONTAINER_LAUNCH_FAILURE",
-        "type": "SERVICE_FAULT",
-        "parameters": {"databricks_error_message": text},
-    }
 
 
 def _executors_that_end(draft: Draft, nodes: list[NodeRow]) -> None:
@@ -212,7 +204,7 @@ def _run(draft: Draft, driver: NodeRow, nodes: list[NodeRow], count: int) -> Non
         draft.end("spark.executors", registered=count, wanted=cluster.workers)
     draft.end("healthy")
     draft.end("total", workers=count)
-    draft.row |= {"state": "RUNNING", "state_message": "", "last_activity_time": world.now}
+    draft.row |= {"state": RUNNING, "state_message": "", "last_activity_time": world.now}
     if cluster.launch > 1:
         draft.row |= {"last_restarted_time": world.now, "last_state_loss_time": world.now}
     draft.facts["driver"] = spark_node(driver, world)

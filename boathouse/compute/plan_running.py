@@ -8,9 +8,10 @@ there are is `plan_size`'s, how many there should be on a cluster that scales `a
 
 from boathouse.compute import autoscale, plan_size
 from boathouse.compute.autotermination import deadline, still_used
-from boathouse.compute.endings import RUNNING, end_idle
+from boathouse.compute.endings import end_idle
 from boathouse.compute.plan_nodes import Draft, bring_up, loss, run_executors
 from boathouse.compute.plan_scripts import run_scripts
+from boathouse.compute.states import RUNNING
 from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Ensure, Failure, Mark, NodeRow, StartExecutor, Step, World
 
 #: A driver that answers nothing for this long is said to be unresponsive (an event); after `HUNG_MS` it is given up. In ms.

@@ -8,8 +8,8 @@ launch. While the size changes the cluster is RESIZING and serves; `facts.resizi
 from dataclasses import replace
 from typing import Any
 
-from boathouse.compute.endings import RESIZING, RUNNING
 from boathouse.compute.plan_nodes import Draft, next_incarnation, registered, spark_node
+from boathouse.compute.states import ACQUIRING, RESIZING, RUNNING
 from boathouse.compute.terminations import CATALOGUE, type_of
 from boathouse.compute.world import AddNode, Decommission, Failure, Mark, NodeRow, Step, World
 
@@ -19,7 +19,6 @@ DRAIN_MS = 300_000
 #: How long a cluster stays RESIZING for workers that do not come, in ms; they are waited for afterwards too.
 GROWTH_MS = 180_000
 
-GROWING = "Finding instances for new nodes, acquiring more instances if necessary"
 SHRINKING = "Removing nodes"
 
 #: Causes of a RESIZING event (api.md A.3) that we have.
@@ -40,7 +39,7 @@ def goal(world: World) -> int:
 def announce(draft: Draft, cause: str, current: int, target: int) -> None:
     """The cluster begins to change its size by itself."""
     draft.row["state"] = RESIZING
-    draft.row["state_message"] = GROWING if target > current or cause == RECOVERED else SHRINKING
+    draft.row["state_message"] = ACQUIRING if target > current or cause == RECOVERED else SHRINKING
     draft.events.append(("RESIZING", {"cause": cause, "current_num_workers": current, "target_num_workers": target}))
     _begin(draft, cause, current, target)
 

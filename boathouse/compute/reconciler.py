@@ -23,9 +23,9 @@ from boathouse.compute.launch import CONTAINER_LOG, Effects, Result
 from boathouse.compute.launch_inputs import InputsCache
 from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking, Parallel, Sight
-from boathouse.compute.nodes import NodeDirectories, cluster_of, node_id
+from boathouse.compute.nodes import NodeDirectories, node_id
 from boathouse.compute.plan import plan
-from boathouse.compute.states import may_move
+from boathouse.compute.states import KIND, LAUNCHING, SERVING, TERMINATED, WISH_RUNNING, may_move
 from boathouse.compute.tables import clusters
 from boathouse.compute.tables import events as event_table
 from boathouse.compute.tables import nodes as node_table
@@ -38,8 +38,6 @@ from boathouse.workspace.redaction import Redaction
 
 log = logging.getLogger("boathouse.compute.reconciler")
 
-KIND = "cluster"
-
 #: Rounds that follow each other in one lease before it is given back.
 ROUNDS = 12
 
@@ -51,9 +49,6 @@ WORRYING_MS = 10_000
 
 #: How long a launch waits for a data plane that does not answer at all, in ms.
 ENGINE_TIMEOUT_MS = 60_000
-
-#: States in which a launch is under way.
-LAUNCHING = (endings.PENDING, endings.RESTARTING)
 
 #: How much of the end of a log is searched for what explains a failure, in bytes.
 EVIDENCE_BYTES = 64_000
@@ -134,10 +129,6 @@ class Reconciler:
 
         return wake_up
 
-    def on_node_event(self, node: str, event: str, payload: dict[str, Any]) -> None:
-        """A daemon has news: have its cluster looked at."""
-        self.hint(cluster_of(node))()
-
     def _round(self, cluster_id: str) -> float | None:
         """One round; seconds until the next, None at rest."""
         sight = self._looking.at(cluster_id)
@@ -154,7 +145,7 @@ class Reconciler:
         failed = next((result.failure for result in results if result.failure is not None), None)
         if failed is not None and sight.world.image.present and not sight.world.image.local:
             failed = None  # what the check will say of the image explains more; should it say nothing, this comes again
-        if failed is not None and sight.row.state not in (endings.RUNNING, endings.RESIZING):
+        if failed is not None and sight.row.state not in SERVING:
             return self._give_up(sight, failed, results)
         if failed is not None:
             log.warning("%s: a worker cannot be made: %s", cluster_id, failed.message)
@@ -195,7 +186,7 @@ class Reconciler:
         log.log(level, "%s: the data plane does not answer: %s", cluster_id, error)
         if now - since >= ENGINE_TIMEOUT_MS:
             sight = self._looking.blind(cluster_id)
-            if sight is not None and sight.row.wish == "running" and sight.row.state in LAUNCHING:
+            if sight is not None and sight.row.wish == WISH_RUNNING and sight.row.state in LAUNCHING:
                 text = f"The container engine has not answered for {(now - since) // 1000} s."
                 try:
                     self._give_up(sight, Failure("CLOUD_PROVIDER_LAUNCH_FAILURE", text, str(error)[:500], "nodes"))
@@ -211,7 +202,7 @@ class Reconciler:
         if count >= PATIENCE:
             try:
                 sight = self._looking.at(cluster_id)
-                if sight is not None and sight.row.wish == "running" and sight.row.state in LAUNCHING:
+                if sight is not None and sight.row.wish == WISH_RUNNING and sight.row.state in LAUNCHING:
                     text = f"The launch failed {count} times in a way that nobody foresaw ({type(error).__name__})."
                     self._give_up(sight, Failure("UNEXPECTED_LAUNCH_FAILURE", f"{text} See the server's log.", step="launch"))
                     return 0.5
@@ -254,7 +245,7 @@ class Reconciler:
         for mark in marks:
             if (mark.step, mark.node) == ("total", "") and mark.ended is not None:
                 _count(sight.world, mark.ended, mark.outcome, row)
-        if row.get("state") == endings.TERMINATED:
+        if row.get("state") == TERMINATED:
             self._forget(sight.row.cluster_id)
         return pause
 

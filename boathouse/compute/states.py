@@ -1,7 +1,7 @@
 """The states of a cluster and what each verb of the API does in each of them. Pure: the caller writes what is answered here.
 
 Source: reference api A and A.1. `clusters.py` asks before it writes a wish; the reconciler asks `may_move` before it writes what
-came of one. ERROR and UNKNOWN exist in the API for clients; we never enter them.
+came of one. ERROR and UNKNOWN exist in the API for clients; we never enter them. The words for states and wishes stand here only.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,16 @@ MOVES: dict[str, frozenset[str]] = {
 #: States in which nodes may exist; the others count as ended.
 ACTIVE = frozenset({PENDING, RUNNING, RESTARTING, RESIZING, TERMINATING})
 
+#: States in which a launch is under way, and in which a cluster takes commands.
+LAUNCHING, SERVING = (PENDING, RESTARTING), (RUNNING, RESIZING)
+
+#: What a cluster says while nodes of it are still to come (reference api A.1).
+ACQUIRING = "Finding instances for new nodes, acquiring more instances if necessary"
+
 WISH_RUNNING, WISH_TERMINATED, WISH_DELETED = "running", "terminated", "deleted"
+
+#: The kind under which clusters are leased: whoever changes one wakes it by this.
+KIND = "cluster"
 
 
 def may_move(old: str, new: str) -> bool:

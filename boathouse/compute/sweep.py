@@ -11,6 +11,7 @@ import logging
 from sqlalchemy import delete, select
 
 from boathouse.compute.nodes import NodeDirectories, cluster_of
+from boathouse.compute.states import TERMINATED
 from boathouse.compute.tables import clusters, nodes
 from boathouse.dataplane.contract import Driver, DriverUnavailable, Link
 from boathouse.reconcile import Outcome, again
@@ -47,7 +48,7 @@ class Sweep:
         """Clusters that may have something on the machine: all that are not at their end, and all that still have
         nodes."""
         with self._store.read() as reader:
-            alive = reader.execute(select(clusters.c.cluster_id).where(clusters.c.state != "TERMINATED"))
+            alive = reader.execute(select(clusters.c.cluster_id).where(clusters.c.state != TERMINATED))
             found = {row.cluster_id for row in alive}
             found |= {row.cluster_id for row in reader.execute(select(nodes.c.cluster_id))}
         return frozenset(found)

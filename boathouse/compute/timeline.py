@@ -1,8 +1,9 @@
 """The timeline: which steps a launch took, on which node, how long, with what details. Ours, beside Databricks' events.
 
-Steps: wish, nodes, tunnel, limits, secrets, image.resolve, image.pull, image.check, container, spark.driver,
-spark.executors, healthy, total; later resize.N (the N-th change of size), lost, repair, teardown. Written by the
-reconciler in the transaction of the round; read by `why`. Times in epoch ms.
+Steps: wish, limits, runtime, trust, secrets, nodes, tunnel, image.resolve, image.pull, image.check, container, init_scripts (a
+node's) with init_script.N (one of them), spark.driver, spark.executors, healthy, total; later resize.N (the N-th change of size),
+lost, repair, teardown. Written by the reconciler in the transaction of the round; read by `why`, which says each in words. Times
+in epoch ms.
 """
 
 from collections.abc import Iterable

@@ -37,14 +37,23 @@ _PHRASES = {
     "image.pull": "the image was pulled",
     "image.check": "the image was checked",
     "container": "the container was started",
+    "init_scripts": "the init scripts ran",
+    "init_script": "one init script ran",
     "spark.driver": "Spark's driver was started",
     "spark.executors": "the executors registered",
     "healthy": "the driver became healthy",
     "total": "the whole launch",
+    "launch": "the launch was given up",
+    "resize": "the number of workers changed",
     "lost": "something that ran was lost",
     "repair": "what was lost could not be replaced",
     "teardown": "everything was removed",
 }
+
+
+def phrase(step: str) -> str:
+    """A step of the timeline in words; those that are numbered (`resize.2`) go by what is before the number."""
+    return _PHRASES.get(step) or _PHRASES.get(step.rpartition(".")[0], step)
 
 
 def explain(
@@ -75,7 +84,7 @@ def explain(
             {
                 "step": step["step"],
                 "node": step["node"],
-                "what": _PHRASES.get(step["step"], step["step"]),
+                "what": phrase(step["step"]),
                 "at_ms": step["started"] - began,
                 "duration_ms": (step["ended"] or now) - step["started"],
                 "outcome": "running" if step["ended"] is None else step["outcome"],

@@ -37,11 +37,6 @@ class Runtime:
     replaced_jars: tuple[tuple[str, str], ...] = ()
     """Jars of Spark that do not work here, each with the one that takes its place."""
 
-    @property
-    def release_name(self) -> str:
-        """`17.3` of `17.3.x-scala2.13`."""
-        return self.key.split(".x-", 1)[0]
-
 
 _18_0 = Runtime(
     key="18.0.x-scala2.13",

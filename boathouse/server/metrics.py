@@ -96,7 +96,7 @@ def _clusters(ctx: Ctx) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     with ctx.read() as reader:
-        mine = and_(clusters.c.workspace_id == ctx.workspace_id, clusters.c.state.in_(("RUNNING", "RESIZING")))
+        mine = and_(clusters.c.workspace_id == ctx.workspace_id, clusters.c.state.in_(states.SERVING))
         rows = reader.execute(select(clusters).where(mine).order_by(clusters.c.start_time.desc()).limit(CLUSTERS)).all()
         here = of_clusters(reader, [row.cluster_id for row in rows])
     found = ctx.service(UsageReader).read([(row.cluster_id, here[row.cluster_id], row.facts or {}) for row in rows])

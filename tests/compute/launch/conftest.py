@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, select, update
 
-from boathouse.compute import endings, events, timeline
+from boathouse.compute import events, states, timeline
 from boathouse.compute.assembly import Launcher, make_directories, make_launcher
 from boathouse.compute.image_service import SimulatedImages
 from boathouse.compute.launch_inputs import Sources
@@ -221,8 +221,8 @@ class Fleet:
         if row.wish == "deleted":
             return False
         if row.wish == "terminated":
-            return row.state == endings.TERMINATED
-        return row.state == endings.RUNNING and row.launch == row.wished_launch
+            return row.state == states.TERMINATED
+        return row.state == states.RUNNING and row.launch == row.wished_launch
 
     def pass_time(self, ms: int) -> None:
         """Let time pass, with all rounds that fall due."""

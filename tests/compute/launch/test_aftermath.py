@@ -8,7 +8,7 @@ import pytest
 
 from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking
-from boathouse.compute.why import explain
+from boathouse.compute.why import explain, phrase
 from boathouse.dataplane.simulated import Fault, Trouble
 
 CLUSTER = "1123-120000-aaaaaaaa"
@@ -192,3 +192,16 @@ def test_what_a_container_said_that_ended_before_spark_could_start(fleet):
     said = "a simulated container ended with 7"
     assert fleet.launcher.logs.tail(cluster_id, node, "container.stderr", 1000) == said
     assert said in fleet.row(cluster_id).termination_reason["parameters"]["databricks_error_message"]
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("image.pull", "the image was pulled"),
+        ("init_script.12", "one init script ran"),
+        ("resize.2", "the number of workers changed"),
+        ("of another version", "of another version"),
+    ],
+)
+def test_steps_are_told_in_words(step, words):
+    assert phrase(step) == words
