@@ -54,3 +54,24 @@ def test_links_in_the_documents_lead_somewhere():
         if "://" not in target and not ((ROOT / name).parent / target).exists()
     ]
     assert broken == []
+
+
+def test_every_package_has_a_row_in_the_architecture():
+    rooms = {name.split("/")[1].removesuffix(".py") for name in tracked() if re.fullmatch(r"boathouse/\w+(\.py|/.*)", name)}
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    table = "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    assert {room for room in rooms - {"__init__"} if f"`{room}`" not in table} == set()
+
+
+def test_every_document_can_be_found_from_the_first_page():
+    pages = {name for name in tracked() if re.fullmatch(r"docs/[\w-]+\.md", name)}
+    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)", (ROOT / "README.md").read_text()))
+    assert pages - linked == set()
+
+
+def test_decisions_have_one_number_each():
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [int(page.name.split("-")[0]) for page in pages]
+    assert sorted(set(numbers)) == numbers
+    wrong = [page.name for page, number in zip(pages, numbers, strict=True) if not page.read_text().startswith(f"# {number}. ")]
+    assert wrong == []

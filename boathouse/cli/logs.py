@@ -37,7 +37,9 @@ def run(options: argparse.Namespace) -> int:
     file = options.file or DEFAULT_FILE
     node = _newest(there, file, options)
     offset = -options.bytes if options.bytes > 0 else 0
-    if options.output == "json" and not options.follow:
+    if options.output == "json" and options.follow:
+        raise Failed("--follow prints text as it comes; leave --output json out, or --follow")
+    if options.output == "json":
         print_json(server.get(f"{base}?{urlencode({'node': node, 'file': file, 'offset': offset, 'limit': PIECE})}"))
         return 0
     while True:

@@ -23,7 +23,7 @@ from boathouse.compute.reconciler import Reconciler
 from boathouse.compute.sweep import Sweep
 from boathouse.compute.usage import UsageReader
 from boathouse.dataplane.contract import Driver, Images, Link
-from boathouse.reconcile import Reconcile, leases, wake, wake_all
+from boathouse.reconcile import ALL, Reconcile, leases, wake, wake_all
 from boathouse.store import Store
 
 #: Threads for effects on nodes and for looks at them; all clusters share them.
@@ -67,7 +67,7 @@ class Launcher:
             if alone:
                 leases.free_all(tx)
             wake_all(tx, reconciler.KIND, clusters_with_work(tx))
-            wake(tx, sweep.KIND, sweep.KEY)
+            wake(tx, sweep.KIND, ALL)
 
     def close(self) -> None:
         self.usage.close()

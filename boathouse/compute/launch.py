@@ -232,16 +232,9 @@ class Effects:
         starts its own, so that nothing depends on it."""
         name = arguments.SPARE_PYTHON
         try:
-            self._link.call(
-                node.node_id,
-                "start",
-                {
-                    "name": name, "argv": argv, "cwd": launch_environment.WORKING_DIRECTORY, "channel": True,
-                    "env": {**environment, "BOATHOUSE_GATEWAY_FILE": arguments.GATEWAY_FILE},
-                    "stdout": f"{name}.log", "stderr": f"{name}.log",
-                },
-                timeout=CALL_TIMEOUT,
-            )  # fmt: skip
+            env = {**environment, "BOATHOUSE_GATEWAY_FILE": arguments.GATEWAY_FILE}
+            both = {"stdout": f"{name}.log", "stderr": f"{name}.log"}
+            self._start(node, name, argv, env, ready=False, logs=both, channel=True)
         except (NodeGone, NodeError) as error:
             log.info("%s: no spare Python process: %s", node.node_id, error)
 
@@ -284,8 +277,10 @@ class Effects:
         env: Mapping[str, str],
         ready: bool,
         logs: Mapping[str, str] | None = None,
+        channel: bool = False,
     ) -> None:
-        """`logs`: the node's log files by stream; what is named nowhere is not kept."""
+        """`ready`: it says when it is. `logs`: the node's log files by stream; what is named nowhere is not kept.
+        `channel`: it talks with us."""
         self._link.call(
             node.node_id,
             "start",
@@ -296,7 +291,7 @@ class Effects:
                 "cwd": launch_environment.WORKING_DIRECTORY,
                 **({"stdout": f"{name}.stdout", "stderr": f"{name}.stderr"} if logs is None else logs),
                 "ready": ready,
-                "channel": False,
+                "channel": channel,
             },
             timeout=CALL_TIMEOUT,
         )

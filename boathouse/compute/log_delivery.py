@@ -24,7 +24,8 @@ from boathouse.compute.world import World
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 from boathouse.store import Reader as Snapshot
 from boathouse.store import Store, Tx
-from boathouse.workspace.locations import LocationError, Locations, Reader, S3Options
+from boathouse.workspace.clouds.places import S3Options
+from boathouse.workspace.locations import LocationError, Locations, Reader
 
 log = logging.getLogger("boathouse.compute.log_delivery")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from boathouse.compute.init_scripts import NODE_LOG
 from boathouse.wire.compute import ClusterLogConf, S3StorageInfo
-from boathouse.workspace.clouds.places import unreachable
+from boathouse.workspace.clouds.places import CANNED_ACLS, ENCRYPTIONS, unreachable
 
 #: The kinds of destination: field -> what one begins with, and an example for refusals.
 KINDS = {
@@ -23,11 +23,6 @@ KINDS = {
 }
 
 LONGEST = 1024
-ENCRYPTIONS = ("sse-s3", "sse-kms")
-CANNED_ACLS = (
-    "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read",
-    "bucket-owner-full-control", "log-delivery-write",
-)  # fmt: skip
 
 #: The log that the event log is copied to in the driver's node.
 EVENT_LOG = "eventlog.stdout"

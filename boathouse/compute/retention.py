@@ -14,12 +14,12 @@ from sqlalchemy import delete, select
 
 from boathouse.compute.nodes import NodeDirectories
 from boathouse.compute.tables import image_checks, nodes
-from boathouse.reconcile import Outcome, again, wake
+from boathouse.reconcile import Outcome, again
 from boathouse.store import Store
 
 log = logging.getLogger("boathouse.compute.retention")
 
-KIND, KEY, EVERY = "retention", "all", 3600.0
+KIND, EVERY = "retention", 3600.0
 
 DAY_S = 86_400
 
@@ -42,10 +42,6 @@ class Retention:
         self._checks()
         self._logs()
         return again(EVERY)
-
-    def resume(self) -> None:
-        with self._store.transaction() as tx:
-            wake(tx, KIND, KEY)
 
     def _checks(self) -> None:
         before = self._store.clock() - self._checks_days * DAY_S * 1000

@@ -17,7 +17,8 @@ from boathouse.compute.tables import global_init_scripts
 from boathouse.compute.world import InitScript
 from boathouse.store import Store
 from boathouse.wire.compute import ClusterSpec
-from boathouse.workspace.locations import LocationError, Locations, Reader, S3Options
+from boathouse.workspace.clouds.places import S3Options
+from boathouse.workspace.locations import LocationError, Locations, Reader
 
 
 class ScriptUnavailable(Exception):

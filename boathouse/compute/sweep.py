@@ -19,7 +19,7 @@ from boathouse.store import Store
 
 log = logging.getLogger("boathouse.compute.sweep")
 
-KIND, KEY = "sweep", "all"
+KIND = "sweep"
 
 #: Seconds between sweeps, and after one that the driver could not do.
 EVERY, SOON = 300.0, 10.0

@@ -20,7 +20,7 @@ log = logging.getLogger("boathouse.compute.usage")
 
 KEPT_SECONDS, TIMEOUT, THREADS = 1.0, 2.0, 8
 
-#: Looks at clusters that are remembered, at most: those of clusters that ended go first.
+#: Looks at clusters that are remembered, at most; then all are forgotten, so that none of a cluster that ended stays for ever.
 REMEMBERED = 2000
 
 

@@ -42,6 +42,9 @@ due = Table(
 
 LEASE_MS = 60_000
 
+#: The key of a reconciler that has one thing to look at.
+ALL = "all"
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -11,24 +11,21 @@ from boathouse.commands.reconciler import Contexts
 from boathouse.commands.spark_ui import SparkUiFront
 from boathouse.commands.workspace_files import WorkspaceFiles
 from boathouse.commands.workspace_secrets import WorkspaceSecrets
-from boathouse.compute import log_delivery, registry_password
+from boathouse.compute import log_delivery, registry_password, retention
 from boathouse.compute.assembly import Gate, make_directories, make_launcher
 from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.quotas import Quotas
-from boathouse.compute.retention import KIND as RETENTION
-from boathouse.compute.retention import Retention
 from boathouse.compute.script_shelf import Scripts
 from boathouse.compute.surroundings import Surroundings
 from boathouse.edge import Routes
 from boathouse.edge.context import Services
-from boathouse.reconcile import Precedence, Workers
+from boathouse.reconcile import ALL, Precedence, Reconcile, Workers, wake
 from boathouse.releases import Releases
 from boathouse.server import planes
 from boathouse.server.parts import Parts, StartError
 from boathouse.store.blobs import Blobs
 from boathouse.workspace.clouds.store import CloudStore
-from boathouse.workspace.files.sweep import KIND as BLOB_SWEEP
-from boathouse.workspace.files.sweep import BlobSweep
+from boathouse.workspace.files import sweep as blob_sweep
 from boathouse.workspace.locations import Locations
 from boathouse.workspace.references import Secrets
 from boathouse.workspace.sealing import Sealer
@@ -39,7 +36,7 @@ log = logging.getLogger("boathouse.server")
 ENGINE_SECONDS = 60.0
 
 #: Work that waits for what users name (a bucket that takes its time), and its threads: not those that launch.
-SLOW, SLOW_THREADS = (log_delivery.KIND, BLOB_SWEEP, RETENTION), 4
+SLOW, SLOW_THREADS = (log_delivery.KIND, blob_sweep.KIND, retention.KIND), 4
 
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
 ENDPOINT_MODULES = (
@@ -71,7 +68,6 @@ class ControlPlane:
         secrets = Secrets(store, sealer)
         blobs = Blobs(parts.directory.path / "blobs")
         locations = Locations(store, blobs, CloudStore(secrets, planes.cloud_settings(parts.settings)))
-        self._blob_sweep = BlobSweep(store, blobs)
         directories = make_directories(parts.directory.path, keys.hmac)
         gate = Gate(store, directories)
         self._contexts: Contexts | None = None
@@ -112,11 +108,14 @@ class ControlPlane:
             ground, *self._launcher.services(),
         )  # fmt: skip
         self.precedence = Precedence()
-        self._retention = Retention(store, directories, parts.settings.keep_logs_days, parts.settings.keep_image_checks_days)
-        reconcilers = {
-            **self._launcher.reconcilers, **self._contexts.reconcilers(), **self._blob_sweep.reconcilers(),
-            RETENTION: self._retention,
-        }  # fmt: skip
+        days = parts.settings.keep_logs_days, parts.settings.keep_image_checks_days
+        #: What looks at everything from time to time, by kind.
+        self._housekeeping: dict[str, Reconcile] = {
+            blob_sweep.KIND: blob_sweep.BlobSweep(store, blobs),
+            retention.KIND: retention.Retention(store, directories, *days),
+        }
+        self._store = store
+        reconcilers = {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._housekeeping}
         slow = {kind: reconcilers.pop(kind) for kind in SLOW if kind in reconcilers}
         self._workers = [
             Workers(store, reconcilers, precedence=self.precedence),
@@ -129,8 +128,9 @@ class ControlPlane:
         self._launcher.resume()
         assert self._contexts is not None
         self._contexts.resume()
-        self._blob_sweep.resume()
-        self._retention.resume()
+        with self._store.transaction() as tx:
+            for kind in self._housekeeping:
+                wake(tx, kind, ALL)
         for workers in self._workers:
             workers.start()
 

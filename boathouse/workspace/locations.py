@@ -10,14 +10,11 @@ from typing import Literal
 
 from boathouse.store import Store
 from boathouse.store.blobs import Blobs, TooLarge
-from boathouse.workspace.clouds.places import CloudError
+from boathouse.workspace.clouds.places import CloudError, S3Options
 from boathouse.workspace.clouds.store import SCHEMES, CloudStore
 from boathouse.workspace.files import nodes, paths, rights
 from boathouse.workspace.files import tree as trees
-from boathouse.workspace.files.tree import Tree
-
-#: Bytes that one file may have.
-MAX_FILE = 5 << 30
+from boathouse.workspace.files.tree import MAX_FILE, Tree
 
 
 @dataclass(frozen=True)
@@ -26,18 +23,6 @@ class Reader:
 
     workspace_id: int
     principal: str
-
-
-@dataclass(frozen=True)
-class S3Options:
-    """How to reach a bucket, as `init_scripts` and `cluster_log_conf` name it."""
-
-    region: str | None = None
-    endpoint: str | None = None
-    enable_encryption: bool = False
-    encryption_type: str | None = None
-    kms_key: str | None = None
-    canned_acl: str | None = None
 
 
 Kind = Literal["missing", "denied", "invalid", "unreachable"]

@@ -68,6 +68,7 @@ def test_followed_until_the_node_ends(server, capsys):
     server.later = ["one\ntwo\nthree\n", "one\ntwo\nthree\n", "one\ntwo\nthree\nfour\n"]
     assert main(["logs", ID, "-f"]) == 0
     assert capsys.readouterr().out == "one\ntwo\nthree\nfour\n"
+    assert main(["logs", ID, "-f", "--output", "json"]) == 1 and "--follow" in capsys.readouterr().err
 
 
 def test_a_log_that_was_cut_begins_again(server, capsys):

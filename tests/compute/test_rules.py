@@ -129,6 +129,11 @@ REFUSED: list[tuple[dict, list[str]]] = [
         ["kms_key", "ARN"],
     ),
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "r", "canned_acl": "k"}}}, ["canned_acl", "private"]),
+    # Of buckets, not of objects: an object with it is refused by S3 at every delivery.
+    (
+        {"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "r", "canned_acl": "log-delivery-write"}}},
+        ["cluster_log_conf.s3.canned_acl", "log-delivery-write"],
+    ),
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "r", "encryption_type": "k"}}}, ["sse-s3"]),
     ({"ssh_public_keys": ["ssh-rsa A"]}, ["ssh_public_keys", "not served by Boathouse yet", "tunnel"]),
     ({"driver_node_type_flexibility": {}}, ["driver_node_type_flexibility", "not served"]),

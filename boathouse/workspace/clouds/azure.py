@@ -43,8 +43,8 @@ class Azure:
             max_block_size=8 << 20, max_single_get_size=8 << 20, max_chunk_get_size=8 << 20,
         )  # fmt: skip
 
-    def read(self, place: Place) -> tuple[int, Iterator[bytes]]:
-        """Size and content, all of it of one version of the object. Raises CloudError."""
+    def read(self, place: Place, limit: int) -> tuple[int, Iterator[bytes]]:
+        """All of the content is of one version of the object."""
         with _Explained():
             found = self._client.get_blob_client(place.bucket, place.key).download_blob()
         return found.size, _chunks(found)

@@ -48,7 +48,7 @@ class Gcs:
         self._client = storage.Client(project="none", credentials=credentials, _http=session, client_options=options)
 
     def read(self, place: Place, limit: int) -> tuple[int, Iterator[bytes]]:
-        """Size and content; larger than `limit` only the size. Raises CloudError."""
+        """Nothing is fetched of an object that is larger than `limit`."""
         blob = self._client.bucket(place.bucket).blob(place.key)
         with _Explained():
             blob.reload(timeout=TIMES)

@@ -1,4 +1,4 @@
-"""Addresses of objects in clouds, and what an operator says about them (pure)."""
+"""Addresses of objects in clouds, what an operator says about them, and what a cluster says of a bucket (pure)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,6 +7,13 @@ from typing import Literal
 
 #: Hosts of Azure storage accounts, by the ends of their names.
 AZURE_ENDS = (".core.windows.net", ".core.usgovcloudapi.net", ".core.chinacloudapi.cn")
+
+#: Encryptions and canned ACLs that an object of S3 can be given.
+ENCRYPTIONS = ("sse-s3", "sse-kms")
+CANNED_ACLS = (
+    "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read",
+    "bucket-owner-full-control",
+)  # fmt: skip
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,221}[a-z0-9]")
 _CONTAINER = re.compile(r"[$a-z0-9][a-z0-9-]{0,62}")
@@ -54,6 +61,18 @@ class CloudSettings:
             if location == start or location.startswith(start if start.endswith("/") else start + "/")
         ]
         return self.credentials[max(fitting, key=len)] if fitting else None
+
+
+@dataclass(frozen=True)
+class S3Options:
+    """How to reach a bucket, and how objects are written there, as `init_scripts` and `cluster_log_conf` name it."""
+
+    region: str | None = None
+    endpoint: str | None = None
+    enable_encryption: bool = False
+    encryption_type: str | None = None
+    kms_key: str | None = None
+    canned_acl: str | None = None
 
 
 def unreachable(region: str | None, endpoint: str | None) -> Iterator[str]:

@@ -10,14 +10,18 @@ from urllib.parse import urlsplit
 
 from boathouse.outbound.addresses import named
 from boathouse.workspace.clouds import judged
-from boathouse.workspace.clouds.places import CloudError, CloudSettings, Place, unreachable
+from boathouse.workspace.clouds.places import (
+    CANNED_ACLS,
+    ENCRYPTIONS,
+    CloudError,
+    CloudSettings,
+    Place,
+    S3Options,
+    unreachable,
+)
 
 DEFAULT_REGION = "us-east-1"
 AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
-CANNED_ACLS = (
-    "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read",
-    "bucket-owner-full-control",
-)  # fmt: skip
 
 
 #: Seconds that one object may take: a user's endpoint may be made to answer slowly. At least these, and for each byte.
@@ -75,15 +79,12 @@ def _check_endpoint(url: str, settings: CloudSettings, with_credential: bool) ->
 class S3:
     """One object store with one credential."""
 
-    def __init__(
-        self, settings: CloudSettings, secret: Mapping[str, str], region: str | None = None, endpoint: str | None = None
-    ) -> None:
-        self._deadline = judged.Deadline()
+    def __init__(self, settings: CloudSettings, secret: Mapping[str, str], options: S3Options) -> None:
+        self._deadline, self._options = judged.Deadline(), options
         with _Explained():
-            self._client = _client(settings, secret, region, endpoint, self._deadline)
+            self._client = _client(settings, secret, options.region, options.endpoint, self._deadline)
 
     def read(self, place: Place, limit: int) -> tuple[int, Iterator[bytes]]:
-        """Size and content. Raises CloudError."""
         self._deadline.begin(SECONDS + limit * SECONDS_PER_BYTE)
         try:
             with _Explained():
@@ -99,30 +100,29 @@ class S3:
         with self._deadline, body, _Explained():
             yield from body.iter_chunks(1 << 20)
 
-    def write(self, place: Place, file: IO[bytes], size: int, options: Mapping[str, str]) -> None:
-        """One PUT: whole or not at all. `options` as `put_options` makes them."""
+    def write(self, place: Place, file: IO[bytes], size: int) -> None:
+        """One PUT: whole or not at all."""
+        options = _put_options(self._options)
         self._deadline.begin(SECONDS + size * SECONDS_PER_BYTE)
         with self._deadline, _Explained():
             self._client.put_object(Bucket=place.bucket, Key=place.key, Body=file, ContentLength=size, **options)
 
 
-def put_options(
-    enable_encryption: bool, encryption_type: str | None, kms_key: str | None, canned_acl: str | None
-) -> dict[str, str]:
-    """Encryption and access of a new object, as `cluster_log_conf` names them. Raises CloudError."""
-    options: dict[str, str] = {}
-    kind = encryption_type or "sse-s3"
-    if kind not in ("sse-s3", "sse-kms"):
-        raise CloudError("invalid", f"encryption_type '{kind[:40]}'. Allowed: sse-s3, sse-kms")
-    if enable_encryption:
-        options["ServerSideEncryption"] = "aws:kms" if kind == "sse-kms" else "AES256"
-        if kind == "sse-kms" and kms_key:
-            options["SSEKMSKeyId"] = kms_key
-    if canned_acl:
-        if canned_acl not in CANNED_ACLS:
-            raise CloudError("invalid", f"canned_acl '{canned_acl[:40]}'. Allowed: {', '.join(CANNED_ACLS)}")
-        options["ACL"] = canned_acl
-    return options
+def _put_options(options: S3Options) -> dict[str, str]:
+    """Encryption and access of a new object, in S3's words. Raises CloudError."""
+    found: dict[str, str] = {}
+    kind = options.encryption_type or "sse-s3"
+    if kind not in ENCRYPTIONS:
+        raise CloudError("invalid", f"encryption_type '{kind[:40]}'. Allowed: {', '.join(ENCRYPTIONS)}")
+    if options.enable_encryption:
+        found["ServerSideEncryption"] = "aws:kms" if kind == "sse-kms" else "AES256"
+        if kind == "sse-kms" and options.kms_key:
+            found["SSEKMSKeyId"] = options.kms_key
+    if options.canned_acl:
+        if options.canned_acl not in CANNED_ACLS:
+            raise CloudError("invalid", f"canned_acl '{options.canned_acl[:40]}'. Allowed: {', '.join(CANNED_ACLS)}")
+        found["ACL"] = options.canned_acl
+    return found
 
 
 class _Explained:

@@ -3,9 +3,9 @@ kept in a secret scope that the principal may read."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import IO, Protocol
 
-from boathouse.workspace.clouds.places import CloudError, CloudSettings, Place, parse
+from boathouse.workspace.clouds.places import CloudError, CloudSettings, Place, S3Options, parse
 from boathouse.workspace.references import SecretDenied, SecretError, SecretMissing, Secrets
 
 SCHEMES = ("s3", "s3a", "s3n", "abfss", "gs")
@@ -18,23 +18,34 @@ KEYS = {
 }
 
 
+class Client(Protocol):
+    """One cloud with one credential: `S3`, `Azure`, `Gcs`. What it raises is a CloudError."""
+
+    def read(self, place: Place, limit: int) -> tuple[int, Iterator[bytes]]:
+        """Size and content of an object; whoever asks refuses what is larger than `limit` bytes."""
+        ...
+
+    def write(self, place: Place, file: IO[bytes], size: int) -> None:
+        """Write an object of `size` bytes, whole or not at all."""
+        ...
+
+
 class CloudStore:
     """All clouds. One for the control plane; any thread."""
 
     def __init__(self, secrets: Secrets, settings: CloudSettings) -> None:
         self._secrets, self._settings = secrets, settings
 
-    def read(self, location: str, workspace_id: int, principal: str, limit: int, s3: Any = None) -> Iterator[bytes]:
+    def read(self, location: str, workspace_id: int, principal: str, limit: int, s3: S3Options | None = None) -> Iterator[bytes]:
         """The content. Raises CloudError, also when it has more than `limit` bytes."""
         place = parse(location)
-        client = self._client(location, place, workspace_id, principal, s3)
-        size, chunks = client.read(place) if place.scheme == "abfss" else client.read(place, limit)
+        size, chunks = self._client(location, place, workspace_id, principal, s3).read(place, limit)
         if size > limit:
             raise CloudError("invalid", f"it has {size} bytes; the limit is {limit}")
         return _bounded(chunks, limit)
 
     def write(
-        self, location: str, workspace_id: int, principal: str, chunks: Iterable[bytes], limit: int, s3: Any = None
+        self, location: str, workspace_id: int, principal: str, chunks: Iterable[bytes], limit: int, s3: S3Options | None = None
     ) -> None:
         """Write an object, whole or not at all. Raises CloudError."""
         place = parse(location)
@@ -44,20 +55,14 @@ class CloudStore:
                 file.write(chunk)
             size = file.tell()
             file.seek(0)
-            if place.scheme == "s3":
-                from boathouse.workspace.clouds.s3 import put_options
+            client.write(place, file, size)
 
-                options = put_options(s3.enable_encryption, s3.encryption_type, s3.kms_key, s3.canned_acl) if s3 else {}
-                client.write(place, file, size, options)
-            else:
-                client.write(place, file, size)
-
-    def _client(self, location: str, place: Place, workspace_id: int, principal: str, s3: Any) -> Any:
+    def _client(self, location: str, place: Place, workspace_id: int, principal: str, s3: S3Options | None) -> Client:
         secret = self._secret(location, place, workspace_id, principal)
         if place.scheme == "s3":
             from boathouse.workspace.clouds.s3 import S3
 
-            return S3(self._settings, secret, s3.region if s3 else None, s3.endpoint if s3 else None)
+            return S3(self._settings, secret, s3 or S3Options())
         if place.scheme == "abfss":
             from boathouse.workspace.clouds.azure import Azure
 

@@ -32,8 +32,7 @@ from boathouse.wire.files import (
 from boathouse.workspace.files import handles, nodes, paths, tree
 from boathouse.workspace.files.nodes import Node
 from boathouse.workspace.files.rights import DBFS, WRITE
-from boathouse.workspace.files.tree import Tree
-from boathouse.workspace.locations import MAX_FILE
+from boathouse.workspace.files.tree import MAX_FILE, Tree
 
 #: Bytes of a block, of a `put` that is not a form, and of a read (reference api I).
 MAX_BLOCK = MAX_READ = 1 << 20
@@ -106,16 +105,9 @@ def create(ctx: Ctx, body: DbfsCreate) -> DbfsCreated:
 def _opened(ctx: Ctx, number: int) -> Iterator[handles.Handle]:
     """The caller's stream, for one caller at a time. Raises ApiError 404."""
     unknown = not_found(f"No stream with handle {number} is open; streams end after 10 minutes without a block.")
-    blobs = ctx.service(Blobs)
-
-    def look() -> handles.Handle:
-        with ctx.read() as reader:
-            return handles.get(reader, ctx.workspace_id, ctx.caller.principal_id, number, ctx.store.clock())
-
     try:
-        key = look().key  # before the lock, which makes a file
-        with blobs.alone(key):
-            yield look()
+        with handles.alone(ctx.store, ctx.service(Blobs), ctx.workspace_id, ctx.caller.principal_id, number) as stream:
+            yield stream
     except handles.NoHandle:
         raise unknown from None
 
@@ -125,12 +117,8 @@ def add_block(ctx: Ctx, body: DbfsAddBlock) -> Empty:
     """Append to a stream. What was answered is kept, whatever happens to the server."""
     ctx.params = {"handle": body.handle}
     data = _decoded("data", body.data)
-    with _opened(ctx, body.handle) as stream:
-        if stream.size + len(data) > MAX_FILE:
-            raise invalid(f"The file is larger than {MAX_FILE} bytes, the limit.")
-        ctx.service(Blobs).append(stream.key, stream.size, data)
-        with ctx.store.transaction() as tx:  # no audit record a block: `create` and `close` leave theirs
-            handles.grown(tx, stream, stream.size + len(data))
+    with _explained(), _opened(ctx, body.handle) as stream:
+        handles.append(ctx.store, ctx.service(Blobs), stream, data)  # no audit record a block: `create` and `close` leave theirs
     return Empty()
 
 

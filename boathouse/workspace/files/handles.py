@@ -1,16 +1,19 @@
-"""Streams that DBFS clients write in blocks: a row says what was acknowledged, a staged file has the bytes.
+"""Streams that clients of DBFS and `dbutils.fs` write in blocks: a row says what was acknowledged, a staged file has the bytes.
 
 An acknowledged block survives a kill: bytes first, row after. A handle lives `IDLE_MS` after its last use and
 belongs to its maker.
 """
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import and_, delete, insert, select, update
 
 from boathouse.store import Reader, Store, Tx
-from boathouse.store.blobs import Blobs
+from boathouse.store.blobs import Blobs, TooLarge
+from boathouse.workspace.files.tree import MAX_FILE
 from boathouse.workspace.tables import dbfs_handles
 
 #: The platform's idle timeout: ten minutes.
@@ -65,11 +68,28 @@ def get(reader: Reader, workspace_id: int, principal_id: int, handle: int, now: 
     return Handle(*row)
 
 
-def grown(tx: Tx, handle: Handle, size: int) -> None:
-    """Acknowledge bytes that are staged."""
-    tx.execute(
-        update(dbfs_handles).where(dbfs_handles.c.handle == handle.handle).values(size=size, touched_at=tx.store.clock())
-    )
+@contextmanager
+def alone(store: Store, blobs: Blobs, workspace_id: int, principal_id: int, number: int) -> Iterator[Handle]:
+    """The open stream, for one of its owner's callers at a time. Raises NoHandle."""
+
+    def look() -> Handle:
+        with store.read() as reader:
+            return get(reader, workspace_id, principal_id, number, store.clock())
+
+    key = look().key  # before the lock, which makes a file
+    with blobs.alone(key):
+        yield look()
+
+
+def append(store: Store, blobs: Blobs, handle: Handle, data: bytes) -> None:
+    """Add a block, to be called under `alone`: staged first, then acknowledged. Raises TooLarge past `MAX_FILE`."""
+    size = handle.size + len(data)
+    if size > MAX_FILE:
+        raise TooLarge(MAX_FILE)
+    blobs.append(handle.key, handle.size, data)
+    with store.transaction() as tx:
+        here = dbfs_handles.c.handle == handle.handle
+        tx.execute(update(dbfs_handles).where(here).values(size=size, touched_at=tx.store.clock()))
 
 
 def close_handle(tx: Tx, handle: Handle) -> None:

@@ -141,8 +141,7 @@ def make_directory(tx: Tx, place: Place, path: str, owner_id: int, parents: bool
 def _make_parents(tx: Tx, place: Place, path: str, owner_id: int, make: bool) -> None:
     above = paths.parents(path)
     have = {
-        row.path: row.kind
-        for row in tx.execute(select(files.c.path, files.c.kind).where(_here(place), files.c.path.in_(above)))
+        row.path: row.kind for row in tx.execute(select(files.c.path, files.c.kind).where(_here(place), files.c.path.in_(above)))
     }
     for folder in above:
         if folder not in have:
@@ -153,9 +152,7 @@ def _make_parents(tx: Tx, place: Place, path: str, owner_id: int, make: bool) ->
             raise NotADirectory(folder)
 
 
-def _insert(
-    tx: Tx, place: Place, path: str, owner_id: int, kind: str, language: str = "", blob: Blob | None = None
-) -> int:
+def _insert(tx: Tx, place: Place, path: str, owner_id: int, kind: str, language: str = "", blob: Blob | None = None) -> int:
     now = tx.store.clock()
     made = insert(files).values(
         workspace_id=place.workspace_id, tree=place.tree, path=path, parent=paths.parent(path), kind=kind, language=language,
@@ -227,4 +224,3 @@ def _all_below(reader: Reader, place: Place, folder: str) -> list[str]:
 def named_digests(reader: Reader, digests: list[str]) -> set[str]:
     """Those of `digests` that a node names."""
     return {row.digest for row in reader.execute(select(files.c.digest).where(files.c.digest.in_(digests)).distinct())}
-

@@ -14,8 +14,8 @@ from boathouse.store import Store, Tx
 from boathouse.store.blobs import Blob, Blobs, NoBlob
 from boathouse.workspace.files import handles, nodes, paths, rights
 from boathouse.workspace.files.nodes import Node
-from boathouse.workspace.files.tree import Tree
-from boathouse.workspace.locations import MAX_FILE, LocationError, Locations, Reader, explained, in_a_cloud
+from boathouse.workspace.files.tree import MAX_FILE, Tree
+from boathouse.workspace.locations import LocationError, Locations, Reader, explained, in_a_cloud
 
 #: Bytes in one call, either way: with base64 it fits a line of a node's process.
 MAX_PIECE = 512 << 10
@@ -81,12 +81,8 @@ class Shell:
 
     def append(self, handle: int, content: bytes) -> None:
         """Add a piece to a stream."""
-        with self._stream(handle) as stream:
-            if stream.size + len(content) > MAX_FILE:
-                raise LocationError("invalid", f"{stream.path} is larger than {MAX_FILE} bytes, the limit")
-            self._blobs.append(stream.key, stream.size, content)
-            with self._store.transaction() as tx:
-                handles.grown(tx, stream, stream.size + len(content))
+        with self._stream(handle) as stream, explained(stream.path):
+            handles.append(self._store, self._blobs, stream, content)
 
     def close(self, handle: int) -> None:
         """The file is there now."""
@@ -99,14 +95,9 @@ class Shell:
 
     @contextmanager
     def _stream(self, number: int) -> Iterator[handles.Handle]:
-        def look() -> handles.Handle:
-            with self._store.read() as reader:
-                mine = self._reader.workspace_id, self._principal_id
-                return handles.get(reader, *mine, number, self._store.clock())
-
         try:
-            with self._blobs.alone(look().key):
-                yield look()
+            with handles.alone(self._store, self._blobs, self._reader.workspace_id, self._principal_id, number) as stream:
+                yield stream
         except handles.NoHandle:
             raise LocationError("missing", "the stream is not open any more") from None
 
@@ -206,5 +197,3 @@ def _located(path: str) -> str:
     if path.startswith("/") and not path.startswith(("/Volumes/", "/Workspace/")) and path not in ("/Volumes", "/Workspace"):
         return f"dbfs:{path}"
     return path.removeprefix("file:") if path.startswith("file:/Workspace/") else path
-
-

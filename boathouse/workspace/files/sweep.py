@@ -1,19 +1,19 @@
 """Ends idle streams and uploads, and removes content that no row names any more, once an hour.
 
-A reconciler of the kind `blob-sweep`.
+The reconciler of kind `blob-sweep`.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 
-from boathouse.reconcile import Outcome, again, wake
+from boathouse.reconcile import Outcome, again
 from boathouse.store import Reader, Store
 from boathouse.store.blobs import Blobs
 from boathouse.workspace.files import handles, nodes, uploads
 
 log = logging.getLogger("boathouse.workspace")
 
-KIND, KEY, EVERY = "blob-sweep", "all", 3600.0
+KIND, EVERY = "blob-sweep", 3600.0
 
 #: Says which of some digests its room's rows name.
 Explains = Callable[[Reader, list[str]], set[str]]
@@ -26,16 +26,7 @@ class BlobSweep:
         self._store, self._blobs = store, blobs
         self._explains = (nodes.named_digests, uploads.named_digests, *explains)
 
-    def reconcilers(self) -> dict[str, Callable[[str], Outcome]]:
-        """For `Workers`: kind -> round."""
-        return {KIND: self.round}
-
-    def resume(self) -> None:
-        """At the start of the control plane."""
-        with self._store.transaction() as tx:
-            wake(tx, KIND, KEY)
-
-    def round(self, key: str) -> Outcome:
+    def __call__(self, key: str) -> Outcome:
         """One sweep."""
         handles.end_idle(self._store, self._blobs)
         uploads.end_idle(self._store)

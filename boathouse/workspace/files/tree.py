@@ -14,6 +14,9 @@ from boathouse.workspace.files import nodes, paths, rights
 from boathouse.workspace.files.nodes import Node, Place
 from boathouse.workspace.files.rights import READ, VOLUMES, WORKSPACE, WRITE, Who
 
+#: Bytes that one file may have.
+MAX_FILE = 5 << 30
+
 
 class Denied(Exception):
     """`who` may not do what `needs` says at `path`."""
@@ -154,4 +157,3 @@ class Tree:
             with self._store.transaction() as tx:
                 for folder in wanted:
                     nodes.make_directory(tx, self.place, folder, owner.principal_id if owner else self.who.principal_id)
-

@@ -30,8 +30,8 @@ from boathouse.wire.files import (
 )
 from boathouse.workspace.files import tickets
 from boathouse.workspace.files.tickets import Ticket
+from boathouse.workspace.files.tree import MAX_FILE
 from boathouse.workspace.files.volumes import expiry, explained, may_write, shown, too_large, volume_path, volumes
-from boathouse.workspace.locations import MAX_FILE
 from boathouse.workspace.tables import upload_parts, uploads
 
 #: Numbers of parts, addresses in one answer, and how long an upload may rest.

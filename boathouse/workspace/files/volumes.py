@@ -19,8 +19,7 @@ from boathouse.workspace.files import nodes, paths, ranges, rights, tickets, tre
 from boathouse.workspace.files.nodes import Node
 from boathouse.workspace.files.rights import VOLUMES, Who
 from boathouse.workspace.files.tickets import NoTicket, Ticket
-from boathouse.workspace.files.tree import Tree
-from boathouse.workspace.locations import MAX_FILE
+from boathouse.workspace.files.tree import MAX_FILE, Tree
 
 ROOT = "/Volumes"
 MAX_PAGE = 1000

@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from boathouse.edge.tables import audit
 from boathouse.workspace import secret_store
-from boathouse.workspace.clouds.places import CloudError, CloudSettings, Place, parse
+from boathouse.workspace.clouds.places import CloudError, CloudSettings, Place, S3Options, parse
 from boathouse.workspace.clouds.store import CloudStore
-from boathouse.workspace.locations import LocationError, Locations, Reader, S3Options
+from boathouse.workspace.locations import LocationError, Locations, Reader
 from boathouse.workspace.references import Secrets
 
 KEY, SECRET = "AKIAEXAMPLE", "very/secret+value"

@@ -66,7 +66,7 @@ def test_a_stream_ends_after_ten_minutes_without_a_block(api, clock, store, serv
     third = api.post(f"{ROOT}/create", json={"path": "/3"}).json()["handle"]
     api.post(f"{ROOT}/add-block", json={"handle": third, "data": b64(b"x")})
     clock.advance(11 * 60_000)
-    BlobSweep(store, blobs).round("all")
+    BlobSweep(store, blobs)("all")
     assert not list((blobs._directory / "staging").iterdir())
 
 

@@ -226,7 +226,7 @@ def test_an_upload_that_is_ended_or_left_leaves_nothing(api, volume, store, serv
     (part,) = urls(api, f"{volume}/f", session, count=1)
     api.call("PUT", part, content=b"part", token=None)
     clock.advance(2 * 3600_000)
-    assert BlobSweep(store, blobs).round("all")
+    assert BlobSweep(store, blobs)("all")
     assert len(list(blobs._directory.glob("??/*"))) == 1  # a part of a living upload
     body = {"path": f"{volume}/f", "session_token": session}
     abort = local(api.post("/api/2.0/fs/create-abort-upload-url", json=body).json()["abort_upload_url"]["url"])
@@ -236,7 +236,7 @@ def test_an_upload_that_is_ended_or_left_leaves_nothing(api, volume, store, serv
     api.call("PUT", part, content=b"other", token=None)
     clock.advance(25 * 3600_000)
     assert refused(complete(api, f"{volume}/g", left, [(1, "")])) == (404, "NOT_FOUND")
-    BlobSweep(store, blobs).round("all")
+    BlobSweep(store, blobs)("all")
     assert list(blobs._directory.glob("??/*")) == []
 
 
