@@ -152,7 +152,7 @@ class Effects:
             return
         words = self._driver.container_log(node, CONTAINER_LOG_BYTES)
         if words:
-            target.write_bytes(words)
+            self._directories.keep(node, CONTAINER_LOG, words)
 
     def _delete(self, cluster_id: str, node: str, seen: Seen) -> bool:
         """The customer's container, then the daemon's; then the logs are kept, and the directory goes."""

@@ -77,7 +77,7 @@ class LogReader:
         """The logs of a node that are on this machine: name, size in bytes, time of the last write in ns."""
         found: dict[str, tuple[str, int, int]] = {}
         for path in self._places(cluster_id, node):
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 for entry in os.scandir(path):
                     if entry.is_file(follow_symlinks=False) and FILE.fullmatch(entry.name):
                         seen = entry.stat(follow_symlinks=False)
@@ -118,9 +118,14 @@ def _read_file(path: Path, offset: int, limit: int) -> tuple[bytes, int, int] | 
 
 
 def _open_plain(path: Path) -> int | None:
-    """A descriptor to read from. The node's daemon could write here: a link, a directory or a pipe is no log."""
+    """A descriptor to read from. The node's daemon could write here: a link, a directory or a pipe is no log, and a link to a
+    folder is no folder of logs."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        finally:
+            os.close(folder)
     except OSError:
         return None
     if stat.S_ISREG(os.fstat(descriptor).st_mode):

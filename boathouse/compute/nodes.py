@@ -88,7 +88,7 @@ class NodeDirectories:
     def archive(self, cluster_id: str, node: str) -> None:
         """Move a node's logs to where they stay after its end. What moved before is not moved again."""
         source = self.path(node) / "logs"
-        if not source.is_dir():
+        if source.is_symlink() or not source.is_dir():
             return
         target = self.logs / cluster_id / node
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -96,6 +96,21 @@ class NodeDirectories:
             # Only plain files: the directory was writable by the node's daemon.
             if file.is_file() and not file.is_symlink():
                 os.replace(file, target / file.name)
+
+    def keep(self, node: str, name: str, content: bytes) -> None:
+        """Write a log of our own beside the node's. Once: what is there stays, also when it is no plain file."""
+        try:
+            folder = os.open(self.path(node) / "logs", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return  # the node is gone, or its daemon has put something else there
+        try:
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        except FileExistsError:
+            return
+        finally:
+            os.close(folder)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
 
     def remove(self, node: str) -> None:
         """Remove a node's directory with its token and socket."""

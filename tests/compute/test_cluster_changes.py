@@ -130,7 +130,7 @@ def test_updates_that_are_refused(cluster_api, running, mask, cluster, words):
     assert row(cluster_api.store, running).version == 0
 
 
-def test_masks_reach_into_structures():
+def test_masks_reach_into_structures(monkeypatch):
     old = {"docker_image": {"url": "a", "basic_auth": {"username": "u"}}, "num_workers": 1}
     new = {"docker_image": {"url": "b"}, "aws_attributes": {"zone_id": "z"}}
     merged = field_mask.merge(old, new, "docker_image.url,docker_image.basic_auth.password,aws_attributes.zone_id", ClusterSpec)
@@ -138,6 +138,11 @@ def test_masks_reach_into_structures():
         "docker_image": {"url": "b", "basic_auth": {"username": "u"}}, "num_workers": 1, "aws_attributes": {"zone_id": "z"},
     }  # fmt: skip
     assert old["docker_image"]["url"] == "a"
+    with monkeypatch.context() as patched:
+        looked = []
+        patched.setattr(field_mask, "_steps", lambda path, shape: looked.append(path) or path.split("."))
+        assert field_mask.merge(old, new, ",".join(["docker_image.url"] * 50_000), ClusterSpec)["docker_image"]["url"] == "b"
+        assert len(looked) == 1, "a long mask costs what its names cost"
     assert field_mask.merge(old, {}, "docker_image.basic_auth", ClusterSpec)["docker_image"] == {"url": "a"}
     assert field_mask.merge(old, {}, "aws_attributes.zone_id", ClusterSpec) == old
 

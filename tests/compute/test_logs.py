@@ -4,7 +4,9 @@ import os
 
 import pytest
 
-from boathouse.compute.logs import _read_file
+from boathouse.compute.logs import LogReader, _read_file
+from boathouse.compute.nodes import NodeDirectories
+from boathouse.dataplane.simulated import SimulatedLink
 
 
 def test_pieces_of_a_log(tmp_path):
@@ -24,3 +26,43 @@ def test_what_is_no_log_is_not_read(tmp_path, kind):
     elif kind == "pipe":
         os.mkfifo(path)
     assert _read_file(path, 0, 100) is None
+
+
+def test_a_link_in_the_place_of_a_folder_of_logs_leads_nowhere(tmp_path):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "server.key").write_text("secret")
+    directories = NodeDirectories(tmp_path / "data", lambda purpose, text: text)
+    directories.prepare("c-0-1")
+    place = directories.path("c-0-1") / "logs"
+    place.rmdir()
+    place.symlink_to(keys)
+    reader = LogReader(Gone(), directories)
+    assert reader.read("c", "c-0-1", "server.key", 0, 100) is None
+    assert reader.listed("c", "c-0-1") == []
+    assert list(reader.stream("c", "c-0-1", "server.key", 6)) == []
+    directories.keep("c-0-1", "container.stderr", b"x")
+    directories.archive("c", "c-0-1")
+    assert [file.name for file in keys.iterdir()] == ["server.key"] and not directories.logs.exists()
+
+
+def test_our_own_log_goes_through_no_link_and_is_kept_once(tmp_path):
+    directories = NodeDirectories(tmp_path, lambda purpose, text: text)
+    directories.prepare("c-0-1")
+    place = directories.path("c-0-1") / "logs"
+    (place / "a").symlink_to(tmp_path / "elsewhere")
+    for name in ("a", "b"):
+        directories.keep("c-0-1", name, b"first")
+        directories.keep("c-0-1", name, b"second")
+    assert (place / "b").read_bytes() == b"first" and not (tmp_path / "elsewhere").exists()
+    directories.keep("c-0-2", "b", b"of a node that is gone")
+
+
+class Gone(SimulatedLink):
+    """A link to nodes that are not connected."""
+
+    def __init__(self):
+        return
+
+    def connected(self, node_id):
+        return False
