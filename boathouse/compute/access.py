@@ -41,6 +41,7 @@ _BY_ID = select(*COLUMNS).where(
         clusters.c.cluster_id == bindparam("cluster_id"),
         clusters.c.workspace_id == bindparam("workspace_id"),
         clusters.c.wish != states.WISH_DELETED,
+        clusters.c.source != states.POOL,
     )
 )
 _BY_ID_LOCKED = _BY_ID.with_for_update()
@@ -85,7 +86,9 @@ def may_manage(caller: Caller, row: Any) -> bool:
 
 def _visible(workspace_id: Any, principal_id: Any) -> ColumnElement[bool]:
     """`principal_id` None: for an admin."""
-    mine = and_(clusters.c.workspace_id == workspace_id, clusters.c.wish != states.WISH_DELETED)
+    mine = and_(
+        clusters.c.workspace_id == workspace_id, clusters.c.wish != states.WISH_DELETED, clusters.c.source != states.POOL
+    )
     return mine if principal_id is None else and_(mine, clusters.c.creator_id == principal_id)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boathouse.compute import log_delivery, reconciler, sweep
+from boathouse.compute import log_delivery, pool_stock, reconciler, sweep
 from boathouse.compute.endpoint import Endpoints
 from boathouse.compute.images_step import ImageService, ImageSteps
 from boathouse.compute.launch import Effects
@@ -19,6 +19,7 @@ from boathouse.compute.launch_inputs import InputsCache, Sources
 from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking, Parallel, clusters_with_work
 from boathouse.compute.nodes import NodeDirectories, TokenCheck, cluster_of
+from boathouse.compute.pool_reconciler import PoolReconciler, pools_with_work
 from boathouse.compute.reconciler import Reconciler
 from boathouse.compute.sweep import Sweep
 from boathouse.compute.usage import UsageReader
@@ -67,7 +68,18 @@ class Launcher:
             if alone:
                 leases.free_all(tx)
             wake_all(tx, reconciler.KIND, clusters_with_work(tx))
+            for pool_id in pools_with_work(tx):
+                wake(tx, pool_stock.KIND, pool_id)
             wake(tx, sweep.KIND, ALL)
+
+    def end_pools(self) -> None:
+        """From now on no pool keeps idle instances (`down`); pools themselves stay."""
+        pools = self.reconcilers[pool_stock.KIND]
+        assert isinstance(pools, PoolReconciler)
+        pools.closing = True
+        with self.store.transaction() as tx:
+            for pool_id in pools_with_work(tx):
+                wake(tx, pool_stock.KIND, pool_id)
 
     def close(self) -> None:
         self.usage.close()
@@ -101,6 +113,7 @@ def make_launcher(
     effects = Effects(driver, link, directories, steps, handed_over)
     reconcilers: dict[str, Reconcile] = {
         reconciler.KIND: Reconciler(store, looking, effects, steps, inputs, directories, logs, parallel),
+        pool_stock.KIND: PoolReconciler(store, steps, sources),
         sweep.KIND: Sweep(store, driver, link, directories),
     }
     if write_log:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from boathouse.compute import access, cluster_spec, events, field_mask, quotas, registry_password, rules, states
+from boathouse.compute import access, cluster_spec, events, field_mask, pool_stock, quotas, registry_password, rules, states
 from boathouse.compute.cluster_wishes import described, move, paths, refuse, write
 from boathouse.compute.surroundings import Surroundings, principal
 from boathouse.edge import ApiError, Ctx, endpoint
@@ -98,7 +98,8 @@ def _replace(ctx: Ctx, cluster_id: str, wanted: Callable[[dict[str, Any]], Clust
             quotas.admit(tx, limits, ctx.workspace_id, cluster_id, quotas.nodes_of(new), quotas.started(new))
         before = described(msgspec.json.decode(row.spec), "previous_")
         events.record(tx, cluster_id, "EDITED", {**described(document), **before, "user": ctx.caller.name})
-        move(tx, row, answer, spec=document, name=new.cluster_name or "", editor=ctx.caller.name)
+        attached = pool_stock.attached(tx, ctx.caller, new)
+        move(tx, row, answer, spec=document, name=new.cluster_name or "", editor=ctx.caller.name, **attached)
     return True
 
 

@@ -12,6 +12,7 @@ from boathouse.wire.compute import (
     AzureAttributes,
     ClusterAttributes,
     ClusterSpec,
+    DockerImage,
     GcpAttributes,
 )
 from boathouse.workspace import references
@@ -74,11 +75,16 @@ def default_gcp(zone: str) -> GcpAttributes:
     return GcpAttributes(availability="ON_DEMAND_GCP", use_preemptible_executors=False, zone_id=zone)
 
 
-def fill(spec: Any, creator: str, cloud: str, zone: str) -> None:
-    """Fill the server's defaults into a `ClusterSpec` or `ClusterDetails`, in place; what was sent is never changed.
+def fill(spec: Any, creator: str, cloud: str, zone: str, pooled: tuple[str | None, str | None] = (None, None)) -> None:
+    """Fill the server's defaults into a `ClusterSpec` or `ClusterDetails`, in place; what was sent is never changed. `pooled`:
+    the node types of its pools, of workers and driver.
 
     The one exception is the platform's: `is_single_node` sets the workers, and adds its own conf and tag entries.
     """
+    if spec.instance_pool_id:
+        spec.node_type_id = spec.node_type_id or pooled[0]
+        spec.driver_node_type_id = spec.driver_node_type_id or pooled[1]
+        spec.driver_instance_pool_id = spec.driver_instance_pool_id or spec.instance_pool_id
     if spec.driver_node_type_id is None:
         spec.driver_node_type_id = spec.node_type_id
     if spec.enable_elastic_disk is None:
@@ -99,16 +105,29 @@ def fill(spec: Any, creator: str, cloud: str, zone: str) -> None:
         spec.gcp_attributes = default_gcp(zone)
 
 
-def effective(stored: str | bytes | dict[str, Any], creator: str, cloud: str = "aws", zone: str = "") -> ClusterSpec:
+def effective(
+    stored: str | bytes | dict[str, Any], creator: str, cloud: str = "aws", zone: str = "",
+    pooled: tuple[str | None, str | None] = (None, None),
+) -> ClusterSpec:
     """What a launch makes of the stored wish: the wish with the server's defaults."""
     spec = load(stored)
-    fill(spec, creator, cloud, zone)
+    fill(spec, creator, cloud, zone, pooled)
     return spec
+
+
+def pooled(row: Any) -> tuple[str | None, str | None]:
+    """The node types of the pools that a cluster's row names, as `fill` wants them."""
+    return row.pool_node_type, row.driver_pool_node_type
 
 
 def redact(spec: ClusterAttributes) -> bool:
     """Replace a registry password that is no reference, in place; whether there was one. `effective` at launch keeps it."""
-    auth = spec.docker_image.basic_auth if spec.docker_image else None
+    return spec.docker_image is not None and redact_image(spec.docker_image)
+
+
+def redact_image(image: DockerImage) -> bool:
+    """As `redact`, for one image."""
+    auth = image.basic_auth
     if auth is None or auth.password is None or is_reference(auth.password):
         return False
     auth.password = REDACTED

@@ -24,7 +24,7 @@ class Facts(Wire, forbid_unknown_fields=False):
 #: What a row must have to be shown; see `access.columns`.
 NEEDED = (
     "cluster_id", "name", "creator", "source", "state", "state_message", "spec", "facts", "termination_reason", "start_time",
-    "terminated_time", "last_restarted_time", "last_state_loss_time",
+    "terminated_time", "last_restarted_time", "last_state_loss_time", "pool_node_type", "driver_pool_node_type",
 )  # fmt: skip
 
 _DETAILS = msgspec.json.Decoder(ClusterDetails)
@@ -39,7 +39,7 @@ def details(row: Any, cloud: str, zone: str) -> ClusterDetails:
     """A row with the `NEEDED` columns as list shows it."""
     shown = _DETAILS.decode(row.spec)
     cluster_spec.redact(shown)
-    cluster_spec.fill(shown, row.creator, cloud, zone)
+    cluster_spec.fill(shown, row.creator, cloud, zone, cluster_spec.pooled(row))
     shown.cluster_id = row.cluster_id
     shown.cluster_name = row.name
     shown.creator_user_name = row.creator

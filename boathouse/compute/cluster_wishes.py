@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import update
 
-from boathouse.compute import cluster_spec, events, rules, states, surroundings
+from boathouse.compute import cluster_spec, events, pool_stock, rules, states, surroundings
 from boathouse.compute.surroundings import Surroundings
 from boathouse.compute.tables import clusters
 from boathouse.edge import ApiError, Ctx
@@ -47,13 +47,17 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
         dcs_enabled=False,
         max_workers=around.max_workers,
     )
-    if world.cloud and spec.docker_image is None and not somebody:
+    pools = spec.instance_pool_id
+    if world.cloud and spec.docker_image is None and not somebody and not pools:
         return world
     with ctx.read() as reader:
+        pool, driver_pool = pool_stock.seen(reader, ctx.caller, spec) if pools else (None, None)
         return replace(
             world,
             cloud=around.cloud(reader, ctx.workspace_id),
             dcs_enabled=surroundings.dcs_enabled(reader, ctx.workspace_id),
+            pool=pool,
+            driver_pool=driver_pool,
             single_user_known=not somebody or surroundings.is_principal(reader, ctx.workspace_id, somebody),
         )
 

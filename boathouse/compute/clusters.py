@@ -19,6 +19,7 @@ from boathouse.compute import (
     cluster_view,
     events,
     log_delivery,
+    pool_stock,
     quotas,
     registry_password,
     states,
@@ -86,21 +87,28 @@ def _admit(ctx: Ctx, body: CreateCluster) -> None:
 
 def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
     now = tx.store.clock()
-    cluster_id = new_id(now)
+    attached = pool_stock.attached(tx, ctx.caller, body) if body.instance_pool_id else {}
+    instance = pool_stock.take(tx, body, attached.get("driver_pool_id"))
+    cluster_id = new_id(now) if instance is None else instance.cluster_id
     quotas.admit(tx, ctx.service(Surroundings).quotas, ctx.workspace_id, cluster_id, quotas.nodes_of(body), quotas.started(body))
     if registry_password.needs_sealing(body):
         registry_password.seal(ctx.service(Sealer), body, ctx.workspace_id, cluster_id)
     document = cluster_spec.document(body)
-    tx.execute(
-        _INSERT,
-        {
-            "cluster_id": cluster_id, "workspace_id": ctx.workspace_id, "name": body.cluster_name or "",
-            "creator_id": ctx.caller.principal_id, "creator": ctx.caller.name, "editor": ctx.caller.name, "source": "API",
-            "created_at": now, "spec": document, "wish": states.WISH_RUNNING, "wished_launch": 1, "wish_reason": None,
-            "state": states.PENDING, "state_message": states.ACQUIRING, "launch": 0, "start_time": now,
-            "idempotency_token": token, "facts": {}, "version": 0,
-        },
-    )  # fmt: skip
+    row = {
+        "cluster_id": cluster_id, "workspace_id": ctx.workspace_id, "name": body.cluster_name or "",
+        "creator_id": ctx.caller.principal_id, "creator": ctx.caller.name, "editor": ctx.caller.name, "source": "API",
+        "created_at": now, "spec": document, "wish": states.WISH_RUNNING, "wished_launch": 1, "wish_reason": None,
+        "state": states.PENDING, "state_message": states.ACQUIRING, "launch": 0, "start_time": now,
+        "idempotency_token": token, "facts": {}, "version": 0, **attached,
+    }  # fmt: skip
+    if instance is None:
+        tx.execute(_INSERT, row)
+    else:  # in one transaction: nobody else can take it
+        mine = clusters.c.cluster_id == cluster_id
+        handed_over = {"facts": pool_stock.handed_over(instance, now), "version": instance.version + 1}
+        tx.execute(update(clusters).where(mine).values({**row, **handed_over}))
+    for pool_id in {attached["pool_id"], attached["driver_pool_id"]} if attached else ():
+        wake(tx, pool_stock.KIND, pool_id)
     events.record(tx, cluster_id, "CREATING", {**described(document), "user": ctx.caller.name}, now)
     wake(tx, states.KIND, cluster_id)
     return cluster_id

@@ -39,7 +39,7 @@ def fail(world: World, failure: Failure) -> Step:
     """
     cluster = world.cluster
     message = failure.message[:MESSAGE_LIMIT]
-    parameters = {"databricks_error_message": message}
+    parameters = {"databricks_error_message": message, **failure.parameters}
     details: dict[str, Any] = {"code": failure.code, "message": message}
     if failure.evidence:
         evidence = failure.evidence[-EVIDENCE_LIMIT:]

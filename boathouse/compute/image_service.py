@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from boathouse.compute.images_step import Resolved, Verdict
+from boathouse.compute.images_step import Preload, Resolved, Verdict
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.world import Failure
 from boathouse.dataplane.contract import Credentials
@@ -48,8 +48,9 @@ class RegistryImages:
             details["index_digest"] = found.index_digest
         return Resolved(found.digest, found.pinned, found.size_bytes, self._settings.plain_http(parsed.api_host), details)
 
-    def check(self, view: Any, inputs: Inputs) -> Verdict:
+    def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         release = inputs.release
+        assert release is not None, "an image is checked for a release"
         wanted = Wanted(
             spark=release.spark, glibc=release.glibc, java_major=release.java_major, max_bytes=None, strict=inputs.strict
         )
@@ -91,7 +92,7 @@ class SimulatedImages:
         digest = f"sha256:{hashlib.sha256(str(parsed).encode()).hexdigest()}"
         return Resolved(digest, parsed.pinned(digest), details={"simulated": True})
 
-    def check(self, view: Any, inputs: Inputs) -> Verdict:
+    def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         return Verdict(python_reason="The nodes of this cluster are simulated: they run no commands.")
 
     def platform(self, spark_version: str) -> tuple[str, str]:

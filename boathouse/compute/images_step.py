@@ -17,12 +17,15 @@ from typing import Any, Protocol
 from sqlalchemy import and_, delete, insert, select
 
 from boathouse.compute.launch_inputs import Inputs
+from boathouse.compute.secrets_step import Values
 from boathouse.compute.tables import image_checks
 from boathouse.compute.world import Failure, ImageStep, Stage
 from boathouse.dataplane.contract import Credentials, DriverUnavailable, Images, NodeFailure, PullState
 from boathouse.images.failures import ImageFailure
 from boathouse.images.pull import classify
+from boathouse.releases.release import Release
 from boathouse.store import Store
+from boathouse.wire.compute import ClusterSpec
 
 log = logging.getLogger("boathouse.compute.images")
 
@@ -52,6 +55,27 @@ class Verdict:
     r: str = ""
 
 
+@dataclass(frozen=True)
+class Preload:
+    """An image that is wanted before any cluster is: `owner` and `attempt` stand for a cluster and its launch. Without a
+    release it is not checked."""
+
+    owner: str
+    attempt: int
+    spec: ClusterSpec
+    values: Values
+    release: Release | None = None
+    strict: bool = False
+
+    @property
+    def cluster_id(self) -> str:
+        return self.owner
+
+    @property
+    def launch(self) -> int:
+        return self.attempt
+
+
 class ImageService(Protocol):
     """What the launch asks of `images`; `image_service.py` has the real one. `rules`: which rules its check applies;
     findings of others are not reused."""
@@ -62,7 +86,7 @@ class ImageService(Protocol):
         """Ask the registry; may take as long as it lets us wait. Raises ImageFailure."""
         ...
 
-    def check(self, view: Any, inputs: Inputs) -> Verdict:
+    def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         """Judge an image by the view of a container that never ran. Pure but for reading the view."""
         ...
 
@@ -106,7 +130,7 @@ class ImageSteps:
         with self._guard:
             self._works.pop(cluster_id, None)
 
-    def want(self, inputs: Inputs, known: Mapping[str, Any], hint: Callable[[], None]) -> None:
+    def want(self, inputs: Inputs | Preload, known: Mapping[str, Any], hint: Callable[[], None]) -> None:
         """Take the next piece of work that is not under way. Idempotent; `known` as it is durable, for the digest's
         sake."""
         with self._guard:
@@ -130,7 +154,7 @@ class ImageSteps:
             held = self._works[cluster_id] = (launch, _Work())
         return held[1]
 
-    def _advance(self, inputs: Inputs, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> bool:
+    def _advance(self, inputs: Inputs | Preload, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> bool:
         """One piece of work; False when another thread goes on with it (and frees `busy` itself)."""
         docker = inputs.spec.docker_image
         if docker is None or not docker.url:
@@ -147,7 +171,7 @@ class ImageSteps:
                 return True
         return self._check(inputs, known, work, hint)
 
-    def _platform(self, inputs: Inputs, work: _Work) -> bool:
+    def _platform(self, inputs: Inputs | Preload, work: _Work) -> bool:
         """Have `present` for the platform's own image. True when that is a failure: nothing more to do."""
         if work.present:
             return False
@@ -170,14 +194,14 @@ class ImageSteps:
         self._end(work, "image.resolve", digest=local)
         return False
 
-    def _resolve(self, inputs: Inputs, reference: str, work: _Work) -> None:
+    def _resolve(self, inputs: Inputs | Preload, reference: str, work: _Work) -> None:
         resolved = self._service.resolve(reference, self._credentials(inputs))
         found = {"reference": reference, "digest": resolved.digest, "pinned": resolved.pinned, "plain_http": resolved.plain_http}
         self._end(work, "image.resolve", digest=resolved.digest, size_bytes=resolved.size_bytes, **resolved.details)
         with self._guard:
             work.found |= found
 
-    def _pull(self, inputs: Inputs, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> None:
+    def _pull(self, inputs: Inputs | Preload, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> None:
         self._begin(work, "image.pull", pinned=known["pinned"])
         pull = self._images.pull(known["pinned"], self._credentials(inputs), bool(known.get("plain_http")), hint=hint)
         if pull.state is PullState.FAILED:
@@ -188,7 +212,11 @@ class ImageSteps:
             work.present = pull.image
             self._end(work, "image.pull", cached=pull.cached, bytes=pull.bytes_total)
 
-    def _check(self, inputs: Inputs, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> bool:
+    def _check(self, inputs: Inputs | Preload, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> bool:
+        if inputs.release is None:
+            with self._guard:
+                work.checked = True
+            return True
         self._begin(work, "image.check")
         digest = str(known.get("digest") or work.found.get("digest") or work.present)
         key = (digest, f"{inputs.release.digest[:64]}/{self._service.rules}", inputs.strict)
@@ -199,7 +227,7 @@ class ImageSteps:
         self._in_background(work, "image.check", hint, lambda: self._look_inside(inputs, work, key))
         return False
 
-    def _look_inside(self, inputs: Inputs, work: _Work, key: tuple[str, str, bool]) -> None:
+    def _look_inside(self, inputs: Inputs | Preload, work: _Work, key: tuple[str, str, bool]) -> None:
         with self._images.view(work.present) as view:
             verdict = self._service.check(view, inputs)
         digest, release, strict = key
@@ -267,7 +295,7 @@ class ImageSteps:
 
         self._submit(run)
 
-    def _credentials(self, inputs: Inputs) -> Credentials | None:
+    def _credentials(self, inputs: Inputs | Preload) -> Credentials | None:
         values = inputs.values
         return Credentials(values.username, values.password) if values.login else None
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from boathouse.compute import cluster_spec, node_types, scaling, script_shelf, secrets_step
+from boathouse.compute import cluster_spec, node_types, scaling, script_shelf, secrets_step, states
 from boathouse.compute.scaling import ClusterLimits, Size
 from boathouse.compute.script_shelf import LaunchScripts, NoScripts, ScriptShelf
 from boathouse.compute.secrets_step import Refused, Resolver, Values
@@ -132,7 +132,7 @@ class InputsCache:
 
     def _make(self, row: Any, launch: int, used_bytes: Used) -> Inputs:
         sources = self._sources
-        spec = cluster_spec.effective(row.spec, row.creator)
+        spec = cluster_spec.effective(row.spec, row.creator, pooled=cluster_spec.pooled(row))
         release = sources.releases.get(spec.spark_version)
         if release is None:
             raise Refused(
@@ -146,10 +146,17 @@ class InputsCache:
         begun = row.launch == launch
         recorded = row.facts.get("limits") if begun else None
         limits = scaling.restore(recorded) if recorded else self._promise(row.cluster_id, spec, used_bytes)
+        instance = (row.facts.get("instance") or {}).get("limits")
+        if instance and not recorded:  # its driver's node is there already
+            driver = scaling.with_heap(scaling.restore(instance).driver, (spec.spark_conf or {}).get("spark.driver.memory"))
+            limits = replace(limits, driver=driver)
+            self.hold(row.cluster_id, limits.total_bytes)
+        # A pool seals its passwords for itself: an idle instance has none of its own.
+        sealed_for = row.driver_pool_id if row.source == states.POOL else row.cluster_id
         password = spec.docker_image.basic_auth.password if spec.docker_image and spec.docker_image.basic_auth else None
         if password and not cluster_spec.is_reference(password):
             try:
-                password = sources.open_password(password, row.workspace_id, row.cluster_id)
+                password = sources.open_password(password, row.workspace_id, sealed_for)
             except Unsealable as error:
                 text = f"The password of docker_image.basic_auth cannot be opened: {error}."
                 raise Refused(Failure("SECRET_RESOLUTION_ERROR", text, step="secrets")) from None

@@ -13,11 +13,12 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from boathouse.compute import autoscale, cluster_spec, nodes, timeline
+from boathouse.compute import autoscale, cluster_spec, nodes, states, timeline
 from boathouse.compute.driver_calls import read_health
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch_inputs import Inputs, InputsCache
 from boathouse.compute.nodes import NodeDirectories
+from boathouse.compute.pool_gate import PoolGate
 from boathouse.compute.secrets_step import Refused
 from boathouse.compute.states import LAUNCHING, SERVING, TERMINATED, WISH_RUNNING
 from boathouse.compute.tables import clusters
@@ -82,6 +83,7 @@ class Looking:
         self._images, self._inputs, self._parallel = images, inputs, parallel
         self._awake_since = store.clock()
         self._at_rest: set[str] = set()
+        self._pools = PoolGate(store)
 
     def at(self, cluster_id: str) -> Sight | None:
         """The world of one cluster now, or None when it has no row."""
@@ -98,6 +100,7 @@ class Looking:
         daemons = self._daemons(row, live)
         launched = row.launch == row.wished_launch
         cluster = _cluster(row)
+        granted, shortage = self._pools.bound(row, cluster, self._granted(cluster, inputs))
         image = self._images.look(cluster_id, row.wished_launch, (row.facts.get("image") or {}) if launched else {})
         world = World(
             now=self._store.clock(),
@@ -113,13 +116,15 @@ class Looking:
             dice=secrets.randbits(63),
             watch=self._watch(row),
             refusal=refusal,
-            granted=self._granted(cluster, inputs),
+            granted=granted,
+            shortage=shortage,
             **_told(inputs, self._store.clock()),
         )
         return Sight(row, world, inputs)
 
     def forget(self, cluster_id: str) -> None:
         """It is at its end: nothing of it is looked at any more."""
+        self._pools.forget(cluster_id)
         self._at_rest.discard(cluster_id)
 
     def _watch(self, row: Any) -> float:
@@ -153,6 +158,9 @@ class Looking:
     def _given(self, row: Any) -> tuple[Inputs | None, Failure | None]:
         if row.wish != WISH_RUNNING:
             return None, None
+        refusal = self._pools.refusal(row)
+        if refusal is not None:
+            return None, refusal
         try:
             return self._inputs.get(row, row.wished_launch, self._used), None
         except Refused as refused:
@@ -226,7 +234,7 @@ def _process(entry: Mapping[str, Any]) -> Process:
 
 
 def _cluster(row: Any) -> Cluster:
-    spec = cluster_spec.effective(row.spec, row.creator)
+    spec = cluster_spec.effective(row.spec, row.creator, pooled=cluster_spec.pooled(row))
     reason = row.wish_reason
     least, most, workers = _size(spec, row)
     return Cluster(
@@ -246,6 +254,7 @@ def _cluster(row: Any) -> Cluster:
         least=least,
         most=most,
         idle_window_ms=autoscale.window_ms((spec.spark_conf or {}).get(autoscale.WINDOW_KEY)),
+        held=row.source == states.POOL,
     )
 
 

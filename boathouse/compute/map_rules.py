@@ -53,7 +53,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 def violations(spec: ClusterSpec) -> Iterator[str]:
     """What is wrong with the maps."""
-    yield from _tags(spec.custom_tags or {})
+    yield from tag_violations(spec.custom_tags or {}, DEFAULT_TAGS)
     yield from _conf(spec.spark_conf or {}, workers=_most_workers(spec))
     yield from _environment(spec.spark_env_vars or {})
     for name, entries in (("spark_conf", spec.spark_conf), ("spark_env_vars", spec.spark_env_vars)):
@@ -68,13 +68,14 @@ def _most_workers(spec: ClusterSpec) -> int:
     return (spec.autoscale.max_workers or 0) if spec.autoscale is not None else spec.num_workers or 0
 
 
-def _tags(tags: dict[str, str]) -> Iterator[str]:
+def tag_violations(tags: dict[str, str], reserved: frozenset[str]) -> Iterator[str]:
+    """What is wrong with `custom_tags`; `reserved`: keys that the platform sets itself."""
     if len(tags) > MOST_TAGS:
         yield f"custom_tags: {len(tags)} tags are too many; at most {MOST_TAGS} are allowed"
     for key, value in tags.items():
         if not 1 <= len(key) <= LONGEST_TAG_KEY or _CONTROL.search(key):
             yield f"custom_tags: the key {_short(key)} is not allowed; keys have 1 to {LONGEST_TAG_KEY} printable characters"
-        elif key in DEFAULT_TAGS:
+        elif key in reserved:
             yield f"custom_tags: the key {_short(key)} is set by the platform on every cluster; choose another name"
         if len(value) > LONGEST_TAG_VALUE or _CONTROL.search(value):
             yield (

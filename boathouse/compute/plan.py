@@ -8,7 +8,7 @@ ends. No I/O, no clock.
 
 from typing import Any
 
-from boathouse.compute import plan_launch, plan_running
+from boathouse.compute import plan_instance, plan_launch, plan_running
 from boathouse.compute.endings import close_steps
 from boathouse.compute.states import (
     ACQUIRING,
@@ -22,7 +22,7 @@ from boathouse.compute.states import (
     WISH_TERMINATED,
 )
 from boathouse.compute.terminations import type_of
-from boathouse.compute.world import AddNode, DeleteNode, Mark, Reason, ReleaseCluster, Step, WantImage, World
+from boathouse.compute.world import AddNode, DeleteNode, Mark, NodeRow, Reason, ReleaseCluster, Step, WantImage, World
 
 #: How often a tear-down looks again while the driver of nodes is not done, in seconds (it hints too).
 DOWN_POLL = 0.2
@@ -33,9 +33,12 @@ def plan(world: World) -> Step:
     cluster = world.cluster
     if cluster.wish != WISH_RUNNING:
         return _down(world)
+    if cluster.held:
+        return plan_instance.hold(world)
     if cluster.launch != cluster.wished_launch:
-        left = _remains(world)
-        return _take_down(left) if left else _begin(world)
+        taken = plan_instance.taken(world)
+        left = [] if taken is not None else _remains(world)
+        return _take_down(left) if left else _begin(world, taken)
     if cluster.state in SERVING:
         return plan_running.keep(world)
     return plan_launch.advance(world)
@@ -72,7 +75,7 @@ def _down(world: World) -> Step:
     if left:
         step = _take_down(left)
         return Step(actions=step.actions, marks=marks, again=step.again, after=step.after)
-    nothing_made = not cluster.launch
+    nothing_made = not cluster.launch and not cluster.held and "instance" not in cluster.facts
     if cluster.wish == WISH_DELETED:
         erased = Step(erase=True)
         return erased if nothing_made else Step(actions=(ReleaseCluster(),), again=DOWN_POLL, after=erased)
@@ -87,8 +90,9 @@ def _down(world: World) -> Step:
     return Step(actions=(ReleaseCluster(),), marks=marks, again=DOWN_POLL, after=end)
 
 
-def _begin(world: World) -> Step:
-    """A new launch: its number, its rows of nodes, and the image work beside them."""
+def _begin(world: World, taken: NodeRow | None) -> Step:
+    """A new launch: its number, its rows of nodes, and the image work beside them. `taken`: the driver's node is there already,
+    an idle instance of a pool."""
     cluster = world.cluster
     first = cluster.wished_launch == 1
     began = min(cluster.start_time, world.now) if first else world.now
@@ -104,15 +108,18 @@ def _begin(world: World) -> Step:
         "data_plane": world.data_plane,
         **world.given,
     }
-    made = () if world.refusal else tuple(AddNode(number, incarnation) for number in range(cluster.workers + 1))
+    missing = range(0 if taken is None else 1, cluster.workers + 1)
+    made = () if world.refusal else (*(AddNode(number, incarnation) for number in missing), WantImage())
     return Step(
-        actions=(*made, WantImage()) if made else (),
+        actions=made,
         row=row,
         facts=facts,
+        node_facts={} if taken is None else {taken.node_id: {"taken": True}},
         marks=(
             Mark("wish", started=began, ended=world.now, details={"launch": cluster.wished_launch}),
             Mark("total", started=began, details={"data_plane": world.data_plane, "workers": cluster.workers}),
             *world.told,
+            *plan_instance.told(world, taken),
         ),
         again=0.0,
     )

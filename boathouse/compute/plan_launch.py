@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from boathouse.compute import autoscale, plan_size
+from boathouse.compute import autoscale, plan_instance, plan_size
 from boathouse.compute.plan_nodes import Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
 from boathouse.compute.plan_scripts import run_scripts
 from boathouse.compute.states import RUNNING
@@ -86,6 +86,12 @@ def _nodes(draft: Draft) -> list[NodeRow]:
     draft.actions += [DeleteNode(node.node_id) for node in world.nodes if node.leaving]
     kept = []
     for node in world.active():
+        if plan_instance.outdated(world, node):
+            draft.leaving.append(node.node_id)
+            told = {"message": plan_instance.OUTDATED}
+            draft.marks.append(Mark("instance", node.node_id, ended=world.now, outcome="skipped", details=told))
+            draft.poll(0.0)
+            continue
         why = loss(world, node)
         if not why:
             kept.append(node)

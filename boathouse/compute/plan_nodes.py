@@ -125,18 +125,22 @@ def bring_up(draft: Draft, node: NodeRow) -> bool:
     """Whatever the node's containers and tunnel need next. True once its launcher takes orders."""
     world, node_id = draft.world, node.node_id
     seen, daemon = world.at(node), world.daemon(node)
-    draft.begin("nodes", node_id, node.made_at)
+    fresh = not node.facts.get("taken")  # of an idle instance nothing is made any more
+    if fresh:
+        draft.begin("nodes", node_id, node.made_at)
     # STARTING too: whoever waits for something (an address that a predecessor holds) goes on only when asked again.
     if seen.daemon in NOT_YET or (seen.container in NOT_YET and world.image.present):
         draft.actions.append(Ensure(node_id, world.image.present))
     if world.image.present and not node.facts.get("launched"):
         draft.begin("container", node_id)
     if seen.daemon == RUNNING:
-        draft.end("nodes", node_id, address=seen.address or "")
-        draft.begin("tunnel", node_id)
+        if fresh:
+            draft.end("nodes", node_id, address=seen.address or "")
+            draft.begin("tunnel", node_id)
         draft.note(node, up=True, address=seen.address)
     if daemon.connected:
-        draft.end("tunnel", node_id)
+        if fresh:
+            draft.end("tunnel", node_id)
         draft.note(node, silent_since=None)
     elif node.facts.get("launched"):
         draft.note(node, silent_since=node.facts.get("silent_since") or world.now)
@@ -146,7 +150,7 @@ def bring_up(draft: Draft, node: NodeRow) -> bool:
     if daemon.connected and daemon.launcher and seen.container == RUNNING:
         if not node.facts.get("launched"):
             draft.end("container", node_id)
-            draft.note(node, launched=True)
+            draft.note(node, launched=True, image=world.image.present)
         return True
     if not node.facts.get("launched"):
         if draft.since("container", node_id) > CONTAINER_TIMEOUT_MS:

@@ -140,8 +140,10 @@ def _shortage(draft: Draft, there: int) -> None:
     if told == wanted and not fresh:
         return
     draft.facts["short"] = wanted
-    if world.refusal is not None:
-        code, why = world.refusal.code, world.refusal.message
+    if world.refusal is not None or world.shortage is not None:
+        reason = world.refusal or world.shortage
+        assert reason is not None
+        code, why = reason.code, reason.message
     else:
         code = "CLOUD_PROVIDER_RESOURCE_STOCKOUT"
         why = f"This machine has room for {can} workers of this size now. End other clusters, or ask for fewer workers."

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Update, and_, bindparam, delete, insert, update
 
 from boathouse import telemetry
-from boathouse.compute import endings, events, log_delivery, plan_size, timeline
+from boathouse.compute import endings, events, log_delivery, plan_size, pool_stock, timeline
 from boathouse.compute.evidence import telling
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch import CONTAINER_LOG, Effects, Result
@@ -236,6 +236,8 @@ class Reconciler:
                     events.record(tx, sight.row.cluster_id, kind, details)
                 launch = int(row.get("launch", sight.row.launch))
                 timeline.write(tx, sight.row.cluster_id, launch, marks, self._store.clock())
+                if "state" in row or "launch" in row or "ready" in facts or gone:
+                    _tell_pools(tx, sight.row)
                 if "launch" in row:
                     timeline.forget_old(tx, sight.row.cluster_id, launch)
                 if (gone or "state" in row or "launch" in row) and log_delivery.wished(sight.row.spec):
@@ -304,6 +306,7 @@ class Reconciler:
             for table in (node_table, event_table, timeline_table):
                 tx.execute(delete(table).where(table.c.cluster_id == cluster_id))
             log_delivery.forget(tx, cluster_id)
+            _tell_pools(tx, sight.row)
         self._forget(cluster_id)
 
     def _forget(self, cluster_id: str) -> None:
@@ -312,6 +315,12 @@ class Reconciler:
         self._looking.forget(cluster_id)
         with self._guard:
             self._trouble.pop(cluster_id, None)
+
+
+def _tell_pools(tx: Tx, row: Any) -> None:
+    """The pools that a cluster takes from look at what they have."""
+    for pool_id in {row.pool_id, row.driver_pool_id} - {None}:
+        wake(tx, pool_stock.KIND, pool_id)
 
 
 def _count(world: World, ended: int, outcome: str, row: dict[str, Any]) -> None:

@@ -12,9 +12,15 @@ from boathouse.workspace.sealing import Sealer, binding
 
 def seal(sealer: Sealer, spec: ClusterSpec, workspace_id: int, cluster_id: str) -> None:
     """Seal a plain password in place, bound to this cluster; references stay as they are."""
-    auth = spec.docker_image.basic_auth if spec.docker_image else None
+    if spec.docker_image is not None:
+        seal_image(sealer, spec.docker_image, workspace_id, cluster_id)
+
+
+def seal_image(sealer: Sealer, image: DockerImage, workspace_id: int, owner: str) -> None:
+    """As `seal`, for one image of `owner`: a cluster's id, or an instance pool's."""
+    auth = image.basic_auth
     if auth is not None and auth.password is not None and not is_reference(auth.password):
-        auth.password = sealer.seal(auth.password, _bound(workspace_id, cluster_id))
+        auth.password = sealer.seal(auth.password, _bound(workspace_id, owner))
 
 
 def open_password(sealer: Sealer, stored: str, workspace_id: int, cluster_id: str) -> str:

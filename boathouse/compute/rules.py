@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from boathouse.compute import cluster_spec, container_rules, init_scripts, log_destinations, map_rules, node_types
+from boathouse.compute import cluster_spec, container_rules, init_scripts, log_destinations, map_rules, node_types, pool_rules
 from boathouse.wire.compute import AutoScale, ClusterSpec
 
 #: Fields of the platform that are accepted, kept and shown, and change nothing on one machine.
@@ -24,8 +24,6 @@ LABELS = frozenset(
 
 #: Refused by name until they are served, with what to do instead.
 NOT_SERVED = {
-    "instance_pool_id": "give node_type_id",
-    "driver_instance_pool_id": "give driver_node_type_id, or leave it out",
     "ssh_public_keys": (
         "nodes listen on no port: whatever reaches one comes through its tunnel, and an image need not have an SSH server. "
         "Use command execution"
@@ -42,13 +40,15 @@ LARGEST_NUMBER = 2**31 - 1
 @dataclass(frozen=True)
 class World:
     """What the rules need to know of the workspace: its cloud, the keys of its runtimes, whether `enableDcs` is on, the most
-    workers of a cluster, and whether a principal's name is known (asked for one name only)."""
+    workers of a cluster, whether a principal's name is known (asked for one name only), and the pools that the wish names."""
 
     cloud: str
     spark_versions: Collection[str]
     dcs_enabled: bool
     max_workers: int
     single_user_known: bool = True
+    pool: pool_rules.PoolSeen | None = None
+    driver_pool: pool_rules.PoolSeen | None = None
 
 
 def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
@@ -131,7 +131,8 @@ def _runtime(spec: ClusterSpec, world: World) -> Iterator[str]:
 
 
 def _nodes(spec: ClusterSpec, world: World) -> Iterator[str]:
-    if not spec.node_type_id:
+    yield from pool_rules.of_cluster(spec, world.pool, world.driver_pool)
+    if not spec.node_type_id and not spec.instance_pool_id:
         yield "Missing required field 'node_type_id'. See clusters/list-node-types for the allowed values."
     for name in ("node_type_id", "driver_node_type_id"):
         value = getattr(spec, name)

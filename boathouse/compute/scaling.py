@@ -7,7 +7,7 @@ scaled and why. Called once a launch.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from boathouse.compute.world import Failure
@@ -145,6 +145,14 @@ def _node(size: Size, memory: int, machine_cpus: float, share: float, asked: str
     if wanted is not None:
         heap = min(wanted, int(memory * MOST_HEAP))
     return NodeLimits(size.name, cpus, max(1, int(cpus)), memory, max(256, heap // MIB), size.cores, size.memory_mb)
+
+
+def with_heap(node: NodeLimits, asked: str | None) -> NodeLimits:
+    """The limits of a driver's node that exists, with the heap that `asked` (Spark's own setting) wants of it."""
+    wanted = None if asked is None else memory_of(asked)
+    share = int(node.memory_bytes * DRIVER_HEAP)
+    heap = share if wanted is None else min(wanted, int(node.memory_bytes * MOST_HEAP))
+    return replace(node, heap_mb=max(256, heap // MIB))
 
 
 _UNITS = {"b": 1, "k": 1 << 10, "kb": 1 << 10, "m": MIB, "mb": MIB, "g": GIB, "gb": GIB, "t": GIB << 10, "tb": GIB << 10}

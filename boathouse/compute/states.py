@@ -28,6 +28,9 @@ LAUNCHING, SERVING = (PENDING, RESTARTING), (RUNNING, RESIZING)
 #: What a cluster says while nodes of it are still to come (reference api A.1).
 ACQUIRING = "Finding instances for new nodes, acquiring more instances if necessary"
 
+#: The `source` of an idle instance of a pool: a cluster's row that is nobody's cluster yet (see `pool_stock`).
+POOL = "POOL"
+
 WISH_RUNNING, WISH_TERMINATED, WISH_DELETED = "running", "terminated", "deleted"
 
 #: The kind under which clusters are leased: whoever changes one wakes it by this.

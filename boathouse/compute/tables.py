@@ -18,6 +18,7 @@ clusters = Table(
     Column("creator", String(320), nullable=False),
     # Whose rights resolve secrets: the creator, or whoever edited last.
     Column("editor", String(320), nullable=False),
+    # POOL: an idle instance of a pool, which is nobody's cluster yet and which no verb finds.
     Column("source", String(32), nullable=False, default="API"),
     Column("created_at", BigInteger, nullable=False),
     # The accepted request, whole, as it was sent (answers are computed from it), secret values sealed.
@@ -40,6 +41,11 @@ clusters = Table(
     Column("pinned_at", BigInteger, nullable=True),
     # An unpinned cluster stays in the list as long as one that ended then.
     Column("unpinned_at", BigInteger, nullable=True),
+    # The instance pools that its workers and its driver are taken from, and the node types of these; null without.
+    Column("pool_id", String(80), nullable=True),
+    Column("driver_pool_id", String(80), nullable=True),
+    Column("pool_node_type", String(64), nullable=True),
+    Column("driver_pool_node_type", String(64), nullable=True),
     # SHA-256 of the caller and the token: a token belongs to who sent it. Cleared when the cluster has ended and the
     # token comes again.
     Column("idempotency_token", String(64), nullable=True),
@@ -53,6 +59,8 @@ clusters = Table(
     Index("clusters_by_name", "workspace_id", "name", "cluster_id"),
     Index("clusters_by_creator", "workspace_id", "creator_id", "start_time", "cluster_id"),
     Index("clusters_by_token", "workspace_id", "idempotency_token", unique=True),
+    Index("clusters_by_pool", "pool_id"),
+    Index("clusters_by_driver_pool", "driver_pool_id"),
 )
 
 #: One row a node of the current launch. `token_hash`: HMAC of the tunnel token of this incarnation.
@@ -150,4 +158,23 @@ global_init_scripts = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("updated_by", String(320), nullable=False),
     Index("global_init_scripts_by_position", "workspace_id", "position"),
+)
+
+#: Instance pools. `live_name` is null once the pool is deleted: names are unique among those that live. `facts`, written by the
+#: pool's reconciler: {images: {place: what is known of it}, attempt, retry_at, errors: [{instance_id, message}]}.
+instance_pools = Table(
+    "instance_pools",
+    metadata,
+    Column("pool_id", String(80), primary_key=True),
+    Column("workspace_id", BigInteger, nullable=False),
+    Column("live_name", String(100), nullable=True),
+    Column("creator_id", BigInteger, nullable=False),
+    Column("creator", String(320), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # The accepted request, whole; passwords of registries sealed, bound to the pool's id.
+    Column("spec", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("facts", JSON, nullable=False, default=dict),
+    Column("version", Integer, nullable=False, default=0),
+    Index("instance_pools_by_name", "workspace_id", "live_name", unique=True),
 )

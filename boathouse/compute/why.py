@@ -31,6 +31,7 @@ _PHRASES = {
     "runtime": "the runtime was chosen",
     "trust": "who shares what",
     "secrets": "secrets were resolved",
+    "instance": "an idle instance of the pool was taken",
     "nodes": "the node's daemon was started",
     "tunnel": "the daemon dialled in",
     "image.resolve": "the image was resolved to a digest",

@@ -45,6 +45,8 @@ class Failure:
     node: str = ""
     #: A log of the node whose last lines explain it: the reconciler reads them before it writes the reason.
     log: str = ""
+    #: Parameters of the termination reason beside the message.
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Cluster:
     most: int | None = None
     #: How long an executor idles before autoscaling takes its worker away, in ms.
     idle_window_ms: int = 0
+    #: An idle instance of a pool: nobody's cluster yet.
+    held: bool = False
 
     @property
     def scales(self) -> bool:
@@ -223,6 +227,8 @@ class World:
     refusal: Failure | None = None
     #: How many workers the machine has room for, where more are wanted than there are; None: as many as wanted.
     granted: int | None = None
+    #: What says so, where it is not the machine: a pool that is full.
+    shortage: Failure | None = None
     #: What a launch that begins now puts into the facts, and what it tells.
     given: Mapping[str, Any] = field(default_factory=dict)
     told: "tuple[Mark, ...]" = ()

@@ -48,7 +48,7 @@ ENDPOINT_MODULES = (
     "boathouse.compute.clusters", "boathouse.compute.cluster_changes", "boathouse.compute.cluster_list",
     "boathouse.compute.events", "boathouse.compute.node_types",
     "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.why", "boathouse.compute.logs",
-    "boathouse.compute.global_init_scripts",
+    "boathouse.compute.global_init_scripts", "boathouse.compute.pools",
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
     "boathouse.server.top", "boathouse.server.metrics",
 )  # fmt: skip
@@ -142,6 +142,10 @@ class ControlPlane:
         self.front.close()
         self._launcher.close()
         self._plane.stop()
+
+    def end_pools(self) -> None:
+        """Have every idle instance of a pool removed, and no other made."""
+        self._launcher.end_pools()
 
     def sweep_everything(self) -> Sequence[str]:
         """Remove whatever of this instance is left on the machine, and name it. Only when no cluster runs any more.

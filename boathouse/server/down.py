@@ -33,6 +33,7 @@ def down(settings: Settings) -> tuple[list[str], list[str]]:
         parts.store.on_commit(changed.set)
         plane.start()
         try:
+            plane.end_pools()
             ended = _end_all(parts, plane)
             _wait_for_end(parts, changed)
             return ended, list(plane.sweep_everything())
@@ -49,7 +50,7 @@ def _end_all(parts: Parts, plane: ControlPlane) -> list[str]:
     home = parts.ready.home
     with parts.store.read() as reader:
         # Those that were deleted for good end by themselves, and nobody can name them any more.
-        here = sa.and_(rows.c.state != states.TERMINATED, rows.c.wish != states.WISH_DELETED)
+        here = sa.and_(rows.c.state != states.TERMINATED, rows.c.wish != states.WISH_DELETED, rows.c.source != states.POOL)
         alive = reader.execute(sa.select(rows.c.cluster_id, rows.c.workspace_id).where(here)).all()
     for cluster_id, workspace_id in alive:
         caller = Caller(home.admin_id, home.admin, "user", workspace_id, admin=True)

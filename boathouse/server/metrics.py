@@ -74,7 +74,12 @@ def _store(ctx: Ctx) -> Iterator[Any]:
         ).all()
         counted = reader.execute(
             select(clusters.c.state, func.count())
-            .where(and_(clusters.c.workspace_id == ctx.workspace_id, clusters.c.wish != states.WISH_DELETED))
+            .where(
+                and_(
+                    clusters.c.workspace_id == ctx.workspace_id, clusters.c.wish != states.WISH_DELETED,
+                    clusters.c.source != states.POOL,
+                )
+            )
             .group_by(clusters.c.state)
         ).all()
     work = GaugeMetricFamily("boathouse_reconciler_keys", "Keys of reconcilers: leased, due, asleep", labels=("kind", "state"))

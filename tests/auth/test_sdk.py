@@ -164,5 +164,5 @@ def test_people(w):
 
 
 def test_what_is_not_served_says_so(w):
-    with pytest.raises(NotImplemented, match=r"workspace\.instance_pools\.list"):
-        list(w.instance_pools.list())
+    with pytest.raises(NotImplemented, match=r"workspace\.instance_profiles\.list"):
+        list(w.instance_profiles.list())

@@ -57,6 +57,7 @@ OPEN = {
     ("GET", "/api/2.0/secrets/scopes/list"): 200,
     ("GET", "/api/2.0/boathouse/explain/{code}"): 404,
     ("GET", "/api/2.0/boathouse/top"): 200,
+    ("GET", "/api/2.0/instance-pools/list"): 200,  # nobody's but one's own
     # Uploads are their makers'.
     ("POST", "/api/2.0/fs/create-upload-part-urls"): 404,
     ("POST", "/api/2.0/fs/create-abort-upload-url"): 404,
@@ -93,8 +94,12 @@ class House:
         gone, self.disabled_token = self.member("disabled@x.org")
         with parts.store.transaction() as tx:
             registry.set_active(tx, gone, False)
-            registry.grant_entitlements(tx, home.workspace_id, self.victim, ["allow-cluster-create"])
+            entitled = ["allow-cluster-create", "allow-instance-pool-create"]
+            registry.grant_entitlements(tx, home.workspace_id, self.victim, entitled)
         self.cluster_id = self.ask("POST", "/api/2.1/clusters/create", self.victims_token, json=SPEC).json()["cluster_id"]
+        pool = {"instance_pool_name": "victims", "node_type_id": "i3.xlarge"}
+        made = self.ask("POST", "/api/2.0/instance-pools/create", self.victims_token, json=pool)
+        self.pool_id = made.json()["instance_pool_id"]
         self.token_id = self.ask("POST", "/api/2.0/token/create", self.victims_token, json={}).json()["token_info"]["token_id"]
         self.ask("POST", "/api/2.0/secrets/scopes/create", self.victims_token, json={"scope": "s"})
         put = {"scope": "s", "key": "k", "string_value": SECRET}
@@ -119,6 +124,7 @@ class House:
             "path": "/Users/victim@x.org/f", "source_path": "/Users/victim@x.org/f", "destination_path": "/Users/victim@x.org/g",
             "session_token": "x", "start_part_number": 1, "count": 1, "handle": 1, "data": "",
             "file_path": "/Volumes/c/s/v/f", "directory_path": "/Volumes/c/s/v",
+            "instance_pool_id": self.pool_id, "instance_pool_name": "mine",
             "userName": "new@x.org", "displayName": "new", **SPEC,
         }  # fmt: skip
 

@@ -110,8 +110,8 @@ REFUSED: list[tuple[dict, list[str]]] = [
         },
         ["autoscale", "is_single_node"],
     ),
-    ({"instance_pool_id": "p"}, ["instance_pool_id", "not served by Boathouse yet"]),
-    ({"driver_instance_pool_id": "p"}, ["driver_instance_pool_id", "not served by Boathouse yet"]),
+    ({"instance_pool_id": "p"}, ["instance_pool_id", "Can't find an instance pool with id: p"]),
+    ({"driver_instance_pool_id": "p"}, ["driver_instance_pool_id", "goes with instance_pool_id only"]),
     ({"cluster_log_conf": {}}, ["cluster_log_conf", "none is given", "dbfs, s3, volumes"]),
     ({"cluster_log_conf": {"dbfs": {"destination": "dbfs:/a"}, "volumes": {"destination": "/Volumes/a/b/c"}}}, ["exactly one"]),
     ({"cluster_log_conf": {"dbfs": {"destination": "/a"}}}, ["cluster_log_conf.dbfs.destination", "'/a'", "dbfs:/cluster-logs"]),
@@ -205,7 +205,7 @@ def test_every_field_is_served_a_label_or_refused():
         "spark_version", "node_type_id", "driver_node_type_id", "num_workers", "autotermination_minutes", "spark_conf",
         "spark_env_vars", "docker_image", "data_security_mode", "single_user_name", "policy_id", "is_single_node",
         "runtime_engine", "use_ml_runtime", "dependency_mode", "workload_type", "cluster_log_conf",
-        "autoscale", "init_scripts",
+        "autoscale", "init_scripts", "instance_pool_id", "driver_instance_pool_id",
     }  # fmt: skip
     fields = {field.encode_name for field in msgspec.structs.fields(ClusterSpec)}
     assert fields == served | (rules.LABELS) | set(rules.NOT_SERVED)

@@ -11,6 +11,7 @@ from boathouse.compute.terminations import CATALOGUE, type_of
 #: Keys that the platform uses (reference api A.4).
 PARAMETERS = {
     "username", "instance_id", "inactivity_duration_min", "databricks_error_message", "invalid_spark_image_prefix",
+    "instance_pool_id",
 }  # fmt: skip
 
 

@@ -149,9 +149,9 @@ def test_other_paths_are_not_the_platforms(catalogue, path):
 
 
 def test_what_is_not_served_is_named(api):
-    refused = api.get("/api/2.0/instance-pools/list")
+    refused = api.get("/api/2.0/instance-profiles/list")
     assert (refused.status_code, refused.json()["error_code"]) == (501, "NOT_IMPLEMENTED")
-    assert "workspace.instance_pools.list (GET /api/2.0/instance-pools/list)" in refused.json()["message"]
+    assert "workspace.instance_profiles.list (GET /api/2.0/instance-profiles/list)" in refused.json()["message"]
 
 
 def test_paths_that_the_platform_does_not_have(api):

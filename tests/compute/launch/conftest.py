@@ -94,7 +94,7 @@ class Fleet:
         self.launcher: Launcher
         self.states: dict[str, list[str]] = {}
         self.bucket = Bucket()
-        self.kinds: tuple[str, ...] = ("cluster", "log-delivery")
+        self.kinds: tuple[str, ...] = ("cluster", "log-delivery", "pool")
         self.restart()
 
     def restart(self) -> None:
@@ -222,6 +222,8 @@ class Fleet:
             return False
         if row.wish == "terminated":
             return row.state == states.TERMINATED
+        if row.source == "POOL":
+            return bool(row.facts.get("ready"))
         return row.state == states.RUNNING and row.launch == row.wished_launch
 
     def pass_time(self, ms: int) -> None:

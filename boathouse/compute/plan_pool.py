@@ -1,0 +1,96 @@
+"""How many idle instances a pool should have, which of them go, and when to look again. Pure; asked by `pool_reconciler`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from boathouse.compute import states
+
+#: How long an instance that is not needed is kept when the pool says nothing, in minutes.
+DEFAULT_MINUTES = 60
+
+#: Pauses after failures in a row before something is tried again, in ms.
+PAUSES_MS = (5_000, 15_000, 60_000, 300_000)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """`ready_at`: since when it could be taken, epoch ms; None while it is being made."""
+
+    cluster_id: str
+    version: int
+    wish: str
+    state: str
+    made_at: int
+    ready_at: int | None = None
+    reason: str = ""
+
+    @property
+    def lives(self) -> bool:
+        return self.wish == states.WISH_RUNNING
+
+    @property
+    def failed(self) -> bool:
+        """Ended by itself, not told yet."""
+        return self.wish == states.WISH_TERMINATED and self.state == states.TERMINATED
+
+
+@dataclass(frozen=True)
+class View:
+    """`claimed`: instances of clusters. `preloaded`: what an instance is made of is there. `retry_at`: not before, epoch ms."""
+
+    now: int
+    active: bool
+    least: int
+    most: int | None
+    minutes: int | None
+    claimed: int
+    instances: Sequence[Instance]
+    preloaded: bool = True
+    retry_at: int = 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`failed`: ended by themselves, to be told and forgotten. `again`: ms until the next look, None at rest. `gone`: nothing is
+    left of a pool that was deleted."""
+
+    make: int = 0
+    drop: tuple[Instance, ...] = ()
+    failed: tuple[Instance, ...] = ()
+    again: int | None = None
+    gone: bool = False
+
+
+def decide(view: View) -> Decision:
+    """What the pool does next."""
+    failed = tuple(one for one in view.instances if one.failed)
+    live = [one for one in view.instances if one.lives]
+    if not view.active:
+        return Decision(drop=tuple(live), failed=failed, gone=not view.instances)
+    room = len(live) + view.least if view.most is None else max(0, view.most - view.claimed)
+    # First those that are not ready, then the ones made last: what has waited longest is taken first.
+    order = sorted(live, key=lambda one: (one.ready_at is None, one.made_at, one.cluster_id))
+    drop = order[room:]
+    kept = order[:room]
+    minutes = DEFAULT_MINUTES if view.minutes is None else view.minutes
+    again: list[int] = []
+    for one in reversed(kept[view.least :]):
+        expires = 0 if one.ready_at is None else one.ready_at + minutes * 60_000
+        if expires <= view.now:
+            drop.append(one)
+            kept.remove(one)
+        else:
+            again.append(expires - view.now)
+    missing = max(0, min(view.least, room) - len(kept))
+    if missing and view.preloaded and view.now < view.retry_at:
+        again.append(view.retry_at - view.now)
+        missing = 0
+    if failed:  # told first: how long to wait is known then
+        missing = 0
+        again.append(0)
+    return Decision(missing if view.preloaded else 0, tuple(drop), failed, min(again, default=None))
+
+
+def pause_ms(failures: int) -> int:
+    """How long to wait after so many failures in a row."""
+    return PAUSES_MS[min(max(failures, 1), len(PAUSES_MS)) - 1]

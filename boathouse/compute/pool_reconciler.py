@@ -1,0 +1,228 @@
+"""One round for one pool: its images are had, its idle instances are counted, made and ended. Level-triggered; kind `pool`.
+
+Instances are made by the reconciler of clusters: here only their rows begin and end. Every write is guarded by versions, of the
+pool's row and of each instance's: an instance that was taken meanwhile is no longer the pool's.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import and_, delete, insert, select, update
+
+from boathouse.compute import cluster_spec, plan_pool, pool_stock, secrets_step, states, surroundings
+from boathouse.compute import clusters as cluster_verbs
+from boathouse.compute.images_step import ImageSteps, Preload
+from boathouse.compute.launch_inputs import Sources
+from boathouse.compute.plan_pool import Instance, View
+from boathouse.compute.secrets_step import Refused
+from boathouse.compute.tables import clusters, instance_pools
+from boathouse.compute.world import ImageStep
+from boathouse.dataplane.contract import DriverUnavailable
+from boathouse.reconcile import SETTLED, Outcome, again, wake
+from boathouse.releases.release import Release
+from boathouse.store import Reader, Store, Tx
+from boathouse.wire.compute import ClusterSpec, DockerImage
+from boathouse.wire.pools import InstancePoolSpec
+from boathouse.workspace.sealing import Unsealable
+
+log = logging.getLogger("boathouse.compute.pools")
+
+#: How long an image that could not be had rests before it is asked for again, in ms; seconds between looks while one is pulled.
+RETRY_MS, PULL_POLL = 60_000, 1.0
+
+#: Errors that are told at most where a pool wants no idle instances.
+FEW = 5
+
+
+class PoolReconciler:
+    """`closing`: no pool keeps idle instances any more (`down`)."""
+
+    def __init__(self, store: Store, images: ImageSteps, sources: Sources) -> None:
+        self._store, self._images, self._sources = store, images, sources
+        self.closing = False
+
+    def __call__(self, pool_id: str) -> Outcome:
+        with self._store.read() as reader:
+            row = reader.execute(select(instance_pools).where(instance_pools.c.pool_id == pool_id)).first()
+            if row is None:
+                return SETTLED
+            instances = _instances(reader, pool_id)
+            claimed = pool_stock.counts(reader, pool_id).claimed
+        spec = msgspec.convert(row.spec, InstancePoolSpec)
+        facts = dict(row.facts or {})
+        active = row.state == pool_stock.ACTIVE
+        try:
+            looks = self._preload(row, spec, facts) if active else []
+        except DriverUnavailable as error:
+            log.info("%s: the data plane does not answer: %s", pool_id, error)
+            return again(PULL_POLL)
+        view = View(
+            now=self._store.clock(), active=active, least=0 if self.closing else spec.min_idle_instances or 0,
+            most=spec.max_capacity, minutes=0 if self.closing else spec.idle_instance_autotermination_minutes, claimed=claimed,
+            instances=instances, preloaded=not looks or looks[0].local is not None, retry_at=int(facts.get("retry_at") or 0),
+        )  # fmt: skip
+        decision = plan_pool.decide(view)
+        pause = None if decision.again is None else decision.again / 1000
+        if any(look.local is None and look.failure is None for look in looks):
+            pause = PULL_POLL if pause is None else min(pause, PULL_POLL)
+        elif any(look.failure is not None for look in looks):
+            wait = max(0, int(facts["image_retry_at"]) - view.now) / 1000
+            pause = wait if pause is None else min(pause, wait)
+        _tell(facts, spec, looks, decision, view)
+        with self._store.transaction() as tx:
+            if not self._write(tx, row, facts, decision.gone):
+                return again(0.0)
+            for instance in (*decision.drop, *decision.failed):
+                _end(tx, instance)
+            for _ in range(decision.make):
+                self._make(tx, row, spec)
+        for instance in decision.failed:
+            log.warning("%s: the idle instance %s ended: %s", pool_id, instance.cluster_id, instance.reason)
+        return SETTLED if pause is None or decision.gone else again(pause)
+
+    # ---- images
+
+    def _preload(self, row: Any, spec: InstancePoolSpec, facts: dict[str, Any]) -> list[ImageStep]:
+        """Where each of the pool's images stands, with the next piece of work begun. `facts` gets what has to outlive us."""
+        images = spec.preloaded_docker_images or []
+        now = self._store.clock()
+        if facts.get("image_retry_at") and now >= facts["image_retry_at"]:
+            facts["attempt"] = int(facts.get("attempt", 1)) + 1
+            facts["image_retry_at"] = None
+        attempt = int(facts.get("attempt", 1))
+        known: dict[str, Any] = dict(facts.get("images") or {}) if attempt == facts.get("images_attempt", attempt) else {}
+        release = self._release(spec)
+        looks = []
+        for number, image in enumerate(images):
+            key = f"{row.pool_id}/{number}"
+            found = known.get(str(number)) or {}
+            look = self._images.look(key, attempt, found)
+            if look.local is None and look.failure is None:
+                preload = self._wish(row, key, attempt, image, release, spec)
+                if isinstance(preload, Refused):
+                    look = ImageStep(failure=preload.failure)
+                else:
+                    self._images.want(preload, found, self._hint(row.pool_id))
+                    look = self._images.look(key, attempt, found)
+            # Not `local`: whether the bytes are still there is asked again by whoever comes after us.
+            keep = {name: look.found[name] for name in ("reference", "digest", "pinned", "plain_http") if name in look.found}
+            known[str(number)] = keep
+            looks.append(look)
+        if images:
+            facts["images"], facts["images_attempt"] = known, attempt
+        if any(look.failure is not None for look in looks) and not facts.get("image_retry_at"):
+            facts["image_retry_at"] = now + RETRY_MS
+        return looks
+
+    def _wish(
+        self, row: Any, key: str, attempt: int, image: DockerImage, release: Release | None, spec: InstancePoolSpec
+    ) -> Preload | Refused:
+        wanted = ClusterSpec(spark_version=self._version(spec) or "", docker_image=image)
+        password = image.basic_auth.password if image.basic_auth else None
+        try:
+            if password and not cluster_spec.is_reference(password):
+                password = self._sources.open_password(password, row.workspace_id, row.pool_id)
+            values = secrets_step.resolve(wanted, row.workspace_id, row.creator, self._sources.resolver, password or "")
+        except Unsealable as error:
+            return Refused(secrets_step.Failure("SECRET_RESOLUTION_ERROR", f"A registry password cannot be opened: {error}."))
+        except Refused as refused:
+            return refused
+        return Preload(key, attempt, wanted, values, release, self._sources.strict(row.workspace_id))
+
+    def _release(self, spec: InstancePoolSpec) -> Release | None:
+        version = self._version(spec)
+        return None if version is None else self._sources.releases.get(version)
+
+    def _version(self, spec: InstancePoolSpec) -> str | None:
+        """The runtime of idle instances: the preloaded one, or the newest with long-term support that is on the machine."""
+        if spec.preloaded_spark_versions:
+            return spec.preloaded_spark_versions[0]
+        listed = surroundings.spark_versions()
+        lasting = [key for key, version in listed.items() if "LTS" in version.name and "-ml-" not in key]
+        return next((key for key in lasting if self._sources.releases.get(key) is not None), next(iter(lasting), None))
+
+    def _hint(self, pool_id: str) -> Callable[[], None]:
+        def wake_up() -> None:
+            with self._store.transaction() as tx:
+                wake(tx, pool_stock.KIND, pool_id)
+
+        return wake_up
+
+    # ---- writing
+
+    def _write(self, tx: Tx, row: Any, facts: Mapping[str, Any], gone: bool) -> bool:
+        """Write what is news of the pool; False when it was changed meanwhile."""
+        mine = and_(instance_pools.c.pool_id == row.pool_id, instance_pools.c.version == row.version)
+        if gone:
+            return bool(tx.execute(delete(instance_pools).where(mine)).rowcount)
+        if facts == (row.facts or {}):
+            return tx.execute(select(instance_pools.c.pool_id).where(mine)).first() is not None
+        return bool(
+            tx.execute(update(instance_pools).where(mine).values(facts=dict(facts), version=row.version + 1)).rowcount
+        )
+
+    def _make(self, tx: Tx, row: Any, spec: InstancePoolSpec) -> None:
+        """The row of a new instance: a cluster of one node that is nobody's."""
+        now = self._store.clock()
+        cluster_id = cluster_verbs.new_id(now)
+        wanted = ClusterSpec(
+            spark_version=self._version(spec) or "", node_type_id=spec.node_type_id, num_workers=0,
+            docker_image=spec.preloaded_docker_images[0] if spec.preloaded_docker_images else None,
+        )  # fmt: skip
+        tx.execute(
+            insert(clusters).values(
+                cluster_id=cluster_id, workspace_id=row.workspace_id, name="", creator_id=row.creator_id, creator=row.creator,
+                editor=row.creator, source=states.POOL, created_at=now, spec=cluster_spec.document(wanted),
+                wish=states.WISH_RUNNING, wished_launch=0, wish_reason=None, state=states.PENDING, state_message="", launch=0,
+                start_time=now, driver_pool_id=row.pool_id, driver_pool_node_type=spec.node_type_id, facts={}, version=0,
+            )
+        )  # fmt: skip
+        wake(tx, states.KIND, cluster_id)
+
+
+def _end(tx: Tx, instance: Instance) -> None:
+    """End an instance for good, if it is still the pool's as it was seen."""
+    mine = and_(
+        clusters.c.cluster_id == instance.cluster_id, clusters.c.source == states.POOL, clusters.c.version == instance.version
+    )
+    if tx.execute(update(clusters).where(mine).values(wish=states.WISH_DELETED, version=instance.version + 1)).rowcount:
+        wake(tx, states.KIND, instance.cluster_id)
+
+
+def _instances(reader: Reader, pool_id: str) -> list[Instance]:
+    mine = and_(clusters.c.driver_pool_id == pool_id, clusters.c.source == states.POOL)
+    found = []
+    for row in reader.execute(select(clusters).where(mine)):
+        reason = ((row.termination_reason or {}).get("parameters") or {}).get("databricks_error_message", "")
+        ready = (row.facts or {}).get("ready")
+        found.append(Instance(row.cluster_id, row.version, row.wish, row.state, row.created_at, ready, reason))
+    return found
+
+
+def _tell(
+    facts: dict[str, Any], spec: InstancePoolSpec, looks: list[ImageStep], decision: plan_pool.Decision, view: View
+) -> None:
+    """What `status` tells, and when instances that fail are tried again."""
+    urls = [image.url or "" for image in spec.preloaded_docker_images or []]
+    images = [
+        {"instance_id": "", "message": f"{url}: {look.failure.message}"}
+        for url, look in zip(urls, looks, strict=False)
+        if look.failure is not None
+    ]
+    ready = sum(1 for one in view.instances if one.lives and one.ready_at is not None)
+    kept = [one for one in facts.get("errors") or [] if one["instance_id"]]
+    if ready >= view.least:
+        kept = []
+        facts["failures"], facts["retry_at"] = 0, 0
+    if decision.failed:
+        facts["failures"] = int(facts.get("failures") or 0) + 1
+        facts["retry_at"] = view.now + plan_pool.pause_ms(facts["failures"])
+        kept += [{"instance_id": one.cluster_id, "message": one.reason} for one in decision.failed]
+    facts["errors"] = images + kept[-max(view.least, FEW) :]
+
+
+def pools_with_work(reader: Reader) -> list[str]:
+    """All pools: what a starting control plane looks at."""
+    return list(reader.execute(select(instance_pools.c.pool_id)).scalars())
