@@ -21,12 +21,13 @@ check:  ## static checks: ruff, pyright, import layers
 	@scripts/check
 
 bench: setup  ## the benchmarks of docs/performance.md
-	@for b in bench/launch.py bench/api.py bench/startup.py bench/rest.py bench/many_nodes.py; do .venv/bin/python $$b || exit 1; done
+	@for b in bench/launch.py bench/api.py bench/startup.py bench/rest.py bench/many_nodes.py; do .venv/bin/python bench/$$b.py || exit 1; done
 
-soak: setup  ## long campaigns: crashes, random wishes and the contract, again with other seeds (ROUNDS=20)
+soak: setup  ## long campaigns: crashes, random wishes and the contract, again with other seeds (ROUNDS=20); real clusters made and deleted (CYCLES=50)
 	@for seed in $$(seq 1 $${ROUNDS:-20}); do \
 	  .venv/bin/python -m pytest -q tests/compute/launch tests/contract tests/commands/test_crashes.py \
 	    --hypothesis-seed=$$seed || exit 1; done
+	@.venv/bin/python bench/cycles.py --cycles $${CYCLES:-50}
 
 docs:  ## print docs/compatibility.md from the routing table
 	@.venv/bin/boathouse compatibility > docs/compatibility.md
