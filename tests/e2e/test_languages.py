@@ -45,6 +45,6 @@ def test_r_runs_where_the_image_has_it_and_is_refused_where_not(workspace, image
         r = Notebook(workspace, details.cluster_id, R)
         r.ask("levels <- c(1.5, 2.5, 3.5)")
         assert r.text("cat(mean(levels))") == "2.5"
-        assert "object 'missing' not found" in r.ask("missing").summary
+        assert "object 'no_such_level' not found" in str(r.ask("no_such_level").summary)
     with cluster(workspace, cluster_name="without r") as details, pytest.raises(Exception, match="has no R"):
         Notebook(workspace, details.cluster_id, R)
