@@ -37,7 +37,7 @@ def test_logs_outlive_their_node(from_disk):
     fleet.settle()
     assert reader.archived(cluster) == [f"{cluster}-0-1"]
     assert reader.read(cluster, f"{cluster}-0-1", "driver.stderr", 4, 3) == (b"two", 4, 14)
-    assert reader.files(cluster, f"{cluster}-0-1") == {"driver.stderr": 14}
+    assert [(name, size) for name, size, _ in reader.listed(cluster, f"{cluster}-0-1")] == [("driver.stderr", 14)]
     assert reader.read(cluster, f"{cluster}-0-1", "../../boathouse.db", 0, 10) is None
 
 
