@@ -1,11 +1,10 @@
 """`multipart/form-data` as it arrives: short fields are kept, a file is streamed to whoever takes it. Parsed by python-multipart,
 which is imported when the first form comes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from boathouse.edge.errors import invalid, malformed
-from boathouse.edge.streams import Body
 
 #: Bytes of a field that is no file, and the number of fields.
 MAX_FIELD, MAX_FIELDS = 64 << 10, 100
@@ -13,10 +12,10 @@ MAX_FIELD, MAX_FIELDS = 64 << 10, 100
 FORM = "multipart/form-data"
 
 
-def read_form(body: Body, file: str, take: Callable[[Iterator[bytes]], Any]) -> dict[str, Any]:
-    """The fields by name, as text; in the place of the field `file` what `take` made of its bytes. `take` reads them all,
-    or raises. Raises ApiError 400 for a form that is none, and for a field that comes twice."""
-    events = _events(body)
+def read_form(content_type: str, chunks: Iterable[bytes], file: str, take: Callable[[Iterator[bytes]], Any]) -> dict[str, Any]:
+    """The fields by name, as text, of a body of this type; in the place of the field `file` what `take` made of its bytes.
+    `take` reads them all, or raises. Raises ApiError 400 for a form that is none, and for a field that comes twice."""
+    events = _events(content_type, chunks)
     fields: dict[str, Any] = {}
     for kind, value in events:
         if kind != "part":
@@ -51,12 +50,12 @@ def _content(events: Iterator[tuple[str, str | bytes]]) -> Iterator[bytes]:
         yield value
 
 
-def _events(body: Body) -> Iterator[tuple[str, str | bytes]]:
+def _events(content_type: str, chunks: Iterable[bytes]) -> Iterator[tuple[str, str | bytes]]:
     """`("part", name)`, then `("data", bytes)` any number of times, then `("end", b"")`, for each part."""
     from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import MultipartParser, parse_options_header
 
-    kind, options = parse_options_header(body.content_type)
+    kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if kind != FORM.encode() or not boundary:
         raise malformed("The Content-Type is not multipart/form-data with a boundary.")
@@ -93,7 +92,7 @@ def _events(body: Body) -> Iterator[tuple[str, str | bytes]]:
                 "on_part_end": lambda: made.append(("end", b"")), "on_end": lambda: whole.append(True),
             },
         )  # fmt: skip
-        for chunk in body:
+        for chunk in chunks:
             parser.write(chunk)
             yield from made
             made.clear()

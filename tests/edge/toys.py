@@ -127,7 +127,7 @@ def stream_denied(ctx: Ctx, stream: Body) -> None:
 @endpoint("POST", "/toys/stream/form", body_limit=5 << 20)
 def stream_form(ctx: Ctx, stream: Body) -> dict[str, Any]:
     """Echo a form; of its file the size."""
-    return read_form(stream, "file", lambda content: sum(len(chunk) for chunk in content))
+    return read_form(stream.content_type, stream, "file", lambda content: sum(len(chunk) for chunk in content))
 
 
 @endpoint("GET", "/toys/pieces/{count}", also=["/toys/broken-pieces/{count}"])

@@ -149,7 +149,7 @@ def put(ctx: Ctx, stream: Body) -> Empty:
     blobs = ctx.service(Blobs)
     with _explained():
         if stream.media_type == FORM:
-            fields = read_form(stream, "contents", lambda content: blobs.put(content, MAX_FILE))
+            fields = read_form(stream.content_type, stream, "contents", lambda content: blobs.put(content, MAX_FILE))
             blob = fields.pop("contents", None)
             asked = convert_form(DbfsPut, fields)
             blob = blob if blob is not None else blobs.put([])

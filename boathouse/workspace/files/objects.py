@@ -101,7 +101,7 @@ def import_(ctx: Ctx, stream: Body) -> Empty:
     blobs = ctx.service(Blobs)
     with _explained():
         if stream.media_type == FORM:
-            fields = read_form(stream, "content", lambda content: blobs.put(content, MAX_WORKSPACE_FILE))
+            fields = read_form(stream.content_type, stream, "content", lambda content: blobs.put(content, MAX_WORKSPACE_FILE))
             blob = fields.pop("content", None)
             asked = convert_form(ImportObject, fields)
         else:

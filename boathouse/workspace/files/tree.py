@@ -113,12 +113,17 @@ class Tree:
                 node = self.get(reader, path)
             return node, self.blobs.read(node.digest or "", offset, length)
 
-    def put(self, tx: Tx, path: str, blob: Blob, **more: object) -> int:
+    def put(
+        self, tx: Tx, path: str, blob: Blob, *, overwrite: bool, parents: bool = True, kind: str = nodes.FILE, language: str = ""
+    ) -> int:
         """Name stored content, see `nodes.put`."""
         clean = self.check(tx, path, WRITE)
         if clean == "/" or (self.place.tree == VOLUMES and clean.count("/") <= rights.VOLUME_DEPTH):
             raise nodes.IsADirectory(clean)
-        return nodes.put(tx, self.place, clean, blob, self.who.principal_id, **more)  # type: ignore[arg-type]
+        owner_id = self.who.principal_id
+        return nodes.put(
+            tx, self.place, clean, blob, owner_id, overwrite=overwrite, parents=parents, kind=kind, language=language
+        )
 
     def make_directory(self, tx: Tx, path: str, parents: bool = True) -> bool:
         """Make a folder; False when it was there."""
