@@ -53,6 +53,9 @@ FIELDS: dict[str, Field] = {
     "location_private_hosts": Field("list", "endpoints of s3:// locations that may be private, as host or host:port"),
     "location_endpoints": Field("list", "URLs that stand in for a cloud's host, as HOST=URL"),
     "location_credentials": Field("list", "secret scopes with credentials for objects in clouds, as LOCATION=SCOPE"),
+    "pip_index_url": Field("str", "where nodes find Python packages of libraries that name no repo; empty: pip's own index"),
+    "maven_repository": Field("str", "asked before Maven Central for libraries that name no repo; empty: nothing is"),
+    "cran_repository": Field("str", "where nodes find R packages of libraries that name no repo; empty: CRAN"),
     "network_pool": Field("network", "the addresses that cluster networks are taken from"),
     "max_clusters": Field("count", "active clusters that a workspace may have; 0: no limit"),
     "max_nodes": Field("count", "nodes that the active clusters of a workspace may come to; 0: no limit"),
@@ -85,6 +88,9 @@ class Settings:
     location_private_hosts: tuple[str, ...]
     location_endpoints: tuple[str, ...]
     location_credentials: tuple[str, ...]
+    pip_index_url: str
+    maven_repository: str
+    cran_repository: str
     network_pool: str
     max_clusters: int
     max_nodes: int
@@ -102,6 +108,7 @@ def _defaults() -> dict[str, Any]:
         "database_url": "", "engine": "", "admin": "admin@boathouse.local", "cloud": "aws", "strict": False,
         "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_token_realms": (), "registry_ca_file": "",
         "location_private_hosts": (), "location_endpoints": (), "location_credentials": (),
+        "pip_index_url": "", "maven_repository": "", "cran_repository": "",
         "network_pool": "10.213.0.0/16", "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0,
         "simulated_node_ms": 50, "keep_logs_days": 30, "keep_image_checks_days": 90, "log_level": "info",
     }  # fmt: skip

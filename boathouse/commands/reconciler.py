@@ -19,6 +19,7 @@ from boathouse.commands.sessions import Sessions
 from boathouse.commands.target import Target, read_target
 from boathouse.compute import activity
 from boathouse.compute.endpoint import NotServing
+from boathouse.compute.libraries import rows as library_rows
 from boathouse.dataplane.contract import NodeError, NodeGone
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 from boathouse.store import Tx
@@ -37,6 +38,9 @@ CANCEL_PATIENCE_MS = 30_000
 
 #: A started command that the node knows nothing of is sent again, but not when the node may have forgotten it after its end.
 RESEND_MS = 30 * 60_000
+
+#: How long a context or a command waits for the cluster's libraries at most.
+LIBRARIES_PATIENCE_MS = 3_600_000
 
 #: Ended commands in one round, so that a long queue of short ones does not outlast the lease.
 COMMANDS_A_ROUND = 50
@@ -126,6 +130,8 @@ class Contexts:
             return again(BUSY)
 
     def _advance(self, context: Any, target: Target) -> Outcome:
+        if context.status == "Pending" and self._awaits_libraries(target, context.created_at):
+            return again(COMING)
         session = self._sessions.of(context, target, context.language)
         standing = session.prepare()
         if standing.phase is Phase.ENDED:
@@ -150,6 +156,8 @@ class Contexts:
         """Bring one command on; None when it has ended and the next may come."""
         if command.language == "sql" and not command.text.strip():
             return self._store(context, command, None, "Finished", EMPTY_STATEMENT)
+        if command.status == "Queued" and self._awaits_libraries(target, command.created_at):
+            return again(COMING)
         session = self._sessions.of(context, target, command.language)
         standing = session.prepare()
         if standing.phase is Phase.ENDED:
@@ -180,6 +188,13 @@ class Contexts:
         with self._ground.store.transaction() as tx:
             activity.touch(tx, target.cluster_id)
         return again(BUSY)
+
+    def _awaits_libraries(self, target: Target, asked_at: int) -> bool:
+        """Whether libraries that were asked for before are still on their way."""
+        if self._ground.store.clock() - asked_at > LIBRARIES_PATIENCE_MS:
+            return False
+        with self._ground.store.read() as reader:
+            return library_rows.awaited(reader, target.cluster_id, target.launch, asked_at)
 
     def _run(self, context: Any, session: Session, command: Any) -> Outcome | None:
         try:

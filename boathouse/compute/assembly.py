@@ -16,6 +16,9 @@ from boathouse.compute.endpoint import Endpoints
 from boathouse.compute.images_step import ImageService, ImageSteps
 from boathouse.compute.launch import Effects
 from boathouse.compute.launch_inputs import InputsCache, Sources
+from boathouse.compute.libraries import rows as library_rows
+from boathouse.compute.libraries.installer import Installer, Repositories
+from boathouse.compute.libraries.reconciler import Libraries
 from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking, Parallel, clusters_with_work
 from boathouse.compute.nodes import NodeDirectories, TokenCheck, cluster_of
@@ -26,6 +29,7 @@ from boathouse.compute.usage import UsageReader
 from boathouse.dataplane.contract import Driver, Images, Link
 from boathouse.reconcile import ALL, Reconcile, leases, wake, wake_all
 from boathouse.store import Store
+from boathouse.workspace.locations import Locations
 
 #: Threads for effects on nodes and for looks at them; all clusters share them.
 THREADS = 24
@@ -41,7 +45,10 @@ class Gate:
     def on_node_event(self, node_id: str, event: str, payload: dict[str, Any]) -> None:
         """A daemon has news (or dialled in, or fell silent): its cluster is looked at."""
         with self._store.transaction() as tx:
-            wake(tx, reconciler.KIND, cluster_of(node_id))
+            if event == "exit" and str(payload.get("name", "")).startswith("library-"):
+                wake(tx, library_rows.KIND, cluster_of(node_id))
+            else:
+                wake(tx, reconciler.KIND, cluster_of(node_id))
 
 
 @dataclass
@@ -70,6 +77,7 @@ class Launcher:
             wake_all(tx, reconciler.KIND, clusters_with_work(tx))
             for pool_id in pools_with_work(tx):
                 wake(tx, pool_stock.KIND, pool_id)
+            wake_all(tx, library_rows.KIND, library_rows.with_libraries(tx))
             wake(tx, sweep.KIND, ALL)
 
     def end_pools(self) -> None:
@@ -97,9 +105,11 @@ def make_launcher(
     image_service: ImageService,
     threads: int = THREADS,
     write_log: log_delivery.Write | None = None,
+    locations: Locations | None = None,
+    repositories: Repositories | None = None,
 ) -> Launcher:
     """The launch over these parts. `threads` 0: everything in the caller's thread, in order (tests). `write_log`: where logs are
-    delivered; without it none are."""
+    delivered; without it none are. `locations`, `repositories`: where the files of libraries are, and their packages."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="launch") if threads else None
     # Registries may take minutes to answer: they must not hold up what is done with nodes.
     asking = ThreadPoolExecutor(threads, thread_name_prefix="images") if threads else None
@@ -118,8 +128,11 @@ def make_launcher(
     }
     if write_log:
         reconcilers[log_delivery.KIND] = log_delivery.LogDelivery(store, logs, write_log)
+    endpoints = Endpoints(store, link, inputs)
+    installer = Installer(link, endpoints, logs, locations, repositories or Repositories())
+    reconcilers[library_rows.KIND] = Libraries(store, link, installer, parallel)
     pools = tuple(each for each in (pool, asking) if each is not None)
-    return Launcher(reconcilers, Endpoints(store, link, inputs), logs, UsageReader(link), store, pools)
+    return Launcher(reconcilers, endpoints, logs, UsageReader(link), store, pools)
 
 
 def make_directories(data: Path, keyed: Callable[[str, str], str]) -> NodeDirectories:

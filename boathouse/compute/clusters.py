@@ -26,6 +26,7 @@ from boathouse.compute import (
     surroundings,
 )
 from boathouse.compute.cluster_wishes import described, move, paths, refuse, write
+from boathouse.compute.libraries import rows as library_rows
 from boathouse.compute.surroundings import ZONES, Surroundings
 from boathouse.compute.tables import clusters
 from boathouse.edge import Ctx, endpoint
@@ -81,7 +82,7 @@ def _admit(ctx: Ctx, body: CreateCluster) -> None:
     with ctx.read() as reader:
         if not surroundings.may_create(reader, ctx.caller):
             raise denied("You are not authorized to create clusters. Please contact your administrator.")
-        if body.clone_from is not None:  # what is cloned are the libraries of a cluster; without any there is nothing more to do
+        if body.clone_from is not None:  # what is cloned are the libraries of a cluster
             access.find(reader, ctx.caller, body.clone_from.source_cluster_id, "see", now=ctx.store.clock())
 
 
@@ -109,6 +110,8 @@ def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
         tx.execute(update(clusters).where(mine).values({**row, **handed_over}))
     for pool_id in {attached["pool_id"], attached["driver_pool_id"]} if attached else ():
         wake(tx, pool_stock.KIND, pool_id)
+    if isinstance(body, CreateCluster) and body.clone_from is not None:
+        library_rows.clone(tx, body.clone_from.source_cluster_id, cluster_id, ctx.caller.name, now)
     events.record(tx, cluster_id, "CREATING", {**described(document), "user": ctx.caller.name}, now)
     wake(tx, states.KIND, cluster_id)
     return cluster_id

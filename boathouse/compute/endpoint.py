@@ -54,12 +54,21 @@ class Endpoints:
                 self._gateways[cluster_id] = known
         return DriverSecrets(token, known[1])
 
-    def environment(self, cluster_id: str) -> dict[str, str]:
-        """The variables of a process on the driver's node, secrets in place. Raises NotServing."""
+    def token(self, cluster_id: str) -> str:
+        """The bearer token of the driver's HTTP. Raises NotServing."""
+        return self._inputs.keys(cluster_id, self._row(cluster_id).launch).token
+
+    def environment(self, cluster_id: str, node_id: str = "") -> dict[str, str]:
+        """The variables of a process on one node (the driver's, where none is named), secrets in place. Raises NotServing."""
         row = self._row(cluster_id)
-        node = self._driver_node(row)
-        address = str(node.facts.get("address") or "")
-        return launch_environment.of_node(self._of(row), row.facts.get("image") or {}, node, address, address)
+        with self._store.read() as reader:
+            found = [node for node in nodes.of_cluster(reader, cluster_id) if not node.leaving]
+        driver = next((node for node in found if node.number == 0), None)
+        node = next((node for node in found if node.node_id == node_id), None) if node_id else driver
+        if driver is None or node is None:
+            raise NotServing(f"Cluster {cluster_id} has no {node_id or 'driver'} node.")
+        addresses = [str(each.facts.get("address") or "") for each in (node, driver)]
+        return launch_environment.of_node(self._of(row), row.facts.get("image") or {}, node, *addresses)
 
     def redactions(self, cluster_id: str) -> frozenset[str]:
         """Every secret value that the cluster was given, to be taken out of results. Raises NotServing."""

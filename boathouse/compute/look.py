@@ -17,6 +17,7 @@ from boathouse.compute import autoscale, cluster_spec, nodes, states, timeline
 from boathouse.compute.driver_calls import read_health
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch_inputs import Inputs, InputsCache
+from boathouse.compute.libraries import rows as library_rows
 from boathouse.compute.nodes import NodeDirectories
 from boathouse.compute.pool_gate import PoolGate
 from boathouse.compute.secrets_step import Refused
@@ -93,6 +94,7 @@ class Looking:
                 return None
             rows = nodes.of_cluster(reader, cluster_id)
             noted = timeline.noted(reader, cluster_id, row.launch)
+            unfurnished = _unfurnished(reader, row, rows)
         inputs, refusal = self._given(row)
         live = [node for node in rows if not node.leaving]
         self._listen(row, live)  # before the engine is asked: daemons that live dial in even while it does not answer
@@ -118,6 +120,7 @@ class Looking:
             refusal=refusal,
             granted=granted,
             shortage=shortage,
+            unfurnished=unfurnished,
             **_told(inputs, self._store.clock()),
         )
         return Sight(row, world, inputs)
@@ -225,6 +228,14 @@ class Looking:
                 token = self._inputs.keys(row.cluster_id, row.launch).token
                 return read_health(self._link, node.node_id, int(process.ready["http_port"]), token)
         return None
+
+
+def _unfurnished(reader: Reader, row: Any, rows: tuple[NodeRow, ...]) -> frozenset[str]:
+    """Asked only while a cluster that serves has a worker without an executor."""
+    if row.state not in SERVING or row.launch != row.wished_launch:
+        return frozenset()
+    fresh = [node.node_id for node in rows if node.number and not node.leaving and not node.facts.get("executor")]
+    return library_rows.unfurnished(reader, row.cluster_id, row.launch, fresh) if fresh else frozenset()
 
 
 def _process(entry: Mapping[str, Any]) -> Process:

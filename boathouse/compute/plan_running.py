@@ -17,6 +17,9 @@ from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Ensure, Failure
 #: A driver that answers nothing for this long is said to be unresponsive (an event); after `HUNG_MS` it is given up. In ms.
 UNRESPONSIVE_MS, HUNG_MS = 30_000, 300_000
 
+#: How long a worker that joins waits for the cluster's libraries before it works without them, in ms.
+FURNISH_MS = 900_000
+
 
 def keep(world: World) -> Step:
     """The next step of a running cluster."""
@@ -31,7 +34,7 @@ def keep(world: World) -> Step:
         draft.fail(Failure("DRIVER_UNREACHABLE", "The node of the driver is gone from the records."))
     if draft.failure is not None or driver is None:
         return draft.step()
-    ready = {node.node_id for node in nodes if bring_up(draft, node) and run_scripts(draft, node)}
+    ready = {node.node_id for node in nodes if bring_up(draft, node) and run_scripts(draft, node) and _furnished(draft, node)}
     if draft.failure is not None:
         draft.failure = None  # a worker that does not come up is no end of what runs: `_without_lost` sends it away
         draft.poll(1.0)
@@ -84,6 +87,15 @@ def _without_lost(draft: Draft) -> list[NodeRow]:
         if world.cluster.state == RUNNING and world.refusal is None:
             plan_size.announce(draft, plan_size.RECOVERED, staying, world.cluster.workers)
     return kept
+
+
+def _furnished(draft: Draft, node: NodeRow) -> bool:
+    """Whether a worker that joins has what the cluster's libraries put into the others; waited for `FURNISH_MS` at most."""
+    world = draft.world
+    if node.node_id not in world.unfurnished or world.now - node.made_at > FURNISH_MS:
+        return True
+    draft.poll(1.0)
+    return False
 
 
 def _stuck(world: World, node: NodeRow) -> str:

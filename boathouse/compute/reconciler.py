@@ -21,6 +21,7 @@ from boathouse.compute.evidence import telling
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch import CONTAINER_LOG, Effects, Result
 from boathouse.compute.launch_inputs import InputsCache
+from boathouse.compute.libraries import rows as library_rows
 from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking, Parallel, Sight
 from boathouse.compute.nodes import NodeDirectories, node_id
@@ -242,6 +243,8 @@ class Reconciler:
                     timeline.forget_old(tx, sight.row.cluster_id, launch)
                 if (gone or "state" in row or "launch" in row) and log_delivery.wished(sight.row.spec):
                     wake(tx, log_delivery.KIND, sight.row.cluster_id)
+                if added or gone or "state" in row or "launch" in row:
+                    library_rows.wake_for(tx, sight.row.cluster_id)
         if facts.get("limits"):
             self._inputs.hold(sight.row.cluster_id, int(facts["limits"]["total_bytes"]))
         for mark in marks:
@@ -307,6 +310,7 @@ class Reconciler:
                 tx.execute(delete(table).where(table.c.cluster_id == cluster_id))
             log_delivery.forget(tx, cluster_id)
             _tell_pools(tx, sight.row)
+            library_rows.forget(tx, cluster_id)
         self._forget(cluster_id)
 
     def _forget(self, cluster_id: str) -> None:

@@ -178,3 +178,29 @@ instance_pools = Table(
     Column("version", Integer, nullable=False, default=0),
     Index("instance_pools_by_name", "workspace_id", "live_name", unique=True),
 )
+
+#: A library that a cluster is to have, and how far that is; by `number` in the order in which they were asked for.
+cluster_libraries = Table(
+    "cluster_libraries",
+    metadata,
+    Column("number", Integer().with_variant(BigInteger, "postgresql"), primary_key=True, autoincrement=True),
+    Column("cluster_id", String(64), nullable=False),
+    # SHA-256 of the document: asked for twice is once.
+    Column("key", String(64), nullable=False),
+    # The library as it was sent: {"pypi": {"package": ..}}.
+    Column("library", JSON, nullable=False),
+    # With whose rights its file is read.
+    Column("installer", String(320), nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    # No more wished; it is there until the cluster restarts.
+    Column("uninstall", Boolean, nullable=False, default=False),
+    # Asked for again after it failed: processes of the attempt before do not count.
+    Column("attempt", Integer, nullable=False, default=1),
+    # The launch that the columns below are about; 0 before the first.
+    Column("launch", Integer, nullable=False, default=0),
+    Column("status", String(24), nullable=False),
+    Column("messages", JSON, nullable=False, default=list),
+    # By node: {"since": epoch ms} once it began there, with {"ok": bool} once it ended.
+    Column("nodes", JSON, nullable=False, default=dict),
+    Index("cluster_libraries_by_key", "cluster_id", "key", unique=True),
+)

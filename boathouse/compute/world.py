@@ -217,6 +217,8 @@ class World:
     timeline: Mapping[tuple[str, str], Noted] = field(default_factory=dict)
     #: What runs on every node before Spark, in this order.
     scripts: tuple[InitScript, ...] = ()
+    #: Workers that join a cluster that serves, and do not have its libraries yet.
+    unfurnished: frozenset[str] = frozenset()
     #: The driver of nodes: `engine`, `simulated`.
     data_plane: str = ""
     #: Seconds until a cluster at rest is looked at again.

@@ -14,6 +14,7 @@ from boathouse.commands.workspace_secrets import WorkspaceSecrets
 from boathouse.compute import log_delivery, registry_password, retention
 from boathouse.compute.assembly import Gate, make_directories, make_launcher
 from boathouse.compute.launch_inputs import Sources
+from boathouse.compute.libraries.installer import Repositories
 from boathouse.compute.quotas import Quotas
 from boathouse.compute.script_shelf import Scripts
 from boathouse.compute.surroundings import Surroundings
@@ -48,7 +49,7 @@ ENDPOINT_MODULES = (
     "boathouse.compute.clusters", "boathouse.compute.cluster_changes", "boathouse.compute.cluster_list",
     "boathouse.compute.events", "boathouse.compute.node_types",
     "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.why", "boathouse.compute.logs",
-    "boathouse.compute.global_init_scripts", "boathouse.compute.pools",
+    "boathouse.compute.global_init_scripts", "boathouse.compute.libraries.api", "boathouse.compute.pools",
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
     "boathouse.server.top", "boathouse.server.metrics",
 )  # fmt: skip
@@ -91,7 +92,10 @@ class ControlPlane:
         plane = self._plane
         self._launcher = make_launcher(
             store, plane.driver, plane.images, plane.link, directories, sources, plane.image_service,
-            write_log=log_delivery.to(locations),
+            write_log=log_delivery.to(locations), locations=locations,
+            repositories=Repositories(
+                parts.settings.pip_index_url, parts.settings.maven_repository, parts.settings.cran_repository
+            ),
         )  # fmt: skip
         ground = Ground(
             store, plane.link, self._launcher.endpoints, WorkspaceSecrets(store, secrets),

@@ -58,6 +58,7 @@ OPEN = {
     ("GET", "/api/2.0/boathouse/explain/{code}"): 404,
     ("GET", "/api/2.0/boathouse/top"): 200,
     ("GET", "/api/2.0/instance-pools/list"): 200,  # nobody's but one's own
+    ("GET", "/api/2.0/libraries/all-cluster-statuses"): 200,  # of clusters that the caller sees
     # Uploads are their makers'.
     ("POST", "/api/2.0/fs/create-upload-part-urls"): 404,
     ("POST", "/api/2.0/fs/create-abort-upload-url"): 404,
@@ -125,6 +126,7 @@ class House:
             "session_token": "x", "start_part_number": 1, "count": 1, "handle": 1, "data": "",
             "file_path": "/Volumes/c/s/v/f", "directory_path": "/Volumes/c/s/v",
             "instance_pool_id": self.pool_id, "instance_pool_name": "mine",
+            "libraries": [{"pypi": {"package": "six"}}],
             "userName": "new@x.org", "displayName": "new", **SPEC,
         }  # fmt: skip
 

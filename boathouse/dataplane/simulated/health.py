@@ -1,17 +1,28 @@
-"""The control port of a simulated driver: GET /health, the decommissioning of an executor, and nothing else."""
+"""The control port of a simulated driver: GET /health, the decommissioning of an executor, the adding of jars, nothing else."""
 
 import json
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 LONGEST_REQUEST = 64 * 1024
 
 _DECOMMISSION = re.compile(rb"POST /executors/(\d+)/decommission ")
+_STATEMENT = re.compile(rb"GET /sql/(library-\d+-\d+)\?")
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
-def serve(connection: socket.socket, health: Callable[[], dict[str, Any]], leave: Callable[[int], bool]) -> None:
+@dataclass(frozen=True)
+class Jars:
+    """Statements that add a jar. `find(name)`: what is known of one (`ended`, `exit_code`), or None; `add(name)` begins one."""
+
+    find: Callable[[str], Mapping[str, Any] | Any]
+    add: Callable[[str], Any]
+
+
+def serve(connection: socket.socket, health: Callable[[], dict[str, Any]], leave: Callable[[int], bool], jars: Jars) -> None:
     """Answer requests on one connection until the other side goes."""
     with connection:
         waiting = b""
@@ -24,24 +35,62 @@ def serve(connection: socket.socket, health: Callable[[], dict[str, Any]], leave
                 return
             waiting += more
             while b"\r\n\r\n" in waiting:
-                head, _, waiting = waiting.partition(b"\r\n\r\n")
+                head, _, rest = waiting.partition(b"\r\n\r\n")
+                length = _LENGTH.search(head)
+                size = int(length[1]) if length else 0
+                if len(rest) < size:
+                    break
+                body, waiting = rest[:size], rest[size:]
                 try:
-                    connection.sendall(answer(head, health, leave))
+                    connection.sendall(answer(head, body, health, leave, jars))
                 except OSError:
                     return
 
 
-def answer(head: bytes, health: Callable[[], dict[str, Any]], leave: Callable[[int], bool]) -> bytes:
-    """The response to one request without a body."""
+def answer(head: bytes, body: bytes, health: Callable[[], dict[str, Any]], leave: Callable[[int], bool], jars: Jars) -> bytes:
+    """The response to one request."""
     method, _, rest = head.partition(b" ")
-    if (method, rest.partition(b" ")[0]) == (b"GET", b"/health"):
+    target = (method, rest.partition(b" ")[0])
+    if target == (b"GET", b"/health"):
         return _response(b"200 OK", health())
     asked = _DECOMMISSION.match(head)
     if asked:
         return _response(b"200 OK", {"accepted": leave(int(asked[1]))})
+    if target == (b"POST", b"/sessions") and json.loads(body).get("context") == "libraries":
+        return _response(b"200 OK", {})
+    if target == (b"POST", b"/sql") and json.loads(body).get("statement", "").startswith("ADD JAR "):
+        jars.add(json.loads(body)["id"])
+        return _response(b"202 Accepted", {})
+    statement = _STATEMENT.match(head)
+    if statement:
+        return _jar(jars.find(statement[1].decode()))
     return _response(b"501 Not Implemented", {"error": "simulated nodes run no commands"})
+
+
+def _jar(found: Mapping[str, Any] | None) -> bytes:
+    if found is None:
+        return _response(b"404 Not Found", {"error": "no such statement"})
+    if found["ended"] is None:
+        return _response(b"200 OK", {"state": "running"})
+    if found["exit_code"] == 0:
+        return _response(b"200 OK", {"state": "finished"})
+    return _response(b"200 OK", {"state": "failed", "summary": "the jar cannot be added"})
 
 
 def _response(status: bytes, document: dict[str, Any]) -> bytes:
     body = json.dumps(document).encode()
     return b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def swallow(connection: socket.socket, size: int) -> None:
+    """Take so many bytes and let go."""
+    with connection:
+        left = size
+        while left > 0:
+            try:
+                taken = len(connection.recv(65536))
+            except OSError:
+                return
+            if not taken:
+                return
+            left -= taken

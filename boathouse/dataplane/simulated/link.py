@@ -17,13 +17,15 @@ from typing import Any
 
 from boathouse.dataplane.contract import NodeError, NodeGone
 from boathouse.dataplane.simulated.faults import Fault
-from boathouse.dataplane.simulated.health import serve
+from boathouse.dataplane.simulated.health import Jars, serve, swallow
 from boathouse.dataplane.simulated.world import World
 
 HTTP_PORT, GATEWAY_PORT, CONNECT_PORT, UI_PORT = 41000, 41001, 15002, 4040
 DRIVER, EVENT_LOG = "driver", "eventlog"
 EXECUTOR = re.compile(r"executor-(\d+)")
-INIT_SCRIPT = re.compile(r"init-\d+")
+#: Processes that end by themselves, and well, after a while.
+PASSING = re.compile(r"init-\d+|library-(?:file-)?\d+-\d+")
+FILE_CHANNEL = re.compile(r"channel:library-file-\d+-\d+")
 APP_ID = re.compile(rb"^(?:boathouse|spark)\.app\.id\s*[=\s]\s*(\S+)", re.MULTILINE)
 
 
@@ -69,6 +71,12 @@ class SimulatedLink:
         if not self.connected(node_id):
             raise NodeGone(f"no tunnel to {node_id}")
         row = self._node(node_id)
+        taking = self._process(node_id, target.removeprefix("channel:")) if FILE_CHANNEL.fullmatch(target) else None
+        if taking is not None:
+            near, far = socket.socketpair()
+            size = int(json.loads(taking["payload"])["size"])
+            threading.Thread(target=swallow, args=(far, size), name="simulated-file", daemon=True).start()
+            return near
         driver = self._process(node_id, DRIVER)
         serving = (
             driver is not None and driver["ended"] is None and driver["ready"] is not None and driver["ready"] <= self.world.now()
@@ -79,7 +87,7 @@ class SimulatedLink:
         if self.world.lasting(Fault.DRIVER_HANGS, row["cluster_id"], row["number"]):
             far.close()
             return near
-        answers = (far, lambda: self._health(row), lambda executor: self._decommission(row, executor))
+        answers = (far, lambda: self._health(row), lambda executor: self._decommission(row, executor), self._jars(row))
         threading.Thread(target=serve, args=answers, name="simulated-health", daemon=True).start()
         return near
 
@@ -89,7 +97,7 @@ class SimulatedLink:
         name, world = str(params.get("name", "")), self.world
         if self._launcher(row) != "up":
             raise NodeError("launcher_not_up: the customer's container is not there yet")
-        known = name in (DRIVER, EVENT_LOG) or EXECUTOR.fullmatch(name) or INIT_SCRIPT.fullmatch(name)
+        known = name in (DRIVER, EVENT_LOG) or EXECUTOR.fullmatch(name) or PASSING.fullmatch(name)
         if not known:
             raise NodeError("spawn_failed: simulated nodes run no commands")
         live = self._process(row["node_id"], name)
@@ -98,6 +106,8 @@ class SimulatedLink:
         silent = world.strike(Fault.NEVER_READY, row["cluster_id"], row["number"], name)
         ready = world.now() + world.delay(world.delays.ready) if params.get("ready") and not silent else None
         payload = json.dumps(self._payload(row)) if name == DRIVER else "{}"
+        if FILE_CHANNEL.fullmatch(f"channel:{name}"):
+            payload = json.dumps({"size": params["argv"][-1]})
         with world.change() as db:
             pid = 2 + db.execute("SELECT COUNT(*) FROM process WHERE node_id = ?", (row["node_id"],)).fetchone()[0]
             db.execute(
@@ -110,15 +120,15 @@ class SimulatedLink:
         self.world.settle(row["cluster_id"])
         mine = ("SELECT * FROM process WHERE node_id = ?", row["node_id"])
         found = self.world.rows(*mine)
-        ended = [one["name"] for one in found if self._script_ends(one)]
+        ended = [one["name"] for one in found if self._passes(one)]
         for name in ended:
             self.world.end_process(row["node_id"], name, exit_code=0)
         return [self._described(one) for one in (self.world.rows(*mine) if ended else found)]
 
-    def _script_ends(self, process: sqlite3.Row) -> bool:
-        """Whether it is an init script whose time is up: it ends well, unless a trouble has struck it before."""
+    def _passes(self, process: sqlite3.Row) -> bool:
+        """Whether it is an init script or installs a library, and its time is up: it ends well, unless a trouble struck it."""
         due = process["started"] + self.world.delay(self.world.delays.script)
-        return bool(INIT_SCRIPT.fullmatch(process["name"])) and process["ended"] is None and self.world.now() >= due
+        return bool(PASSING.fullmatch(process["name"])) and process["ended"] is None and self.world.now() >= due
 
     def _do_wait(self, row: sqlite3.Row, params: dict[str, Any]) -> dict[str, Any]:
         """Says how it stands; nothing waits here."""
@@ -224,6 +234,10 @@ class SimulatedLink:
             "state": "running", "app_id": self._payload(row)["app_id"], "executors": executors,
             "pending_tasks": tasks - running, "running_tasks": running, "busy": tasks > 0,
         }  # fmt: skip
+
+    def _jars(self, row: sqlite3.Row) -> Jars:
+        """Jars that are being added are processes here: they end by themselves, or as a trouble wants it."""
+        return Jars(lambda name: self._process(row["node_id"], name), lambda name: self._do_start(row, {"name": name}))
 
     def _decommission(self, row: sqlite3.Row, executor: int) -> bool:
         """The executor exits by itself, as it does when its tasks are done and its blocks handed over."""

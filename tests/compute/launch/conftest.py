@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import event, insert, select, update
@@ -24,6 +24,7 @@ from boathouse.dataplane.simulated import Delays, SimulatedDriver, SimulatedLink
 from boathouse.reconcile import leases, wake
 from boathouse.releases.release import Release
 from boathouse.store import Store
+from boathouse.workspace.locations import LocationError, Locations
 from boathouse.workspace.references import SecretDenied, SecretMissing
 
 RUNTIME_KEY = "17.3.x-scala2.13"
@@ -80,6 +81,20 @@ class Bucket:
         self.writes.append(location)
 
 
+class Files:
+    """What locations hold: the files of libraries."""
+
+    def __init__(self) -> None:
+        self.there = {"dbfs:/a-1.0-py3-none-any.whl": b"wheel" * 1000, "/Volumes/c/s/v/b.jar": b"jar"}
+        self.asked: list[tuple[str, str]] = []
+
+    def read(self, location: str, reader: Any, *, limit: int, s3: Any = None) -> Iterator[bytes]:
+        self.asked.append((location, reader.principal))
+        if location not in self.there:
+            raise LocationError("missing", f"{location} does not exist")
+        return iter([self.there[location]])
+
+
 class Fleet:
     """Clusters, and everything that makes them run. `restart()` is a new control plane over the same world."""
 
@@ -94,7 +109,8 @@ class Fleet:
         self.launcher: Launcher
         self.states: dict[str, list[str]] = {}
         self.bucket = Bucket()
-        self.kinds: tuple[str, ...] = ("cluster", "log-delivery", "pool")
+        self.kinds: tuple[str, ...] = ("cluster", "log-delivery", "pool", "libraries")
+        self.locations = Files()
         self.restart()
 
     def restart(self) -> None:
@@ -105,7 +121,7 @@ class Fleet:
         sources = Sources(releases=Shelf(self.data), resolver=self.vault, keyed=keyed, scripts=self.scripts)
         self.launcher = make_launcher(
             self.store, self.driver, self.driver, self.link, self.directories, sources, self.images, threads=0,
-            write_log=self.wrap("bucket", self.bucket).write,
+            write_log=self.wrap("bucket", self.bucket).write, locations=cast(Locations, self.locations),
         )  # fmt: skip
         self.launcher.resume()
 

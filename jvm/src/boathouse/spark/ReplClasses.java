@@ -21,7 +21,7 @@ final class ReplClasses extends ClassLoader {
     /** Lines that a context may have before another one's begin. */
     static final int LINES = 100_000;
 
-    static final ReplClasses LOADER = new ReplClasses(ReplClasses.class.getClassLoader());
+    static final ReplClasses LOADER = new ReplClasses(AddedJars.LOADER);
 
     private static final ConcurrentHashMap<Integer, ClassLoader> CONTEXTS = new ConcurrentHashMap<>();
     private static File folder;

@@ -7,6 +7,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.Method;
+import java.net.URL;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.regex.Matcher;
@@ -15,6 +16,7 @@ import org.apache.spark.sql.Dataset;
 import scala.Console;
 import scala.Function0;
 import scala.Option;
+import scala.collection.JavaConverters;
 import scala.runtime.AbstractFunction0;
 import scala.runtime.AbstractFunction1;
 import scala.runtime.BoxedUnit;
@@ -48,6 +50,7 @@ public final class ScalaShell implements Shell {
     private final CountDownLatch started = new CountDownLatch(1);
     private volatile Standing standing = Standing.STARTING;
     private IMain interpreter;
+    private int jars;
     private Throwable lastFailure;
     private Throwable thrown;
     private Dataset<?> displayed;
@@ -126,7 +129,7 @@ public final class ScalaShell implements Shell {
                         .getConstructor(Settings.class, PrintWriter.class)
                         .newInstance(settings, out);
                 made = (IMain) each.newInstance(
-                        settings, Option.apply(ScalaShell.class.getClassLoader()), settings, reporter);
+                        settings, Option.apply((ClassLoader) AddedJars.LOADER), settings, reporter);
             }
         }
         if (made == null) {
@@ -198,6 +201,7 @@ public final class ScalaShell implements Shell {
         output.enter();
         String how;
         try {
+            addJars();
             how = interpret(statement, CommandOutput.printer(output));
         } finally {
             output.leave();
@@ -222,6 +226,15 @@ public final class ScalaShell implements Shell {
         }
         Matcher first = ERROR.matcher(said);
         return failed(first.find() ? first.group().trim() : "error: the command did not compile", said, output.text());
+    }
+
+    /** Has the interpreter know the jars that were added to the driver since the last command. */
+    private void addJars() {
+        List<URL> fresh = AddedJars.since(jars);
+        if (!fresh.isEmpty()) {
+            interpreter.addUrlsToClassPath(JavaConverters.asScalaBuffer(fresh).toSeq());
+            jars += fresh.size();
+        }
     }
 
     /** Part by part; as a whole where the first part does not compile by itself. */

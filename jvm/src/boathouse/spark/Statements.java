@@ -115,6 +115,7 @@ final class Statements {
                 }
                 last = session.sql(each);
             }
+            AddedJars.publish(session);
             String table = last == null ? emptyTable() : table(session, last, statement.maxRows, statement.maxBytes);
             if (statement.cancelAsked()) {
                 statement.cancelled();
