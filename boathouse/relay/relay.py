@@ -31,7 +31,9 @@ log = logging.getLogger(__name__)
 
 SOCKET_NAME, NODE_ID_NAME = "relay.sock", "node_id"
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
-METHOD_THREADS = 8
+#: Threads for the methods of one room (`fs.cp` and `fs.ls` are of one), and for checks of those who dial in: a copy that takes
+#: minutes holds up neither secrets nor nodes that start.
+METHOD_THREADS, CHECK_THREADS = 8, 4
 MAX_GREETINGS = 64
 #: Events are hints: when so many wait for a slow listener, newer ones are dropped.
 MAX_WAITING_EVENTS = 1000
@@ -40,6 +42,11 @@ MAX_WAITING_EVENTS = 1000
 LOOP_TIMEOUT = 10.0
 
 Method = Callable[[str, dict[str, Any], str], Any]
+
+
+def _room(method: Any) -> str:
+    """`fs` of `fs.cp`; empty for what is no name."""
+    return method.partition(".")[0] if isinstance(method, str) else ""
 
 
 class _Node:
@@ -77,7 +84,10 @@ class Relay:
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
-        self._pool = ThreadPoolExecutor(METHOD_THREADS, thread_name_prefix="relay-method")
+        self._pools = {
+            room: ThreadPoolExecutor(METHOD_THREADS, thread_name_prefix=f"relay-{room}") for room in {*map(_room, methods), ""}
+        }
+        self._checks = ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="relay-check")
         self._events = ThreadPoolExecutor(1, thread_name_prefix="relay-event")
         self._waiting_events = 0
         self._stopped = False
@@ -101,7 +111,8 @@ class Relay:
         # A turn later: links that were just closed first fail the calls that wait for them.
         self._loop.call_soon_threadsafe(lambda: self._loop.call_soon(self._loop.stop))
         self._thread.join()
-        self._pool.shutdown(cancel_futures=True)
+        for pool in (*self._pools.values(), self._checks):
+            pool.shutdown(cancel_futures=True)
         self._events.shutdown(cancel_futures=True)
         self._loop.close()
 
@@ -242,7 +253,7 @@ class Relay:
                 valid = False
             self._soon(lambda: self._verified(node_id, node, sock, boot, digest, valid))
 
-        self._pool.submit(check)
+        self._checks.submit(check)
 
     def _verified(self, node_id: str, node: _Node, sock: socket.socket, boot: str, digest: bytes, valid: bool) -> None:
         if not valid or self._nodes.get(node_id) is not node:
@@ -265,7 +276,7 @@ class Relay:
             digest,
             up,
             lost,
-            lambda served, message: self._pool.submit(self._serve, node_id, served, message),
+            lambda served, message: self._pool_of(message).submit(self._serve, node_id, served, message),
             lambda name, data: self._event(node_id, name, data),
             self._gone,
             self._refused,
@@ -273,6 +284,9 @@ class Relay:
         task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: link, sock))
         node.adopting.add(task)
         task.add_done_callback(node.adopting.discard)
+
+    def _pool_of(self, message: Mapping[str, Any]) -> ThreadPoolExecutor:
+        return self._pools.get(_room(message["method"])) or self._pools[""]
 
     def _close(self, node: _Node) -> None:
         self._loop.remove_reader(node.listener.fileno())
