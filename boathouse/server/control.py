@@ -14,6 +14,7 @@ from boathouse.commands.workspace_secrets import WorkspaceSecrets
 from boathouse.compute import log_delivery, registry_password, retention
 from boathouse.compute.assembly import Gate, make_directories, make_launcher
 from boathouse.compute.launch_inputs import Sources
+from boathouse.compute.libraries import rows as libraries
 from boathouse.compute.libraries.installer import Repositories
 from boathouse.compute.quotas import Quotas
 from boathouse.compute.script_shelf import Scripts
@@ -37,7 +38,7 @@ log = logging.getLogger("boathouse.server")
 ENGINE_SECONDS = 60.0
 
 #: Work that waits for what users name (a bucket that takes its time), and its threads: not those that launch.
-SLOW, SLOW_THREADS = (log_delivery.KIND, blob_sweep.KIND, retention.KIND), 4
+SLOW, SLOW_THREADS = (log_delivery.KIND, libraries.KIND, blob_sweep.KIND, retention.KIND), 8
 
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
 ENDPOINT_MODULES = (
