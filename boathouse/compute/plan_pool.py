@@ -8,6 +8,9 @@ from boathouse.compute import states
 #: How long an instance that is not needed is kept when the pool says nothing, in minutes.
 DEFAULT_MINUTES = 60
 
+#: How long the next instance waits for clusters of the pool that start: both would share the machine's processors. In ms.
+GIVE_WAY_MS = 30_000
+
 #: Pauses after failures in a row before something is tried again, in ms.
 PAUSES_MS = (5_000, 15_000, 60_000, 300_000)
 
@@ -36,7 +39,8 @@ class Instance:
 
 @dataclass(frozen=True)
 class View:
-    """`claimed`: instances of clusters. `preloaded`: what an instance is made of is there. `retry_at`: not before, epoch ms."""
+    """`claimed`: instances of clusters. `preloaded`: what an instance is made of is there. `retry_at`: not before, epoch ms.
+    `starting`: since when the latest cluster that starts does, epoch ms; 0 while none starts."""
 
     now: int
     active: bool
@@ -47,6 +51,7 @@ class View:
     instances: Sequence[Instance]
     preloaded: bool = True
     retry_at: int = 0
+    starting: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,9 @@ def decide(view: View) -> Decision:
         else:
             again.append(expires - view.now)
     missing = max(0, min(view.least, room) - len(kept))
-    if missing and view.preloaded and view.now < view.retry_at:
-        again.append(view.retry_at - view.now)
+    not_before = max(view.retry_at, view.starting + GIVE_WAY_MS if view.starting else 0)
+    if missing and view.preloaded and view.now < not_before:
+        again.append(not_before - view.now)
         missing = 0
     if failed:  # told first: how long to wait is known then
         missing = 0

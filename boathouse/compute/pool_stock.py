@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 
 from boathouse.compute import cluster_spec, states
 from boathouse.compute.pool_rules import PoolSeen
@@ -129,6 +129,15 @@ class _Size(msgspec.Struct):
 def counts(reader: Reader, pool_id: str) -> Counts:
     """What a pool has now."""
     return count(pool_id, _rows(reader, pool_id), _nodes(reader, pool_id))
+
+
+def starting(reader: Reader, pool_id: str) -> int:
+    """Since when the latest cluster of a pool that starts does so, epoch ms; 0: none starts."""
+    mine = and_(
+        clusters.c.driver_pool_id == pool_id, clusters.c.source != states.POOL, clusters.c.wish == states.WISH_RUNNING,
+        clusters.c.state == states.PENDING,
+    )  # fmt: skip
+    return reader.execute(select(func.max(clusters.c.start_time)).where(mine)).scalar() or 0
 
 
 def claims(reader: Reader, pool_id: str, begun_or: Mapping[str, int] | None = None) -> dict[str, int]:

@@ -12,6 +12,7 @@ from databricks.sdk.service import compute as sdk
 from sqlalchemy import select
 
 from boathouse.compute import pool_rules, pool_stock
+from boathouse.compute.plan_pool import Decision, Instance, View, decide
 from boathouse.compute.tables import instance_pools
 from boathouse.wire import pools as wire
 from boathouse.workspace.sealing import Sealer
@@ -204,3 +205,39 @@ COUNTS = [
 @pytest.mark.parametrize(("cluster", "there", "expected"), COUNTS)
 def test_counts(cluster, there, expected):
     assert pool_stock.count("p", [cluster], {"c": there}) == expected
+
+
+def one(name, made_at=0, ready_at: int | None = 0, wish="running", state="PENDING"):
+    return Instance(name, 0, wish, state, made_at, ready_at)
+
+
+def view(*instances, **more):
+    usual = {"now": 1_000_000, "active": True, "least": 1, "most": None, "minutes": 1, "claimed": 0}
+    return View(**{**usual, **more}, instances=instances)
+
+
+A, B, NEW = one("a", 1, 950_000), one("b", 2, 990_000), one("new", 3, None)
+FAILED = one("f", 1, None, "terminated", "TERMINATED")
+DECISIONS = [
+    (view(), Decision(make=1)),
+    (view(preloaded=False), Decision()),
+    (view(retry_at=1_005_000), Decision(again=5_000)),
+    (view(starting=999_000), Decision(again=29_000)),
+    (view(starting=900_000), Decision(make=1)),
+    (view(A), Decision()),
+    (view(A, B), Decision(again=50_000)),  # b is one too many for 50 seconds more
+    (view(A, NEW), Decision(drop=(NEW,))),
+    (view(A, B, minutes=0), Decision(drop=(B,))),
+    (view(A, B, least=2, most=3, claimed=2), Decision(drop=(B,))),  # idle ones give way
+    (view(least=2, most=3, claimed=3), Decision()),
+    (view(least=2, most=3, claimed=2), Decision(make=1)),
+    (view(FAILED), Decision(failed=(FAILED,), again=0)),
+    (view(A, active=False), Decision(drop=(A,))),
+    (view(one("x", wish="deleted"), active=False), Decision()),
+    (view(active=False), Decision(gone=True)),
+]
+
+
+@pytest.mark.parametrize(("seen", "expected"), DECISIONS)
+def test_how_many_are_kept(seen, expected):
+    assert decide(seen) == expected
