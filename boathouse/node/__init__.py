@@ -25,6 +25,8 @@ REPL_FILES = (
     "repl_cell.py",
     "repl_dbutils.py",
     "repl_fs.py",
+    "repl_magic.py",
+    "repl_notebook.py",
     "repl_display.py",
     "repl_output.py",
     "repl_spark.py",

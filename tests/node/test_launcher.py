@@ -124,14 +124,16 @@ def test_a_spawn_that_fails_says_where_and_why(daemon, argv, cwd, error, stage):
 
 
 def test_a_process_leads_its_own_session_with_no_signal_blocked_and_no_stray_descriptor(daemon):
-    script = "echo $$; ps -o sid= -p $$; grep -E 'SigBlk|SigIgn|NoNewPrivs' /proc/$$/status; ls -l /proc/$$/fd | grep -c ' -> '"
+    # By exec: a shell that waits for a child blocks signals itself meanwhile.
+    script = "echo $$; ps -o sid= -p $$; ls -l /proc/$$/fd | grep -c ' -> '; "
+    script += "exec grep -E 'SigBlk|SigIgn|NoNewPrivs' /proc/self/status"
     output, _ = daemon.run(["sh", "-c", script])
     pid, sid, *rest = output.decode().split("\n")
     assert int(pid) == int(sid)
-    blocked, ignored, *others = rest
+    descriptors, blocked, ignored, *others = rest
     # Signals 32 and 33 are the C library's own: a program cannot set them, and inherits what its ancestors did.
     assert int(ignored.removeprefix("SigIgn:\t"), 16) & ~0b11 << 31 == 0
-    assert [blocked, *others] == ["SigBlk:\t0000000000000000", "NoNewPrivs:\t1", "3", ""]
+    assert [descriptors, blocked, *others] == ["3", "SigBlk:\t0000000000000000", "NoNewPrivs:\t1", ""]
 
 
 def test_descriptor_three_reaches_the_process(daemon):
