@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import docker
-import docker.errors
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service import compute
 from registry import Registry
 
+from boathouse.dataplane.engine.client import EngineClient
 from boathouse.dataplane.engine.locate import find
 from boathouse.settings import default_cache
 
@@ -122,9 +121,9 @@ def until(condition: Any, seconds: float, what: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Any]:
+def engine() -> Iterator[EngineClient]:
     """The container engine that launches use, to look at what really runs."""
-    client = docker.DockerClient(base_url=find(default_cache()).address, timeout=120)
+    client = EngineClient(find(default_cache()).address, timeout=120)
     yield client
     client.close()
 
@@ -150,14 +149,13 @@ def workspace(server: Server, private_registry: PrivateRegistry) -> WorkspaceCli
     return w
 
 
-def ours(engine: Any, server: Server) -> list[dict[str, Any]]:
+def ours(engine: EngineClient, server: Server) -> list[dict[str, Any]]:
     """All containers of a server's instance, running or not, as the engine tells them."""
     found = []
-    for listed in engine.api.containers(all=True):
+    for listed in engine.containers():
         if any(name.lstrip("/").startswith(f"bh-{server.instance}-") for name in listed["Names"]):
-            with contextlib.suppress(docker.errors.NotFound):  # it went between the two questions
-                found.append(engine.api.inspect_container(listed["Id"]))
-    return found
+            found.append(engine.inspect(listed["Id"]))
+    return [each for each in found if each is not None]  # it went between the two questions
 
 
 class Notebook:

@@ -36,7 +36,8 @@ class EngineRefused(Exception):
 
     @property
     def missing(self) -> bool:
-        return self.status == 404
+        """There is no such thing. Podman says it with 500 of a container that goes between its two looks."""
+        return self.status == 404 or self.words.endswith("no such container")
 
     @property
     def conflict(self) -> bool:
