@@ -160,9 +160,11 @@ class House:
             if served.action == "files.uploadInParts":
                 more["params"]["action"] = "initiate-upload"
         if wants.stream:
-            more["json"] = {"path": self.names["path"], "content": "", "format": "AUTO"} if "/workspace/" in path else {
-                "path": self.names["path"]
-            }
+            more["json"] = (
+                {"path": self.names["path"], "content": "", "format": "AUTO"}
+                if "/workspace/" in path
+                else {"path": self.names["path"]}
+            )
         elif wants.raw:
             more["json"] = {name: self.names[name] for name in ("clusterId", "contextId", "language", "command")}
         elif wants.body is not None:

@@ -81,9 +81,7 @@ def test_an_unchanging_load_is_answered_once(least, spread, start, tasks, slots)
     least=st.integers(0, 10), spread=st.integers(1, 20),
     since=st.none() | st.integers(0, NOW), grown=st.none() | st.integers(0, NOW), window=st.integers(1_000, 600_000),
 )  # fmt: skip
-def test_bounds_hold_and_work_is_never_taken_away(
-    target, pending, running, idle, slots, least, spread, since, grown, window
-):
+def test_bounds_hold_and_work_is_never_taken_away(target, pending, running, idle, slots, least, spread, since, grown, window):
     most = least + spread
     found = decide(NOW, least, most, target, Load(pending, running, idle, slots), since, grown, window)
     assert least <= found.target <= most

@@ -75,7 +75,8 @@ REFUSED: list[tuple[dict, list[str]]] = [
     ({"spark_conf": {"spark.databricks.cluster.profile": "serverless"}}, ["cluster.profile", "'serverless'", "not served"]),
     (
         {
-            "num_workers": None, "autoscale": {"min_workers": 0, "max_workers": 3},
+            "num_workers": None,
+            "autoscale": {"min_workers": 0, "max_workers": 3},
             "spark_conf": {"spark.databricks.cluster.profile": "singleNode"},
         },
         ["cluster.profile", "3 workers"],
@@ -105,7 +106,9 @@ REFUSED: list[tuple[dict, list[str]]] = [
     ({"autoscale": {"min_workers": 1, "max_workers": 101}, "num_workers": None}, ["autoscale.max_workers: 101", "1 to 100"]),
     (
         {
-            "autoscale": {"min_workers": 1, "max_workers": 2}, "num_workers": None, "is_single_node": True,
+            "autoscale": {"min_workers": 1, "max_workers": 2},
+            "num_workers": None,
+            "is_single_node": True,
             "kind": "CLASSIC_PREVIEW",
         },
         ["autoscale", "is_single_node"],
@@ -123,9 +126,11 @@ REFUSED: list[tuple[dict, list[str]]] = [
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "x.y"}}}, ["cluster_log_conf.s3.region", "eu-west-1"]),
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "endpoint": "https://a b"}}}, ["s3.endpoint", "of the form"]),
     (
-        {"cluster_log_conf": {"s3": {
-            "destination": "s3://bkt", "region": "r", "encryption_type": "sse-kms", "kms_key": "k\r\nx-a: b"
-        }}},
+        {
+            "cluster_log_conf": {
+                "s3": {"destination": "s3://bkt", "region": "r", "encryption_type": "sse-kms", "kms_key": "k\r\nx-a: b"}
+            }
+        },
         ["kms_key", "ARN"],
     ),
     ({"cluster_log_conf": {"s3": {"destination": "s3://bkt", "region": "r", "canned_acl": "k"}}}, ["canned_acl", "private"]),

@@ -151,11 +151,9 @@ def workspace(server: Server, private_registry: PrivateRegistry) -> WorkspaceCli
 
 def ours(engine: EngineClient, server: Server) -> list[dict[str, Any]]:
     """All containers of a server's instance, running or not, as the engine tells them."""
-    found = []
-    for listed in engine.containers():
-        if any(name.lstrip("/").startswith(f"bh-{server.instance}-") for name in listed["Names"]):
-            found.append(engine.inspect(listed["Id"]))
-    return [each for each in found if each is not None]  # it went between the two questions
+    mine = f"bh-{server.instance}-"
+    listed = [each["Id"] for each in engine.containers() if any(name.lstrip("/").startswith(mine) for name in each["Names"])]
+    return [found for each in listed if (found := engine.inspect(each)) is not None]  # None: it went between the two looks
 
 
 class Notebook:

@@ -50,9 +50,7 @@ def kill(engine, server, node):
 
 def run_beside(workspace, living, python, text):
     """Start a command and let it run; what waits for it."""
-    wait = workspace.command_execution.execute(
-        cluster_id=living.cluster_id, context_id=python.id, language=PYTHON, command=text
-    )
+    wait = workspace.command_execution.execute(cluster_id=living.cluster_id, context_id=python.id, language=PYTHON, command=text)
     command = {"cluster_id": living.cluster_id, "context_id": python.id, "command_id": wait.command_id}
     status = workspace.command_execution.command_status
     until(lambda: status(**command).status == compute.CommandStatus.RUNNING, 60, "running")
