@@ -35,7 +35,7 @@ class Authenticator:
         self._seen_stored = -1
         self._look_at = 0.0
 
-    def __call__(self, headers: Mapping[str, str], host: str) -> Caller:
+    def __call__(self, headers: Mapping[str, str], host: str, source: str = "") -> Caller:
         """Raises ApiError: 401 without a usable credential, 403 for a token that does not hold, 404 for an unknown
         workspace."""
         token = bearer(headers.get("authorization", ""))
@@ -58,6 +58,12 @@ class Authenticator:
         if self._store.clock() >= expires_at:
             raise bad_token()
         return caller
+
+    def confirm(self, reader: Reader, caller: Caller) -> None:
+        """Asked again when a request begins to write: raises ApiError 403 when its token was ended, or its principal disabled,
+        after it was let in. A token that expires while a request is under way does not end it."""
+        if not credentials.still_there(reader, caller.principal_id, caller.token_id):
+            raise bad_token()
 
     def _forget_if_changed(self) -> None:
         here = revision.in_process(self._store)

@@ -7,11 +7,13 @@ that HMAC."""
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, insert, select
+from sqlalchemy import Row, and_, delete, insert, select, true, update
 
 from boathouse.auth.keys import Keys
 from boathouse.auth.tables import tokens
 from boathouse.identity import principals, revision
+from boathouse.identity.tables import departures
+from boathouse.identity.tables import principals as principals_table
 from boathouse.store import Reader, Tx
 
 PAT, BOOTSTRAP, OAUTH = "pat", "bootstrap", "oauth"
@@ -57,6 +59,7 @@ def issue(
     comment: str = "",
     lifetime_ms: int | None = None,
     secret_id: str | None = None,
+    grant_id: str | None = None,
     value: str | None = None,
     serial: int = 0,
 ) -> tuple[str, Token]:
@@ -72,7 +75,7 @@ def issue(
         insert(tokens).values(
             token_id=made.token_id, kind=kind, hash=hash_of(keys, value), workspace_id=workspace_id, principal_id=principal_id,
             creator_id=principal_id if creator_id is None else creator_id, comment=comment, created_at=now,
-            expires_at=made.expires_at, secret_id=secret_id, serial=serial,
+            expires_at=made.expires_at, secret_id=secret_id, grant_id=grant_id, serial=serial,
         )
     )  # fmt: skip
     return value, made
@@ -97,6 +100,39 @@ def owned(reader: Reader, principal_id: int, workspace_id: int, now: int) -> lis
     return [Token(*row) for row in rows]
 
 
+def still_there(reader: Reader, principal_id: int, token_id: str | None) -> bool:
+    """Whether a principal is active and its token (None: it came without a stored one) was not ended."""
+    known = and_(principals_table.c.principal_id == principal_id, principals_table.c.active.is_(True))
+    if token_id is not None:
+        known = and_(known, tokens.c.token_id == token_id, tokens.c.principal_id == principals_table.c.principal_id)
+    return reader.execute(select(principals_table.c.principal_id).where(known)).first() is not None
+
+
+def of_workspace(reader: Reader, workspace_id: int, now: int, token_id: str | None = None) -> list[Row]:
+    """Every personal access token that holds in a workspace (or the one with this id), with its maker's name, oldest first."""
+    maker = principals_table.alias("maker")
+    left = and_(departures.c.principal_id == tokens.c.principal_id, departures.c.workspace_id == workspace_id)
+    rows = reader.execute(
+        select(*_COLUMNS, tokens.c.creator_id, maker.c.name.label("maker"))
+        .outerjoin(maker, maker.c.principal_id == tokens.c.creator_id)
+        .outerjoin(departures, left)
+        .where(
+            tokens.c.token_id == token_id if token_id is not None else true(),
+            tokens.c.kind.in_((PAT, BOOTSTRAP)),
+            tokens.c.workspace_id.in_((0, workspace_id)),
+            (tokens.c.expires_at == NEVER) | (tokens.c.expires_at > now),
+            (tokens.c.kind == BOOTSTRAP) | departures.c.at.is_(None) | (tokens.c.created_at > departures.c.at),
+        )
+        .order_by(tokens.c.created_at, tokens.c.token_id)
+    )
+    return list(rows)
+
+
+def rename(tx: Tx, token_id: str, comment: str) -> None:
+    """Give a token another comment."""
+    tx.execute(update(tokens).where(tokens.c.token_id == token_id).values(comment=comment))
+
+
 def end(tx: Tx, token_id: str) -> None:
     """Delete a token: it is refused at the next call."""
     tx.execute(delete(tokens).where(tokens.c.token_id == token_id))
@@ -106,6 +142,12 @@ def end(tx: Tx, token_id: str) -> None:
 def end_of_secret(tx: Tx, secret_id: str) -> None:
     """Delete the access tokens that were given for a client secret."""
     tx.execute(delete(tokens).where(tokens.c.secret_id == secret_id))
+    revision.changed(tx)
+
+
+def end_of_grant(tx: Tx, grant_id: str) -> None:
+    """Delete the access tokens that were given for a log-in of a user, or by a federation policy."""
+    tx.execute(delete(tokens).where(tokens.c.grant_id == grant_id))
     revision.changed(tx)
 
 

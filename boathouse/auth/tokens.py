@@ -5,7 +5,8 @@ from boathouse.auth.keys import Keys
 from boathouse.edge import ApiError, Ctx, endpoint
 from boathouse.edge.errors import invalid, invalid_state, not_found
 from boathouse.identity import workspaces
-from boathouse.wire.auth import CreatedToken, CreateToken, DeleteToken, TokenInfo, TokenList
+from boathouse.store import Tx
+from boathouse.wire.auth import CreatedToken, CreateToken, DeleteToken, NewToken, TokenInfo, TokenList, UpdatedToken, UpdateToken
 from boathouse.wire.base import Empty
 
 #: Personal access tokens of one principal in one workspace.
@@ -40,24 +41,56 @@ def _limit(max_days: int) -> str:
 @endpoint("POST", "/api/2.0/token/create")
 def create(ctx: Ctx, body: CreateToken) -> CreatedToken:
     """Make a token for the caller. Its value is in this answer and nowhere else."""
+    with ctx.transaction() as tx:
+        value, made = make(tx, ctx, body, ctx.caller.principal_id, ctx.caller.name)
+    return CreatedToken(token_value=value, token_info=_info(made))
+
+
+def make(tx: Tx, ctx: Ctx, body: NewToken, owner_id: int, owner: str) -> tuple[str, credentials.Token]:
+    """A personal access token of `owner` in the workspace of the call, made by the caller, within the workspace's limits."""
     if body.scopes not in (None, [], ["all-apis"]):
         raise invalid("Tokens with scopes are not served by Boathouse yet: leave 'scopes' out, or give [\"all-apis\"].")
     if body.autoscope_enabled:
         raise invalid("Tokens that find their scopes themselves are not served by Boathouse yet: leave 'autoscope_enabled' out.")
-    comment = body.comment or ""
-    if len(comment) > MAX_COMMENT:
-        raise invalid(f"Invalid value for field 'comment': it has {len(comment)} characters; the limit is {MAX_COMMENT}.")
+    comment = checked_comment(body.comment)
+    if workspaces.conf(tx, ctx.workspace_id, "enableTokensConfig") == "false":
+        raise ApiError(403, "FEATURE_DISABLED", "Personal access tokens are disabled in this workspace.")
+    seconds = lifetime(body.lifetime_seconds, int(workspaces.conf(tx, ctx.workspace_id, "maxTokenLifetimeDays") or 0))
+    if len(credentials.owned(tx, owner_id, ctx.workspace_id, ctx.store.clock())) >= MAX_TOKENS:
+        raise ApiError(400, "QUOTA_EXCEEDED", f"{owner} has {MAX_TOKENS} tokens, the limit: delete some first.")
+    return credentials.issue(
+        tx, ctx.service(Keys), credentials.PAT, owner_id, workspace_id=ctx.workspace_id, creator_id=ctx.caller.principal_id,
+        comment=comment, lifetime_ms=None if seconds is None else seconds * 1000,
+    )  # fmt: skip
+
+
+def checked_comment(comment: str | None) -> str:
+    """The comment of a token. Raises ApiError 400 for one that is too long."""
+    if len(comment or "") > MAX_COMMENT:
+        raise invalid(f"Invalid value for field 'comment': it has {len(comment or '')} characters; the limit is {MAX_COMMENT}.")
+    return comment or ""
+
+
+def check_mask(mask: str) -> None:
+    """Raises ApiError 400 for a mask of something else than the comment: the rest of a token cannot be changed."""
+    for name in mask.split(","):
+        if name in ("scopes", "autoscope_enabled"):
+            raise invalid(f"update_mask: tokens with scopes are not served by Boathouse yet, so '{name}' cannot be changed.")
+        if name not in ("comment", "*"):
+            raise invalid(f"Invalid value for field 'update_mask': '{name[:100]}'. Allowed: comment.")
+
+
+@endpoint("PATCH", "/api/2.0/token/{token_id}")
+def update(ctx: Ctx, token_id: str, body: UpdateToken) -> UpdatedToken:
+    """Give one of the caller's tokens another comment."""
+    check_mask(body.update_mask)
+    comment = checked_comment(body.token.comment)
     with ctx.transaction() as tx:
-        if workspaces.conf(tx, ctx.workspace_id, "enableTokensConfig") == "false":
-            raise ApiError(403, "FEATURE_DISABLED", "Personal access tokens are disabled in this workspace.")
-        seconds = lifetime(body.lifetime_seconds, int(workspaces.conf(tx, ctx.workspace_id, "maxTokenLifetimeDays") or 0))
-        if len(credentials.owned(tx, ctx.caller.principal_id, ctx.workspace_id, ctx.store.clock())) >= MAX_TOKENS:
-            raise ApiError(400, "QUOTA_EXCEEDED", f"{ctx.caller.name} has {MAX_TOKENS} tokens, the limit: delete some first.")
-        value, made = credentials.issue(
-            tx, ctx.service(Keys), credentials.PAT, ctx.caller.principal_id, workspace_id=ctx.workspace_id, comment=comment,
-            lifetime_ms=None if seconds is None else seconds * 1000,
-        )  # fmt: skip
-    return CreatedToken(token_value=value, token_info=_info(made))
+        mine = credentials.owned(tx, ctx.caller.principal_id, ctx.workspace_id, ctx.store.clock())
+        if token_id not in (token.token_id for token in mine):
+            raise not_found(f"Token with ID {token_id[:100]} does not exist")
+        credentials.rename(tx, token_id, comment)
+    return UpdatedToken()
 
 
 @endpoint("GET", "/api/2.0/token/list")

@@ -23,6 +23,7 @@ from boathouse.edge.context import Ctx, Services, record
 from boathouse.edge.decoding import decode_body, decode_path, decode_query
 from boathouse.edge.errors import ApiError, malformed, no_such_endpoint, not_served
 from boathouse.edge.routing import Endpoint, Raw, Routes
+from boathouse.edge.sources import Sources
 from boathouse.edge.streams import Body, Shares, Stream, too_large
 from boathouse.edge.unserved import Catalogue
 from boathouse.reconcile import Precedence
@@ -63,8 +64,11 @@ class Edge:
         front: Callable[[dict[str, Any], Mapping[str, str]], Asgi | None] = lambda scope, headers: None,
         threads: int = 32,
         precedence: Precedence | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self.routes, self.store, self.authenticate, self.services, self.front = routes, store, authenticate, services, front
+        self._sources = sources or Sources()
+        self._confirm = getattr(authenticate, "confirm", None)
         self.catalogue = Catalogue()
         self._precedence = precedence or Precedence()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="edge")
@@ -115,11 +119,11 @@ class Edge:
                 return await self._run_streamed(self._serve, *hit, scope, headers, body, request_id, who)
             if hit is not None and hit[0].body_limit > UNASKED and not hit[0].public and _is_large(headers):
                 body = Body(receive, asyncio.get_running_loop(), headers, hit[0].body_limit)
-                await self._run(self.authenticate, headers, headers.get("host", ""))
+                await self._run(self._who, scope, headers)
                 body = None
             raw = await _read_body(receive, headers, hit[0].body_limit if hit else 1 << 20)
             if hit is None:
-                return await self._run(self._unserved, method, path, headers)
+                return await self._run(self._unserved, method, path, scope, headers)
             found, in_path = hit
             call = (found, in_path, scope, headers, raw, request_id, who)
             if found.is_async:
@@ -166,12 +170,15 @@ class Edge:
         finally:
             self._precedence.end()
 
-    def _unserved(self, method: str, path: str, headers: Mapping[str, str]) -> Raw:
+    def _unserved(self, method: str, path: str, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Raw:
         known = self.catalogue.find(method, path)
         if known is None:
             raise no_such_endpoint(method, path)
-        self.authenticate(headers, headers.get("host", ""))
+        self._who(scope, headers)
         raise not_served(method, known.path, ", ".join(known.names))
+
+    def _who(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Caller:
+        return self.authenticate(headers, headers.get("host", ""), self._sources.of(scope, headers))
 
     def _prepare(
         self,
@@ -183,12 +190,12 @@ class Edge:
         request_id: str,
         who: list[str],
     ) -> tuple[Ctx, dict[str, Any]]:
-        caller = NOBODY if found.public else self.authenticate(headers, headers.get("host", ""))
+        caller = NOBODY if found.public else self._who(scope, headers)
         who[0] = caller.name
-        client = scope.get("client") or ("", 0)
         ctx = Ctx(
             store=self.store, caller=caller, services=self.services, action=found.action, request_id=request_id,
-            source=client[0], method=found.method, path=scope["path"], headers=headers,
+            source=self._sources.of(scope, headers), method=found.method, path=scope["path"], headers=headers,
+            confirm=None if found.public else self._confirm,
         )  # fmt: skip
         wants = found.arguments
         arguments: dict[str, Any] = {}

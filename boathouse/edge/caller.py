@@ -21,7 +21,8 @@ class Caller:
 
 
 class Authenticator(Protocol):
-    def __call__(self, headers: Mapping[str, str], host: str) -> Caller:
-        """The caller behind a request, from its lower-cased headers and host. Raises ApiError (401, 403, 404 for an unknown
-        workspace)."""
+    def __call__(self, headers: Mapping[str, str], host: str, source: str = "") -> Caller:
+        """The caller behind a request, from its lower-cased headers, its host and the address that it comes from. Raises ApiError
+        (401, 403, 404 for an unknown workspace). It may have a method `confirm(reader, caller)`, which raises ApiError when the
+        caller's credential has ended since."""
         ...

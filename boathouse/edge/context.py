@@ -1,6 +1,6 @@
 """What an endpoint function gets: the caller, the store, the services that `server.py` put in, and the audit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert
 
 from boathouse.edge.caller import Caller
 from boathouse.edge.tables import audit
-from boathouse.store import Store, Tx
+from boathouse.store import Reader, Store, Tx
 
 T = TypeVar("T")
 
@@ -51,6 +51,8 @@ class Ctx:
     path: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Any = None
+    #: Raises ApiError when the caller's credential has ended since the request began.
+    confirm: Callable[[Reader, Caller], None] | None = None
 
     @property
     def workspace_id(self) -> int:
@@ -66,8 +68,11 @@ class Ctx:
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
-        """A write that leaves its audit record in the same transaction."""
+        """A write that leaves its audit record in the same transaction. Raises ApiError 403 when the caller's credential ended
+        while the request was under way: what it has not written by then, it does not write."""
         with self.store.transaction() as tx:
+            if self.confirm is not None:
+                self.confirm(tx, self.caller)
             yield tx
             record(tx, self, 200)
 

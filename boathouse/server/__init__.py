@@ -17,6 +17,7 @@ from typing import Any
 
 from boathouse.auth.authenticator import Authenticator
 from boathouse.edge.app import Edge
+from boathouse.edge.sources import Sources
 from boathouse.server.control import ControlPlane, routes
 from boathouse.server.parts import StartError, opened
 from boathouse.settings import Settings
@@ -48,7 +49,7 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
         plane = ControlPlane(parts)
         edge = Edge(
             plane.routes, parts.store, Authenticator(parts.store, parts.keys), plane.services, front=plane.front,
-            precedence=plane.precedence,
+            precedence=plane.precedence, sources=_sources(settings),
         )  # fmt: skip
 
         def serving() -> None:
@@ -87,6 +88,13 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
         if failed:
             raise StartError(f"cannot begin to work: {failed[0]}")
     return 0
+
+
+def _sources(settings: Settings) -> Sources:
+    try:
+        return Sources(settings.trusted_proxies)
+    except ValueError as error:
+        raise StartError(f"trusted_proxies: {error}; give addresses or networks such as 10.0.0.0/8") from None
 
 
 def _tell(file: Path, document: dict[str, Any]) -> None:

@@ -3,13 +3,92 @@
 from boathouse.wire.base import Wire
 
 
-class CreateToken(Wire):
+class NewToken(Wire):
     """`lifetime_seconds`: -1 or nothing for a token that does not expire by itself."""
 
     comment: str | None = None
     lifetime_seconds: int | None = None
     scopes: list[str] | None = None
     autoscope_enabled: bool | None = None
+
+
+class CreateToken(NewToken):
+    """A token for the caller."""
+
+
+class CreateOnBehalfToken(NewToken, kw_only=True):
+    """A token for a service principal, by its application id."""
+
+    application_id: str
+
+
+class TokenPatch(Wire):
+    """What is sent of a token in an update; `update_mask` says what counts."""
+
+    token_id: str | None = None
+    comment: str | None = None
+    creation_time: int | None = None
+    expiry_time: int | None = None
+    scopes: list[str] | None = None
+
+
+class ManagedTokenPatch(TokenPatch):
+    """The same for an admin, who sees more of it."""
+
+    created_by_id: int | None = None
+    created_by_username: str | None = None
+    owner_id: int | None = None
+    workspace_id: int | None = None
+    last_used_day: int | None = None
+
+
+class UpdateToken(Wire):
+    """`update_mask`: names of fields with commas between them."""
+
+    token: TokenPatch
+    update_mask: str
+    token_id: str | None = None
+
+
+class UpdatedToken(Wire):
+    """The answer `{}`."""
+
+
+class UpdateManagedToken(Wire):
+    token: ManagedTokenPatch
+    update_mask: str
+    token_id: str | None = None
+
+
+class ManagedToken(Wire):
+    """A token as an admin of its workspace sees it. Times in epoch milliseconds; `expiry_time` -1: never."""
+
+    token_id: str
+    owner_id: int
+    created_by_id: int
+    creation_time: int
+    expiry_time: int
+    comment: str
+    workspace_id: int
+    created_by_username: str | None = None
+
+
+class ManagedTokens(Wire):
+    token_infos: list[ManagedToken] = []
+
+
+class ManagedTokenAnswer(Wire):
+    """`token_value` when it has just been made."""
+
+    token_info: ManagedToken
+    token_value: str | None = None
+
+
+class ManagedTokenQuery(Wire):
+    """Whose tokens: those that were made by this principal."""
+
+    created_by_id: int | None = None
+    created_by_username: str | None = None
 
 
 class TokenInfo(Wire):

@@ -51,6 +51,7 @@ OPEN = {
     ("POST", "/api/2.0/token/create"): 200,
     ("GET", "/api/2.0/token/list"): 200,
     ("POST", "/api/2.0/token/delete"): 404,  # there are no tokens but one's own
+    ("PATCH", "/api/2.0/token/{token_id}"): 404,
     ("GET", "/api/2.0/boathouse/openapi.json"): 200,
     ("GET", "/api/2.0/workspace-conf"): 200,
     ("POST", "/api/2.0/secrets/scopes/create"): 400,  # the name is taken
@@ -125,6 +126,7 @@ class House:
             "path": "/Users/victim@x.org/f", "source_path": "/Users/victim@x.org/f", "destination_path": "/Users/victim@x.org/g",
             "session_token": "x", "start_part_number": 1, "count": 1, "handle": 1, "data": "",
             "file_path": "/Volumes/c/s/v/f", "directory_path": "/Volumes/c/s/v",
+            "token": {"comment": "x"}, "update_mask": "comment",
             "instance_pool_id": self.pool_id, "instance_pool_name": "mine",
             "libraries": [{"pypi": {"package": "six"}}],
             "userName": "new@x.org", "displayName": "new", **SPEC,
