@@ -104,6 +104,7 @@ class Authenticator:
             principal_id=principal.principal_id, name=principal.name, kind=principal.kind, workspace_id=workspace.workspace_id,
             admin=principals.ADMINS in system, account_admin=principals.is_account_admin(reader, principal.principal_id),
             groups=frozenset(group.name for group in groups), token_id=token.token_id,
+            group_ids=frozenset(group.group_id for group in groups),
         )  # fmt: skip
         return caller, _FOREVER if token.expires_at == credentials.NEVER else token.expires_at
 

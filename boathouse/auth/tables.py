@@ -1,5 +1,5 @@
-"""The tables of credentials. No secret is in them: only HMACs under the server key, which is kept outside the
-database."""
+"""The tables of credentials and of permissions. No secret is in them: only HMACs under the server key, which is kept outside
+the database."""
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
 
@@ -149,4 +149,18 @@ ip_access_lists = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("updated_by", BigInteger, nullable=False),
     Index("ip_access_lists_by_place", "account_id", "workspace_id"),
+)
+
+#: What was given directly on objects of a workspace: one level a principal. Read and written by `auth.permissions` alone.
+permissions = Table(
+    "permissions",
+    metadata,
+    Column("workspace_id", BigInteger, primary_key=True, autoincrement=False),
+    # As in the API's paths: clusters, instance-pools, directories, ...
+    Column("object_type", String(48), primary_key=True),
+    Column("object_id", String(128), primary_key=True),
+    # A user, service principal or group; 0: the mark that the list was written, so that what a type gives at first holds no more.
+    Column("principal_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("level", String(48), nullable=False),
+    Index("permissions_by_principal", "workspace_id", "principal_id", "object_type", "object_id"),
 )

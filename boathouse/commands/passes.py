@@ -59,7 +59,13 @@ def _as_now(reader: Reader, caller: Caller) -> Caller | None:
     who = principals.by_id(reader, caller.principal_id)
     if who is None or not who.active or not principals.assigned(reader, caller.principal_id, caller.workspace_id):
         return None
-    return replace(caller, admin=principals.is_admin(reader, caller.principal_id, caller.workspace_id))
+    groups = principals.groups_of(reader, caller.principal_id, caller.workspace_id)
+    return replace(
+        caller,
+        admin=principals.is_admin(reader, caller.principal_id, caller.workspace_id),
+        groups=frozenset(group.name for group in groups),
+        group_ids=frozenset(group.group_id for group in groups),
+    )
 
 
 def _give(tx: Tx, kind: str, caller: Caller, cluster_id: str, launch: int, lasts_ms: int) -> tuple[str, int]:

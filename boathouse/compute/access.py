@@ -1,7 +1,8 @@
 """Who may do what with a cluster, asked in the one place where its row is looked up.
 
-Every room that touches a cluster on somebody's behalf begins with `find`. Until permissions can be granted, the creator and
-workspace admins may do everything and nobody else anything; a dedicated cluster admits only its single user to attach.
+Every room that touches a cluster on somebody's behalf begins with `find`. What may be done is the caller's level on the cluster
+(`auth.permissions`): CAN_ATTACH_TO, CAN_RESTART, CAN_MANAGE; who made it manages it. A dedicated cluster admits only its single
+user to attach, whatever the level of others, and that user needs a level too (reference api D).
 """
 
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import JSON, Row, Text, and_, bindparam, cast, or_, select
 from sqlalchemy.sql import ColumnElement
 
+from boathouse.auth import permissions
 from boathouse.compute import cluster_spec, states
 from boathouse.compute.tables import clusters
 from boathouse.edge.caller import Caller
@@ -17,8 +19,15 @@ from boathouse.store import Reader
 
 Need = Literal["see", "attach", "restart", "manage"]
 
-#: What the platform calls each level in its refusals.
+#: The level that each takes, and what the platform calls it in its refusals.
+_LEAST = {"see": "CAN_ATTACH_TO", "attach": "CAN_ATTACH_TO", "restart": "CAN_RESTART", "manage": "CAN_MANAGE"}
 _WORDS = {"see": "Attach", "attach": "Attach", "restart": "Restart", "manage": "Manage"}
+
+LEVELS = (
+    ("CAN_ATTACH_TO", "Can attach to the cluster, see it, and open its Spark UI"),
+    ("CAN_RESTART", "Can also start, restart and terminate the cluster"),
+    ("CAN_MANAGE", "Can also edit and resize the cluster, install libraries, read its logs, and change permissions"),
+)
 
 LONGEST_ID = 64
 
@@ -60,7 +69,7 @@ def find(reader: Reader, caller: Caller, cluster_id: str, need: Need, *, now: in
     ).first()
     if found is None:
         raise no_such_cluster(cluster_id)
-    if not may_manage(caller, found):
+    if not permissions.allows(reader, caller, CLUSTERS.name, cluster_id, _LEAST[need]):
         raise denied(
             f"{caller.name} does not have {_WORDS[need]} permissions on {cluster_id}. "
             "Please contact the owner or an administrator for access."
@@ -79,23 +88,32 @@ def no_such_cluster(cluster_id: str) -> ApiError:
     return invalid(f"Cluster {cluster_id[:LONGEST_ID]} does not exist")
 
 
-def may_manage(caller: Caller, row: Any) -> bool:
-    """Whether `caller` is an admin or the creator; `row` needs `creator_id`."""
-    return caller.admin or row.creator_id == caller.principal_id
+def _existing(reader: Reader, caller: Caller, cluster_id: str) -> str:
+    here = {"cluster_id": cluster_id, "workspace_id": caller.workspace_id}
+    if len(cluster_id) > LONGEST_ID or "\0" in cluster_id or reader.execute(_BY_ID, here).first() is None:
+        raise no_such_cluster(cluster_id)
+    return cluster_id
 
 
-def _visible(workspace_id: Any, principal_id: Any) -> ColumnElement[bool]:
-    """`principal_id` None: for an admin."""
-    mine = and_(
-        clusters.c.workspace_id == workspace_id, clusters.c.wish != states.WISH_DELETED, clusters.c.source != states.POOL
-    )
-    return mine if principal_id is None else and_(mine, clusters.c.creator_id == principal_id)
+CLUSTERS = permissions.declare(permissions.ObjectType("clusters", "cluster", LEVELS, _existing))
 
+
+def may_manage(reader: Reader, caller: Caller, cluster_id: str) -> bool:
+    """Whether `caller` manages a cluster of the workspace."""
+    return permissions.allows(reader, caller, CLUSTERS.name, cluster_id, "CAN_MANAGE")
+
+
+_THERE = and_(
+    clusters.c.workspace_id == bindparam("of_workspace"),
+    clusters.c.wish != states.WISH_DELETED,
+    clusters.c.source != states.POOL,
+)
 
 #: What lists show, for statements that are built once; `shown_values` has the values of a call.
-#: `VISIBLE`, by `admin`: as `visible`. `NOT_GONE`: pinned, not ended, or ended (or unpinned) less than 30 days ago.
-VISIBLE = {
-    True: _visible(bindparam("of_workspace"), None), False: _visible(bindparam("of_workspace"), bindparam("of_principal")),
+#: `VISIBLE`, by `admin`: all, or those on which the caller has any level. `NOT_GONE`: pinned, not ended, or ended (or unpinned)
+#: less than 30 days ago.
+VISIBLE: dict[bool, ColumnElement[bool]] = {
+    True: _THERE, False: and_(_THERE, clusters.c.cluster_id.in_(permissions.ids_of(CLUSTERS.name))),
 }  # fmt: skip
 NOT_GONE = or_(
     clusters.c.state != states.TERMINATED,
@@ -105,20 +123,15 @@ NOT_GONE = or_(
 )
 
 
-def shown_values(caller: Caller, now: int) -> dict[str, int]:
+def shown_values(caller: Caller, now: int) -> dict[str, Any]:
     """The values of `VISIBLE` and `NOT_GONE`."""
-    mine = {} if caller.admin else {"of_principal": caller.principal_id}
+    mine = {} if caller.admin else permissions.ids_values(caller)
     return {"of_workspace": caller.workspace_id, "kept_since": now - KEPT_MS, **mine}
-
-
-def visible(caller: Caller) -> ColumnElement[bool]:
-    """The clusters that a list shows to `caller`, as a condition on the table."""
-    return _visible(caller.workspace_id, None if caller.admin else caller.principal_id)
 
 
 def _admit(caller: Caller, cluster_id: str, spec: str, creator: str) -> None:
     single = cluster_spec.single_user(cluster_spec.load(spec), creator)
-    if single is not None and single != caller.name:
+    if single is not None and single.casefold() != caller.name.casefold():
         raise denied(
             f"Single-user check failed: user '{caller.name}' attempted to run a command on single-user cluster {cluster_id}, "
             f"but the single user of this cluster is '{single}'"

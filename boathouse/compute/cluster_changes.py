@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from boathouse.auth import permissions
 from boathouse.compute import access, cluster_spec, events, field_mask, pool_stock, quotas, registry_password, rules, states
 from boathouse.compute.cluster_wishes import described, move, paths, refuse, write
 from boathouse.compute.surroundings import Surroundings, principal
@@ -184,3 +185,6 @@ def change_owner(ctx: Ctx, body: ChangeClusterOwner) -> None:
             {**described(document), **described(document, "previous_"), "user": ctx.caller.name},
         )  # fmt: skip
         write(tx, row, {"creator_id": owner.principal_id, "creator": owner.name, "editor": owner.name})
+        permissions.passed(
+            tx, ctx.workspace_id, access.CLUSTERS.name, body.cluster_id, row.creator_id, owner.principal_id
+        )

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from boathouse.auth import permissions
 from boathouse.compute import (
     access,
     cluster_spec,
@@ -108,6 +109,7 @@ def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
         mine = clusters.c.cluster_id == cluster_id
         handed_over = {"facts": pool_stock.handed_over(instance, now), "version": instance.version + 1}
         tx.execute(update(clusters).where(mine).values({**row, **handed_over}))
+    permissions.created(tx, ctx.caller, access.CLUSTERS.name, cluster_id)
     for pool_id in {attached["pool_id"], attached["driver_pool_id"]} if attached else ():
         wake(tx, pool_stock.KIND, pool_id)
     if isinstance(body, CreateCluster) and body.clone_from is not None:
@@ -200,6 +202,7 @@ def permanent_delete(ctx: Ctx, body: ClusterId) -> None:
         if row.pinned_at is not None:
             raise invalid_state(f"Cluster {body.cluster_id} is pinned and cannot be deleted; unpin the cluster first.")
         _end(tx, row, ctx.caller.name, states.WISH_DELETED)
+        permissions.removed(tx, ctx.workspace_id, access.CLUSTERS.name, row.cluster_id)
 
 
 def _end(tx: Tx, row: Any, user: str, wish: str) -> None:
@@ -235,9 +238,8 @@ def _pin(ctx: Ctx, cluster_id: str, pinned: bool) -> None:
         if (row.pinned_at is not None) == pinned:
             return
         if pinned:
-            count = tx.execute(
-                select(func.count()).where(and_(access.visible(ctx.caller), clusters.c.pinned_at.is_not(None)))
-            ).scalar_one()
+            pinned_ones = and_(access.VISIBLE[True], clusters.c.pinned_at.is_not(None))
+            count = tx.execute(select(func.count()).where(pinned_ones), {"of_workspace": ctx.workspace_id}).scalar_one()
             if count >= MOST_PINNED:
                 raise limit_exceeded(f"{count} clusters are pinned, and at most {MOST_PINNED} can be; unpin another one first.")
         events.record(tx, cluster_id, "PINNED" if pinned else "UNPINNED", {"user": ctx.caller.name}, now)

@@ -7,16 +7,17 @@ cluster's id, so nothing has to be renamed or moved. It serves that cluster, and
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import and_, func, or_, select
 
+from boathouse.auth import permissions
 from boathouse.compute import cluster_spec, states
 from boathouse.compute.pool_rules import PoolSeen
 from boathouse.compute.tables import clusters, instance_pools, nodes
 from boathouse.edge.caller import Caller
-from boathouse.edge.errors import denied, invalid
+from boathouse.edge.errors import ApiError, denied, invalid, not_found
 from boathouse.store import Reader, Tx
 from boathouse.wire.compute import ClusterSpec
 
@@ -51,15 +52,12 @@ def pool_of(reader: Reader, workspace_id: int, pool_id: str) -> Any:
 
 
 def seen(reader: Reader, caller: Caller, spec: ClusterSpec) -> tuple[PoolSeen | None, PoolSeen | None]:
-    """What the rules need to know of the pools of a wish: of its workers' and of its driver's. Raises ApiError (403) for
-    somebody else's pool."""
+    """What the rules need to know of the pools of a wish: of its workers' and of its driver's. Raises ApiError (403) for a pool
+    to which the caller may not attach."""
     rows = [pool_of(reader, caller.workspace_id, pool_id or "") for pool_id in named(spec)]
     for row in rows:
-        if row is not None and not may_use(caller, row):
-            raise denied(
-                f"{caller.name} does not have Attach permissions on {row.pool_id}. "
-                "Please contact the owner or an administrator for access."
-            )
+        if row is not None:
+            refuse_without(reader, caller, row.pool_id, "CAN_ATTACH_TO")
     pools = [None if row is None else PoolSeen(row.spec["node_type_id"]) for row in rows]
     return pools[0], pools[1]
 
@@ -71,9 +69,39 @@ def named(spec: ClusterSpec) -> tuple[str | None, str | None]:
     return spec.instance_pool_id, spec.driver_instance_pool_id or spec.instance_pool_id
 
 
-def may_use(caller: Caller, row: Any) -> bool:
-    """Whether `caller` may attach clusters to a pool, and manage it: its creator and admins, until permissions can be granted."""
-    return caller.admin or row.creator_id == caller.principal_id
+def _existing(reader: Reader, caller: Caller, pool_id: str) -> str:
+    if pool_of(reader, caller.workspace_id, pool_id) is None:
+        raise no_such_pool(pool_id)
+    return pool_id
+
+
+#: Who may attach clusters to a pool, and who may change it; who made it manages it.
+POOLS = permissions.declare(
+    permissions.ObjectType(
+        "instance-pools",
+        "instance-pool",
+        (
+            ("CAN_ATTACH_TO", "Can attach clusters to the pool and see it"),
+            ("CAN_MANAGE", "Can also edit and delete the pool, and change permissions"),
+        ),
+        _existing,
+    )
+)
+
+
+def no_such_pool(pool_id: str) -> ApiError:
+    """404, in the platform's words."""
+    return not_found(f"Can't find an instance pool with id: {pool_id[:80]}.")
+
+
+def refuse_without(reader: Reader, caller: Caller, pool_id: str, least: Literal["CAN_ATTACH_TO", "CAN_MANAGE"]) -> None:
+    """Raise the ApiError (403) of a caller who has less than the level `least` on a pool of its workspace."""
+    if not permissions.allows(reader, caller, POOLS.name, pool_id, least):
+        word = "Attach" if least == "CAN_ATTACH_TO" else "Manage"
+        raise denied(
+            f"{caller.name} does not have {word} permissions on {pool_id}. "
+            "Please contact the owner or an administrator for access."
+        )
 
 
 def attached(tx: Tx, caller: Caller, spec: ClusterSpec) -> dict[str, Any]:

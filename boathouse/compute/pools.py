@@ -1,23 +1,24 @@
 """`/api/2.0/instance-pools/*`: machines kept ready for clusters.
 
 Each verb records a wish and wakes the pool's reconciler (`pool_reconciler`); nothing is made or removed here. Creating one needs
-the entitlement `allow-instance-pool-create`; a pool is its creator's and the admins', until permissions can be granted.
+the entitlement `allow-instance-pool-create`; who made a pool manages it, others as their level on it says (`pool_stock.POOLS`).
 """
 
 import secrets
 import string
 import time
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import and_, insert, select, update
 
+from boathouse.auth import permissions
 from boathouse.compute import cluster_spec, pool_rules, pool_stock, registry_password, surroundings
-from boathouse.compute.pool_stock import ACTIVE, DELETED, KIND
+from boathouse.compute.pool_stock import ACTIVE, DELETED, KIND, POOLS
 from boathouse.compute.surroundings import ZONES, Surroundings
 from boathouse.compute.tables import instance_pools as table
 from boathouse.edge import Ctx, endpoint
-from boathouse.edge.errors import already_exists, denied, invalid, not_found
+from boathouse.edge.errors import already_exists, denied, invalid
 from boathouse.identity import principals
 from boathouse.reconcile import wake
 from boathouse.store import Reader, Tx
@@ -72,6 +73,7 @@ def create(ctx: Ctx, body: InstancePoolSpec) -> CreateInstancePoolResponse:
                 state=ACTIVE, facts={}, version=0,
             )
         )  # fmt: skip
+        permissions.created(tx, ctx.caller, POOLS.name, pool_id)
         wake(tx, KIND, pool_id)
     return CreateInstancePoolResponse(instance_pool_id=pool_id)
 
@@ -87,7 +89,7 @@ def new_id(now: int) -> str:
 def edit(ctx: Ctx, body: EditInstancePool) -> None:
     """Change a pool. Clusters and idle instances that are there stay as far as the new numbers allow."""
     with ctx.transaction() as tx:
-        row = _find(tx, ctx, body.instance_pool_id, lock=True)
+        row = _find(tx, ctx, body.instance_pool_id, "CAN_MANAGE", lock=True)
         _refuse(next(pool_rules.changeable(body), None))
         if body.node_type_id != row.spec["node_type_id"]:
             raise invalid(
@@ -106,15 +108,16 @@ def edit(ctx: Ctx, body: EditInstancePool) -> None:
 def delete(ctx: Ctx, body: InstancePoolId) -> None:
     """Delete a pool for good. Its idle instances end; clusters that run on it go on, and cannot be started again with it."""
     with ctx.transaction() as tx:
-        row = _find(tx, ctx, body.instance_pool_id, lock=True)
+        row = _find(tx, ctx, body.instance_pool_id, "CAN_MANAGE", lock=True)
         _write(tx, row, state=DELETED, live_name=None)
+        permissions.removed(tx, ctx.workspace_id, POOLS.name, row.pool_id)
 
 
 @endpoint("GET", f"{ROOT}/get", action="instancePools.get")
 def get(ctx: Ctx, query: InstancePoolId) -> InstancePoolAndStats:
     """A pool with what it has now."""
     with ctx.read() as reader:
-        row = _find(reader, ctx, query.instance_pool_id)
+        row = _find(reader, ctx, query.instance_pool_id, "CAN_ATTACH_TO")
         return _shown(ctx, reader, row)
 
 
@@ -123,19 +126,19 @@ def list_pools(ctx: Ctx) -> ListInstancePools:
     """The pools that the caller may use, with what each has now, by name."""
     with ctx.read() as reader:
         mine = and_(table.c.workspace_id == ctx.workspace_id, table.c.state == ACTIVE)
-        rows = reader.execute(select(table).where(mine).order_by(table.c.live_name)).all()
-        return ListInstancePools(instance_pools=[_shown(ctx, reader, row) for row in rows if pool_stock.may_use(ctx.caller, row)])
+        if not ctx.caller.admin:
+            mine = and_(mine, table.c.pool_id.in_(permissions.ids_of(POOLS.name)))
+        rows = reader.execute(select(table).where(mine).order_by(table.c.live_name), permissions.ids_values(ctx.caller)).all()
+        return ListInstancePools(instance_pools=[_shown(ctx, reader, row) for row in rows])
 
 
-def _find(reader: Reader, ctx: Ctx, pool_id: str, lock: bool = False) -> Any:
+def _find(
+    reader: Reader, ctx: Ctx, pool_id: str, least: Literal["CAN_ATTACH_TO", "CAN_MANAGE"], lock: bool = False
+) -> Any:
     row = pool_stock.pool_of(reader, ctx.workspace_id, pool_id)
     if row is None:
-        raise not_found(f"Can't find an instance pool with id: {pool_id[:80]}.")
-    if not pool_stock.may_use(ctx.caller, row):
-        raise denied(
-            f"{ctx.caller.name} does not have Manage permissions on {pool_id}. "
-            "Please contact the owner or an administrator for access."
-        )
+        raise pool_stock.no_such_pool(pool_id)
+    pool_stock.refuse_without(reader, ctx.caller, pool_id, least)
     if lock:  # now that it is known to be there: on PostgreSQL two edits wait for each other
         row = reader.execute(select(table).where(table.c.pool_id == pool_id).with_for_update()).one()
     return row

@@ -132,6 +132,7 @@ def why(ctx: Ctx, cluster_id: str, query: AskWhy) -> dict[str, Any]:
     """The explanation of a cluster, for those who may see it."""
     with ctx.read() as reader:
         row = access.find(reader, ctx.caller, cluster_id, "see")
+        manages = access.may_manage(reader, ctx.caller, cluster_id)
         steps = timeline.rows(reader, cluster_id)
         newest = reader.execute(
             select(events.c.at, events.c.type, events.c.details)
@@ -148,8 +149,7 @@ def why(ctx: Ctx, cluster_id: str, query: AskWhy) -> dict[str, Any]:
         "termination_reason": next((reason for reason in reasons if reason), None),
     }
     node = str(((cluster["termination_reason"] or {}).get("parameters") or {}).get("instance_id", ""))
-    said = ctx.service(LogReader).tail(cluster_id, node, CONTAINER_LOG, CONTAINER_SHOWN) if node.startswith(cluster_id) else ""
-    if said and not access.may_manage(ctx.caller, row):
-        said = ""
+    told_to_them = manages and node.startswith(cluster_id)
+    said = ctx.service(LogReader).tail(cluster_id, node, CONTAINER_LOG, CONTAINER_SHOWN) if told_to_them else ""
     told = [{"at": event.at, "type": event.type, "details": event.details} for event in reversed(newest)]
     return explain(cluster, steps, told, ctx.store.clock(), said)

@@ -8,7 +8,7 @@ from typing import Protocol
 @dataclass(frozen=True)
 class Caller:
     """An authenticated principal. `name` is the user name or the application id; `groups` are the names of all groups it is in,
-    direct or not; `admin` means workspace admin, `account_admin` admin of the account."""
+    direct or not, and `group_ids` their ids; `admin` means workspace admin, `account_admin` admin of the account."""
 
     principal_id: int
     name: str
@@ -18,6 +18,12 @@ class Caller:
     account_admin: bool = False
     groups: frozenset[str] = frozenset()
     token_id: str | None = None
+    group_ids: frozenset[int] = frozenset()
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids under which something may have been given to the caller: its own and those of its groups."""
+        return [self.principal_id, *self.group_ids]
 
 
 class Authenticator(Protocol):

@@ -52,6 +52,7 @@ ENDPOINT_MODULES = (
     "boathouse.compute.events", "boathouse.compute.node_types",
     "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.why", "boathouse.compute.logs",
     "boathouse.compute.global_init_scripts", "boathouse.compute.libraries.api", "boathouse.compute.pools",
+    "boathouse.compute.object_permissions",
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
     "boathouse.server.top", "boathouse.server.metrics",
 )  # fmt: skip

@@ -42,9 +42,11 @@ def top(ctx: Ctx, query: AskTop) -> dict[str, Any]:
     if not 1 <= query.limit <= MOST:
         raise invalid(f"limit: {query.limit} is not allowed; give 1 to {MOST}")
     with ctx.read() as reader:
-        mine = and_(access.visible(ctx.caller), _ALIVE)
-        total = reader.execute(select(func.count()).select_from(clusters).where(mine)).scalar_one()
-        rows = reader.execute(select(clusters).where(mine).order_by(clusters.c.start_time.desc()).limit(query.limit)).all()
+        mine = and_(access.VISIBLE[ctx.caller.admin], _ALIVE)
+        whose = access.shown_values(ctx.caller, ctx.store.clock())
+        total = reader.execute(select(func.count()).select_from(clusters).where(mine), whose).scalar_one()
+        newest = select(clusters).where(mine).order_by(clusters.c.start_time.desc()).limit(query.limit)
+        rows = reader.execute(newest, whose).all()
         here = of_clusters(reader, [row.cluster_id for row in rows])
         asked = busy(reader, [row.cluster_id for row in rows])
     usage = ctx.service(UsageReader).read([(row.cluster_id, here[row.cluster_id], row.facts or {}) for row in rows])

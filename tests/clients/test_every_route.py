@@ -118,6 +118,8 @@ class House:
                     ending=False, created_at=0,
                 )
             )  # fmt: skip
+        #: For paths of permissions, by object type.
+        self.objects = {"clusters": self.cluster_id, "instance-pools": self.pool_id}
         self.names = {
             "cluster_id": self.cluster_id, "clusterId": self.cluster_id, "contextId": "1234", "commandId": "1",
             "account_id": home.account_id, "service_principal_id": self.robot, "secret_id": self.robots_secret,
@@ -171,7 +173,8 @@ class House:
             more["json"] = {name: self.names[name] for name in ("clusterId", "contextId", "language", "command")}
         elif wants.body is not None:
             more["json"] = {} if wants.body_optional else self._document(wants.body, path)
-        return self.ask(served.method, re.sub(r"\{(\w+)\}", lambda m: self.names.get(m[1], "x"), path), token, **more)
+        names = self.names | {"object_id": self.objects.get(path.split("/")[4], "")} if "/permissions/" in path else self.names
+        return self.ask(served.method, re.sub(r"\{(\w+)\}", lambda m: names.get(m[1], "x"), path), token, **more)
 
     def _document(self, shape, path=""):
         if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):

@@ -13,6 +13,7 @@ API = [
     "boathouse.compute.clusters", "boathouse.compute.cluster_changes", "boathouse.compute.cluster_list",
     "boathouse.compute.events", "boathouse.compute.node_types",
     "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.pools",
+    "boathouse.compute.object_permissions",
 ]  # fmt: skip
 
 SPEC: dict[str, Any] = {"spark_version": "17.3.x-scala2.13", "node_type_id": "i3.xlarge", "num_workers": 2}

@@ -1,11 +1,14 @@
-"""Who may do what: creator and admins everything, nobody else anything; one principal alone attaches to a dedicated cluster."""
+"""Who may do what with a cluster: by level, for admins and creators everything; one principal alone attaches to a dedicated one,
+and needs a level too."""
 
 import inspect
 
 import pytest
 
+from boathouse.auth.permissions import lists
 from boathouse.compute import access
 from boathouse.edge import ApiError, Caller
+from boathouse.identity import principals
 from tests.compute.conftest import API, SPEC
 
 VERBS = ["start", "restart", "delete", "permanent-delete", "events"]
@@ -46,6 +49,7 @@ def test_every_endpoint_with_a_cluster_is_tried_by_the_stranger():
     open_to_all = {"create", "list", "spark-versions", "list-node-types", "list-zones", "{code}"}
     assert asked - open_to_all == {
         *VERBS, "get", "edit", "update", "resize", "change-owner", "pin", "unpin", "timeline",
+        "{object_id}", "permissionLevels",  # in tests/clients/test_every_route.py
     }  # fmt: skip
 
 
@@ -86,24 +90,19 @@ def test_another_workspace_sees_nothing(cluster_api, store, ready):
         ("SINGLE_USER", None, "admin", False),
         ("SINGLE_USER", "admin", "ann@x.org", False),
         ("SINGLE_USER", "admin", "admin", True),
+        ("SINGLE_USER", "bob@x.org", "bob@x.org", False),  # named, and without a level
         ("DATA_SECURITY_MODE_DEDICATED", "bob@x.org", "ann@x.org", False),
         ("LEGACY_SINGLE_USER", None, "admin", False),
         ("DATA_SECURITY_MODE_AUTO", None, "ann@x.org", True),
     ],
 )
 def test_attach(cluster_api, store, ready, make_user, mode, single, who, admitted):
-    people = {name: make_user(name)[0].principal_id for name in ("ann@x.org", "bob@x.org")}
-    people["admin"] = ready.home.admin_id
-    names = {**{name: name for name in people}, "admin": ready.home.admin}
+    tokens = {name: make_user(name) for name in ("ann@x.org", "bob@x.org")}
+    names = {**{name: name for name in tokens}, "admin": ready.home.admin}
     more = {"data_security_mode": mode, "single_user_name": names[single] if single else None}
-    made = cluster_api.create(**{key: value for key, value in more.items() if value})
-    from sqlalchemy import update
-
-    from boathouse.compute.tables import clusters
-
-    with store.transaction() as tx:
-        tx.execute(update(clusters).values(creator_id=people["ann@x.org"], creator="ann@x.org"))
-    caller = Caller(people[who], names[who], "user", ready.home.workspace_id, admin=who == "admin")
+    made = cluster_api.as_(tokens["ann@x.org"][1]).create(**{key: value for key, value in more.items() if value})
+    principal = ready.home.admin_id if who == "admin" else tokens[who][0].principal_id
+    caller = Caller(principal, names[who], "user", ready.home.workspace_id, admin=who == "admin")
     with store.read() as reader:
         if admitted:
             assert access.find(reader, caller, made, "attach").cluster_id == made
@@ -111,3 +110,42 @@ def test_attach(cluster_api, store, ready, make_user, mode, single, who, admitte
             with pytest.raises(ApiError) as refused:
                 access.find(reader, caller, made, "attach")
             assert refused.value.status == 403
+
+
+def test_the_single_user_is_compared_without_regard_to_case(cluster_api, store, ready, make_user):
+    ann, token = make_user("Ann@x.org")
+    made = cluster_api.as_(token).create(data_security_mode="SINGLE_USER", single_user_name="ann@X.org")
+    caller = Caller(ann.principal_id, ann.name, "user", ready.home.workspace_id)
+    with store.read() as reader:
+        assert access.find(reader, caller, made, "attach").cluster_id == made
+
+
+MAY = {
+    None: set(),
+    "CAN_ATTACH_TO": {"see", "attach"},
+    "CAN_RESTART": {"see", "attach", "restart"},
+    "CAN_MANAGE": {"see", "attach", "restart", "manage"},
+}
+
+
+@pytest.mark.parametrize("through_group", [False, True])
+@pytest.mark.parametrize("level", MAY)
+def test_levels(cluster_api, store, ready, make_user, level, through_group):
+    bob, _ = make_user("bob@x.org", groups=["crew"])
+    made = cluster_api.create(data_security_mode="NONE")
+    with store.transaction() as tx:
+        groups = principals.groups_of(tx, bob.principal_id, ready.home.workspace_id)
+        crew = next(group.group_id for group in groups if group.name == "crew")
+        given = {crew if through_group else bob.principal_id: level} if level else {}
+        lists.replace(tx, ready.home.workspace_id, "clusters", made, given)
+    ids = frozenset(group.group_id for group in groups)
+    caller = Caller(bob.principal_id, bob.name, "user", ready.home.workspace_id, group_ids=ids)
+    admitted = set()
+    with store.read() as reader:
+        for need in ("see", "attach", "restart", "manage"):
+            try:
+                access.find(reader, caller, made, need)
+                admitted.add(need)
+            except ApiError as refused:
+                assert refused.status == 403
+    assert admitted == MAY[level]
