@@ -29,21 +29,22 @@ class Authenticator:
     def __init__(self, store: Store, keys: Keys, look_every: float = 1.0) -> None:
         self._store, self._keys, self._look_every = store, keys, look_every
         self._lock = threading.Lock()
-        self._callers: dict[tuple[str, str], tuple[Caller, int]] = {}
+        self._callers: dict[tuple[str, str, str | None], tuple[Caller, int]] = {}
         self._generation = 0
         self._seen_here = revision.in_process(store)
         self._seen_stored = -1
         self._look_at = 0.0
 
-    def __call__(self, headers: Mapping[str, str], host: str, source: str = "") -> Caller:
+    def __call__(self, headers: Mapping[str, str], host: str, source: str = "", account_id: str | None = None) -> Caller:
         """Raises ApiError: 401 without a usable credential, 403 for a token that does not hold, 404 for an unknown
-        workspace."""
+        workspace or account. With an `account_id` neither headers nor host choose a workspace: the caller is the account's."""
         token = bearer(headers.get("authorization", ""))
         if token is None:
             raise no_credential()
-        choice = headers.get("x-databricks-workspace-id") or headers.get("x-databricks-org-id") or deployment(host)
+        named = headers.get("x-databricks-workspace-id") or headers.get("x-databricks-org-id") or deployment(host)
+        choice = named if account_id is None else ""
         self._forget_if_changed()
-        key = (credentials.hash_of(self._keys, token), choice)
+        key = (credentials.hash_of(self._keys, token), choice, account_id)
         generation = self._generation
         kept = self._callers.get(key)
         if kept is None:
@@ -78,24 +79,22 @@ class Authenticator:
                 self._generation += 1
             self._seen_here, self._seen_stored, self._look_at = here, stored, now + self._look_every
 
-    def _find(self, reader: Reader, token_hash: str, choice: str) -> tuple[Caller, int]:
+    def _find(self, reader: Reader, token_hash: str, choice: str, account_id: str | None = None) -> tuple[Caller, int]:
         token = credentials.find(reader, token_hash)
         if token is None or token.expired(self._store.clock()):
             raise bad_token()
         principal = principals.by_id(reader, token.principal_id)
         if principal is None or not principal.active:
             raise bad_token()
+        until = _FOREVER if token.expires_at == credentials.NEVER else token.expires_at
+        if account_id is not None:
+            return _of_account(reader, token, principal, account_id), until
         workspace = _chosen(reader, choice, token.workspace_id)
         if workspace is None or workspace.account_id != principal.account_id:
             raise not_found(f"Workspace {choice[:64]} does not exist.")
         if token.workspace_id not in (0, workspace.workspace_id):
             raise bad_token()
-        if token.kind == credentials.PAT and token.created_at <= principals.left_at(
-            reader, principal.principal_id, workspace.workspace_id
-        ):
-            raise bad_token()
-        if token.kind == credentials.PAT and workspaces.conf(reader, workspace.workspace_id, "enableTokensConfig") == "false":
-            raise ApiError(403, "FEATURE_DISABLED", "Personal access tokens are disabled in this workspace.")
+        _check_personal(reader, token, workspace.workspace_id)
         groups = principals.groups_of(reader, principal.principal_id, workspace.workspace_id)
         system = {group.name for group in groups if group.workspace_id == workspace.workspace_id}
         if not system & {principals.ADMINS, principals.USERS}:
@@ -103,10 +102,41 @@ class Authenticator:
         caller = Caller(
             principal_id=principal.principal_id, name=principal.name, kind=principal.kind, workspace_id=workspace.workspace_id,
             admin=principals.ADMINS in system, account_admin=principals.is_account_admin(reader, principal.principal_id),
-            groups=frozenset(group.name for group in groups), token_id=token.token_id,
+            groups=frozenset(group.name for group in groups), token_id=token.token_id, account_id=principal.account_id,
             group_ids=frozenset(group.group_id for group in groups),
         )  # fmt: skip
-        return caller, _FOREVER if token.expires_at == credentials.NEVER else token.expires_at
+        return caller, until
+
+
+def _check_personal(reader: Reader, token: credentials.Token, workspace_id: int) -> None:
+    """A personal access token ends when its principal leaves the workspace, and sleeps while the workspace wants none."""
+    if token.kind != credentials.PAT:
+        return
+    if token.created_at <= principals.left_at(reader, token.principal_id, workspace_id):
+        raise bad_token()
+    if workspaces.conf(reader, workspace_id, "enableTokensConfig") == "false":
+        raise ApiError(403, "FEATURE_DISABLED", "Personal access tokens are disabled in this workspace.")
+
+
+def _of_account(reader: Reader, token: credentials.Token, principal: principals.Principal, account_id: str) -> Caller:
+    """The caller as the account sees it. Every active principal of the account may enter; what it may do there, each endpoint
+    asks. A personal access token, which is a workspace's, opens the account for its admins only (decision 0018)."""
+    if principal.account_id != account_id:
+        raise not_found(f"Account {account_id[:64]} does not exist.")
+    admin = principals.is_account_admin(reader, principal.principal_id)
+    if token.kind == credentials.PAT:
+        if not principals.assigned(reader, principal.principal_id, token.workspace_id):
+            raise bad_token()
+        _check_personal(reader, token, token.workspace_id)
+        if not admin:
+            text = "A personal access token opens the account's API for account admins only; use OAuth."
+            raise ApiError(403, "PERMISSION_DENIED", text)
+    groups = principals.groups_of(reader, principal.principal_id, 0)
+    return Caller(
+        principal_id=principal.principal_id, name=principal.name, kind=principal.kind, workspace_id=0, account_admin=admin,
+        groups=frozenset(group.name for group in groups), token_id=token.token_id, account_id=account_id,
+        group_ids=frozenset(group.group_id for group in groups),
+    )  # fmt: skip
 
 
 def _chosen(reader: Reader, choice: str, of_token: int) -> workspaces.Workspace | None:

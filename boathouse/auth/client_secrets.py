@@ -15,7 +15,7 @@ from boathouse.auth.keys import Keys
 from boathouse.auth.tables import client_secrets
 from boathouse.edge import ApiError, Ctx, endpoint
 from boathouse.edge.errors import denied, invalid, not_found
-from boathouse.identity import principals, workspaces
+from boathouse.identity import principals
 from boathouse.store import Reader
 from boathouse.wire.auth import ClientSecret, ClientSecrets, CreateClientSecret
 from boathouse.wire.base import Empty
@@ -53,21 +53,21 @@ def authenticate(reader: Reader, keys: Keys, client_id: str, secret: str, now: i
 @endpoint("POST", ACCOUNT, action="servicePrincipalSecrets.create")
 def create_in_account(ctx: Ctx, account_id: str, service_principal_id: str, body: CreateClientSecret) -> ClientSecret:
     """Make a secret, as an admin of the account."""
-    _in_account(ctx, account_id)
+    _in_account(ctx)
     return _create(ctx, service_principal_id, body)
 
 
 @endpoint("GET", ACCOUNT, action="servicePrincipalSecrets.list")
 def list_in_account(ctx: Ctx, account_id: str, service_principal_id: str) -> ClientSecrets:
     """The secrets, without their values, as an admin of the account."""
-    _in_account(ctx, account_id)
+    _in_account(ctx)
     return _list(ctx, service_principal_id)
 
 
 @endpoint("DELETE", ACCOUNT + "/{secret_id}", action="servicePrincipalSecrets.delete")
 def delete_in_account(ctx: Ctx, account_id: str, service_principal_id: str, secret_id: str) -> Empty:
     """End a secret, as an admin of the account."""
-    _in_account(ctx, account_id)
+    _in_account(ctx)
     return _delete(ctx, service_principal_id, secret_id)
 
 
@@ -92,11 +92,7 @@ def delete_in_workspace(ctx: Ctx, service_principal_id: str, secret_id: str) -> 
     return _delete(ctx, service_principal_id, secret_id)
 
 
-def _in_account(ctx: Ctx, account_id: str) -> None:
-    with ctx.read() as reader:
-        workspace = workspaces.get(reader, ctx.workspace_id)
-    if workspace is None or workspace.account_id != account_id:
-        raise not_found(f"Account {account_id[:64]} does not exist.")
+def _in_account(ctx: Ctx) -> None:
     if not ctx.caller.account_admin:
         raise denied("Only account admins can manage the secrets of service principals in the account.")
 
@@ -113,13 +109,7 @@ def _principal(ctx: Ctx, reader: Reader, service_principal_id: str) -> int:
     found = None
     if service_principal_id.isascii() and service_principal_id.isdigit() and len(service_principal_id) < 19:
         found = principals.by_id(reader, int(service_principal_id))
-    workspace = workspaces.get(reader, ctx.workspace_id)
-    if (
-        found is None
-        or workspace is None
-        or found.kind != principals.SERVICE_PRINCIPAL
-        or found.account_id != workspace.account_id
-    ):
+    if found is None or found.kind != principals.SERVICE_PRINCIPAL or found.account_id != ctx.account_id:
         raise _no_principal(service_principal_id)
     return found.principal_id
 

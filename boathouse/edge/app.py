@@ -119,7 +119,7 @@ class Edge:
                 return await self._run_streamed(self._serve, *hit, scope, headers, body, request_id, who)
             if hit is not None and hit[0].body_limit > UNASKED and not hit[0].public and _is_large(headers):
                 body = Body(receive, asyncio.get_running_loop(), headers, hit[0].body_limit)
-                await self._run(self._who, scope, headers)
+                await self._run(self._who, scope, headers, hit[1].get("account_id"))
                 body = None
             raw = await _read_body(receive, headers, hit[0].body_limit if hit else 1 << 20)
             if hit is None:
@@ -174,11 +174,12 @@ class Edge:
         known = self.catalogue.find(method, path)
         if known is None:
             raise no_such_endpoint(method, path)
-        self._who(scope, headers)
+        self._who(scope, headers, _account_id(known.path, path))
         raise not_served(method, known.path, ", ".join(known.names))
 
-    def _who(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Caller:
-        return self.authenticate(headers, headers.get("host", ""), self._sources.of(scope, headers))
+    def _who(self, scope: Mapping[str, Any], headers: Mapping[str, str], account_id: str | None) -> Caller:
+        account = () if account_id is None else (unquote(account_id),)
+        return self.authenticate(headers, headers.get("host", ""), self._sources.of(scope, headers), *account)
 
     def _prepare(
         self,
@@ -190,7 +191,7 @@ class Edge:
         request_id: str,
         who: list[str],
     ) -> tuple[Ctx, dict[str, Any]]:
-        caller = NOBODY if found.public else self._who(scope, headers)
+        caller = NOBODY if found.public else self._who(scope, headers, in_path.get("account_id"))
         who[0] = caller.name
         ctx = Ctx(
             store=self.store, caller=caller, services=self.services, action=found.action, request_id=request_id,
@@ -234,6 +235,12 @@ def _path(scope: Mapping[str, Any]) -> str:
     """As it was sent, still encoded: a name may hold an encoded slash, and no line break gets into the log. Each part is decoded
     once, in `_prepare`."""
     return scope["raw_path"].decode("latin-1") if scope.get("raw_path") else quote(scope["path"])
+
+
+def _account_id(pattern: str, path: str) -> str | None:
+    """What stands in `path` where `pattern` has `{account_id}`; None where it has none."""
+    parts = pattern.split("/")
+    return path.split("/")[parts.index("{account_id}")] if "{account_id}" in parts else None
 
 
 def _form(raw: bytes) -> dict[str, str]:

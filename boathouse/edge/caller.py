@@ -8,7 +8,8 @@ from typing import Protocol
 @dataclass(frozen=True)
 class Caller:
     """An authenticated principal. `name` is the user name or the application id; `groups` are the names of all groups it is in,
-    direct or not, and `group_ids` their ids; `admin` means workspace admin, `account_admin` admin of the account."""
+    direct or not, and `group_ids` their ids; `admin` means workspace admin, `account_admin` admin of the account. A caller of the
+    account (of a path with `{account_id}`) has workspace 0, no `admin`, and the groups of the account only."""
 
     principal_id: int
     name: str
@@ -18,6 +19,7 @@ class Caller:
     account_admin: bool = False
     groups: frozenset[str] = frozenset()
     token_id: str | None = None
+    account_id: str = ""
     group_ids: frozenset[int] = frozenset()
 
     @property
@@ -27,8 +29,8 @@ class Caller:
 
 
 class Authenticator(Protocol):
-    def __call__(self, headers: Mapping[str, str], host: str, source: str = "") -> Caller:
-        """The caller behind a request, from its lower-cased headers, its host and the address that it comes from. Raises ApiError
-        (401, 403, 404 for an unknown workspace). It may have a method `confirm(reader, caller)`, which raises ApiError when the
-        caller's credential has ended since."""
+    def __call__(self, headers: Mapping[str, str], host: str, source: str = "", account_id: str | None = None) -> Caller:
+        """The caller behind a request, from its lower-cased headers, its host and the address that it comes from; with an
+        `account_id`, as the account sees it. Raises ApiError (401, 403, 404 for an unknown workspace or account). It may have a
+        method `confirm(reader, caller)`, which raises ApiError when the caller's credential has ended since."""
         ...

@@ -58,6 +58,10 @@ class Ctx:
     def workspace_id(self) -> int:
         return self.caller.workspace_id
 
+    @property
+    def account_id(self) -> str:
+        return self.caller.account_id
+
     def service(self, kind: type[T]) -> T:
         """The service of this type."""
         return self.services.get(kind)

@@ -149,8 +149,9 @@ def is_admin(reader: Reader, principal_id: int, workspace_id: int) -> bool:
 
 
 def is_account_admin(reader: Reader, principal_id: int) -> bool:
-    """Whether the principal is an admin of the account."""
-    mine = and_(account_roles.c.principal_id == principal_id, account_roles.c.role == ACCOUNT_ADMIN)
+    """Whether the principal is an admin of the account, itself or through a group of the account."""
+    ids = [principal_id, *(group.group_id for group in groups_of(reader, principal_id, ACCOUNT_LEVEL))]
+    mine = and_(account_roles.c.principal_id.in_(ids), account_roles.c.role == ACCOUNT_ADMIN)
     return reader.execute(select(account_roles.c.role).where(mine)).first() is not None
 
 

@@ -127,8 +127,8 @@ def test_what_was_read_before_a_change_is_not_kept(store, keys, make_user, monke
     authenticate = Authenticator(store, keys)
     find = authenticate._find
 
-    def overtaken(reader, token_hash, choice):
-        found = find(reader, token_hash, choice)
+    def overtaken(reader, *key):
+        found = find(reader, *key)
         writer = threading.Thread(target=deactivate)
         writer.start()
         writer.join()

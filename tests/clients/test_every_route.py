@@ -243,10 +243,10 @@ def test_no_exception_outlives_its_endpoint():
     assert PUBLIC | set(OPEN) <= there
 
 
-def sample(known, catalogue):
+def sample(known, catalogue, account_id):
     """A path that this endpoint of the platform answers. Where it begins with a resource's name, that name begins with a
     collection that another path of the same service shows."""
-    path = known.path
+    path = known.path.replace("{account_id}", account_id)
     if re.match(r"/api/[\d.]+/\{", path):
         services = {name.rsplit(".", 1)[0] for name in known.names}
         collections = {
@@ -260,7 +260,7 @@ def sample(known, catalogue):
 
 def test_all_that_is_not_served_says_so_by_name(house):
     table, catalogue = routes(), Catalogue()
-    left = [(known, sample(known, catalogue)) for known in catalogue.endpoints]
+    left = [(known, sample(known, catalogue, house.names["account_id"])) for known in catalogue.endpoints]
     left = [(known, path) for known, path in left if table.find(known.method, path) is None]
     assert len(left) > 800
     for known, path in left:
