@@ -2,21 +2,20 @@
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from boathouse.cli import Failed, progress
+from boathouse.cli import Failed, image_report, progress
 from boathouse.cli.engine_at_hand import engine_client
-from boathouse.cli.output import plain, print_json, table
+from boathouse.cli.output import print_json, table
 from boathouse.images import build, recipe, references
 from boathouse.images.archive_view import UnreadableArchive, open_archive
-from boathouse.images.check import Wanted, check
-from boathouse.images.findings import CheckReport, Severity
+from boathouse.images.check import check, unreadable
+from boathouse.images.findings import LANGUAGES, CheckReport, Wanted
 from boathouse.images.registry_auth import Login
 from boathouse.images.rootfs import BuildError
 from boathouse.settings import Settings, load
-
-MARKS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: " "}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +30,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     checked.add_argument("what", metavar="REF|TAR|DIR", help="a reference (engine or registry), an archive, or an OCI folder")
     checked.add_argument("--runtime", default="17.3.x-scala2.13", help="the runtime it is checked for")
     checked.add_argument("--strict", action="store_true", help="refuse what Databricks would refuse")
+    checked.add_argument("--needs", action="append", choices=LANGUAGES, default=[], help="refuse an image without this language")
+    checked.add_argument("--cuda-driver", default="", metavar="VERSION", help="the NVIDIA driver of the nodes, such as 550.54.15")
+    form = checked.add_mutually_exclusive_group()
+    form.add_argument("--github", action="store_true", help="print annotations for GitHub's workflow logs")
+    form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0, for code scanning")
     removed = verbs.add_parser("remove", help="remove references from the engine")
     removed.add_argument("references", nargs="+", metavar="REF")
     parser.add_argument("--cache", help="the machine's cache")
@@ -126,21 +130,23 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     from boathouse.releases import Releases
 
     release = Releases(settings.cache / "releases").get(options.runtime)
-    wanted = Wanted(strict=options.strict)
+    wanted = Wanted(strict=options.strict, languages=frozenset(options.needs), cuda_driver=options.cuda_driver)
     if release is not None:
-        wanted = Wanted(spark=release.spark, glibc=release.glibc, java_major=release.java_major, strict=options.strict)
+        wanted = replace(wanted, spark=release.spark, glibc=release.glibc, java_major=release.java_major)
     path = Path(options.what)
     if path.exists():
         try:
             report = check(open_archive(path), wanted)
         except UnreadableArchive as error:
-            raise Failed(f"{path}: {error}") from None
+            report = unreadable(error)
     else:
         report = _check_in_engine(options.what, settings, wanted)
-    if options.output == "json":
-        print_json(_document(report))
+    if options.sarif:
+        print_json(image_report.sarif(options.what, report))
+    elif options.output == "json":
+        print_json(image_report.document(options.what, report))
     else:
-        print(plain(_text(options.what, report)))
+        print(image_report.github(options.what, report) if options.github else image_report.text(options.what, report))
     return 0 if report.ok else 1
 
 
@@ -192,19 +198,3 @@ def _pulled(images: Any, pinned: str, credentials: Any, plain: bool) -> str:
             raise Failed(f"{pinned}: {pull.error}")
         news.wait(60)
         news.clear()
-
-
-def _document(report: CheckReport) -> dict[str, Any]:
-    import dataclasses
-
-    return {"ok": report.ok, **dataclasses.asdict(report)}
-
-
-def _text(what: str, report: CheckReport) -> str:
-    lines = [f"{what}: " + ("a cluster can be made of it" if report.ok else "refused")]
-    rows = [(MARKS[f.severity], f.code, f.message + (f" ({f.evidence})" if f.evidence else "")) for f in report.findings]
-    lines.append(table(rows))
-    lines += [f"  fix for {f.code}: {f.fix}" for f in report.findings if f.fix and f.severity is not Severity.INFO]
-    python = f"Python {report.python.version} at {report.python.path}" if report.python else report.python_reason or "no Python"
-    lines.append(f"  {python}; {report.libc or 'no C library'}")
-    return "\n".join(line for line in lines if line)

@@ -13,8 +13,8 @@ from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.world import Failure
 from boathouse.dataplane.contract import Credentials
 from boathouse.images import build, references, registry
-from boathouse.images.check import RULES_VERSION, UNUSABLE, Wanted, check
-from boathouse.images.findings import PythonFacts
+from boathouse.images.check import RULES_VERSION, check
+from boathouse.images.findings import UNUSABLE, PythonFacts, Wanted
 from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import RegistrySettings
 from boathouse.images.views import EngineView, HostileImage

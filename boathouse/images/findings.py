@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from boathouse.images.failures import quoted
 from boathouse.images.image_config import ImageConfig
+
+UNUSABLE = "DOCKER_CONTAINER_CREATION_EXCEPTION"
 
 
 class Kind(StrEnum):
@@ -41,6 +44,11 @@ class ImageView(Protocol):
         """All layers unpacked, where the view knows."""
         ...
 
+    @property
+    def buried(self) -> frozenset[str]:
+        """Files that a layer still holds although a later one took them away; empty where the view cannot know."""
+        ...
+
     def lookup(self, path: str) -> Entry | None:
         """What is there, or None: nothing, a link that leads nowhere or in circles."""
         ...
@@ -56,7 +64,8 @@ class Wanted:
 
     `spark`: version of the runtime's Spark. `glibc`: oldest C library that the runtime's JRE runs on. `java_major`:
     the Java that this Spark needs, when the image must bring it. `max_bytes`: room for the image, unpacked. `strict`:
-    refuse whatever Databricks would refuse, and use the image's Java.
+    refuse whatever Databricks would refuse, and use the image's Java. `languages` (of LANGUAGES): those it must have.
+    `cuda_driver`: version of the node's NVIDIA driver (`550.54.15`), empty on a node without a GPU.
     """
 
     spark: str = "4.0"
@@ -64,6 +73,8 @@ class Wanted:
     java_major: int = 17
     max_bytes: int | None = None
     strict: bool = False
+    languages: frozenset[str] = frozenset()
+    cuda_driver: str = ""
 
     @property
     def oldest_python(self) -> tuple[int, int]:
@@ -74,6 +85,10 @@ class Wanted:
     def javas(self) -> tuple[int, ...]:
         """Java versions that this Spark runs on (Spark's own documentation)."""
         return (17, 21) if numbers(self.spark) >= (4,) else (8, 11, 17)
+
+
+#: Languages that an image may have or lack; SQL and Scala need nothing of it.
+LANGUAGES = ("python", "r")
 
 
 class Severity(StrEnum):
@@ -102,6 +117,21 @@ class Finding:
         return f"{self.message}{shown}{' ' + self.fix if self.fix else ''}"
 
 
+def error(code: str, message: str, evidence: str = "", fix: str = "", termination: str = UNUSABLE) -> Finding:
+    """What refuses the image. `evidence` may be the image's own words."""
+    return Finding(code, Severity.ERROR, message, quoted(evidence), fix, termination)
+
+
+def warning(code: str, message: str, evidence: str = "", fix: str = "") -> Finding:
+    """What may break later."""
+    return Finding(code, Severity.WARNING, message, quoted(evidence), fix)
+
+
+def info(code: str, message: str, evidence: str = "", fix: str = "") -> Finding:
+    """What is worth knowing."""
+    return Finding(code, Severity.INFO, message, quoted(evidence), fix)
+
+
 @dataclass(frozen=True)
 class PythonFacts:
     """The Python that runs commands: the path to start it by, its version (`3.11` or `3.11.2`)."""
@@ -113,10 +143,11 @@ class PythonFacts:
 
 @dataclass(frozen=True)
 class JavaFacts:
-    """The image's own Java, where it is to be used: the path of its `java` and its major version."""
+    """The image's own Java, where it is to be used: the path of its `java`, its major version, its home."""
 
     path: str
     major: int
+    home: str = ""
 
 
 @dataclass(frozen=True)

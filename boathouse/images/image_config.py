@@ -11,6 +11,8 @@ from typing import Any
 MOST_ENTRIES = 10_000
 MANIFEST_LIMIT = 4 << 20  # bytes; the distribution project's own limit
 CONFIG_LIMIT = 8 << 20
+#: In the kinds of layers whose bytes are elsewhere, at an address that the image's author chose.
+FOREIGN = ("foreign", "nondistributable")
 
 
 class MalformedConfig(ValueError):
@@ -19,7 +21,8 @@ class MalformedConfig(ValueError):
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What an image says of itself. `env` keeps order and the last of repeated names, as container engines do."""
+    """What an image says of itself. `env` keeps order and the last of repeated names, as container engines do; `history` has
+    the commands that made it."""
 
     os: str
     architecture: str
@@ -32,6 +35,7 @@ class ImageConfig:
     labels: tuple[tuple[str, str], ...] = ()
     diff_ids: tuple[str, ...] = ()
     created: str = ""
+    history: tuple[str, ...] = ()
 
     @property
     def platform(self) -> str:
@@ -80,7 +84,16 @@ def from_document(document: Mapping[str, Any]) -> ImageConfig:
         labels=tuple(sorted(labels.items())),
         diff_ids=_texts(rootfs, "diff_ids"),
         created=_text(document, "created"),
+        history=_history(document),
     )
+
+
+def _history(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The commands that made the image, oldest first; steps that do not say are empty."""
+    steps = document.get("history") or []
+    if not isinstance(steps, list) or len(steps) > MOST_ENTRIES or not all(isinstance(step, dict) for step in steps):
+        raise MalformedConfig("history is not a list of objects")
+    return tuple(_text(step, "created_by") for step in steps)
 
 
 def _text(document: Mapping[str, Any], field: str) -> str:

@@ -100,21 +100,27 @@ def python(view: ImageView) -> PythonFacts | None:
         if found:
             path, entry = found
             prefix = path.rpartition("/bin/")[0]
-            configured = _venv_version(view, prefix)
-            version = configured or _version_by_name(entry.path) or _version_by_library(view, entry.path)
+            configured = venv_configuration(view, prefix)
+            version = _venv_version(configured) or _version_by_name(entry.path) or _version_by_library(view, entry.path)
             return PythonFacts(path, version, bool(configured))
     return None
 
 
-def _venv_version(view: ImageView, prefix: str) -> str:
-    """What `pyvenv.cfg` says: `version = 3.11.2` (venv) or `version_info = 3.11.2.final.0` (virtualenv)."""
+def venv_configuration(view: ImageView, prefix: str) -> dict[str, str]:
+    """What `pyvenv.cfg` of a virtual environment says, keys in lower case; empty where there is none."""
     path = f"{prefix}/pyvenv.cfg"
     entry = view.lookup(path)
     if entry is None or entry.kind is not Kind.FILE:
-        return ""
+        return {}
     text = view.read(path, 16 << 10).decode("utf-8", "replace")
-    found = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+(?:\.\d+)?)", text, re.MULTILINE)
-    return found.group(1) if found else ""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {key.strip().lower(): value.strip() for key, _, value in pairs}
+
+
+def _venv_version(configured: dict[str, str]) -> str:
+    """`version = 3.11.2` (venv) or `version_info = 3.11.2.final.0` (virtualenv)."""
+    found = re.match(r"\d+\.\d+(?:\.\d+)?", configured.get("version") or configured.get("version_info") or "")
+    return found.group() if found else ""
 
 
 def _version_by_name(path: str) -> str:
@@ -151,9 +157,9 @@ def java(view: ImageView) -> JavaFacts | None:
         if release is not None and release.kind is Kind.FILE:
             text = view.read(f"{candidate}/release", 16 << 10).decode("utf-8", "replace")
             if said := re.search(r'^JAVA_VERSION="([^"]{1,40})"', text, re.MULTILINE):
-                return JavaFacts(path, _major(said.group(1)))
+                return JavaFacts(path, _major(said.group(1)), candidate)
     named = re.search(r"(?:java|jdk|jre|zulu)-?(\d{1,2})(?:\D|$)", base)
-    return JavaFacts(path, int(named.group(1)) if named else 0)
+    return JavaFacts(path, int(named.group(1)) if named else 0, base)
 
 
 def _major(version: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from boathouse.images import addresses, image_config, registry_auth
 from boathouse.images.failures import PullFailure, TooLarge, WrongPlatform, quoted
-from boathouse.images.image_config import CONFIG_LIMIT, MANIFEST_LIMIT, ImageConfig
+from boathouse.images.image_config import CONFIG_LIMIT, FOREIGN, MANIFEST_LIMIT, ImageConfig
 from boathouse.images.references import Reference
 from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import (
@@ -276,7 +276,14 @@ def _descriptors(manifest: dict[str, Any], reference: Reference) -> tuple[Descri
             f"{reference} is no container image: its kind is {quoted(config.media_type, limit=100)}.",
             "Name an image; charts, signatures and other artifacts cannot be started.",
         )
-    return config, tuple(_descriptor(layer, reference) for layer in layers)
+    found = tuple(_descriptor(layer, reference) for layer in layers)
+    for layer in found:
+        if any(word in layer.media_type for word in FOREIGN):
+            raise PullFailure(
+                f"A layer of {reference} is foreign: its bytes are at an address that the image names, which is not asked.",
+                "Push the image with all its layers (--allow-nondistributable-artifacts).",
+            )
+    return config, found
 
 
 def _descriptor(document: object, reference: Reference) -> Descriptor:

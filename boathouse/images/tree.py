@@ -45,6 +45,7 @@ class Tree:
         self._children: dict[str, set[str]] = {"/": set()}
         self._seen = 0
         self.size_bytes = 0
+        self.buried: set[str] = set()  # files that a later layer took away
 
     def add(self, layer: int, member: tarfile.TarInfo) -> None:
         """Take the next member of a layer (layers lowest first). Raises HostileImage."""
@@ -60,9 +61,9 @@ class Tree:
         if name == OPAQUE:
             for child in list(self._children.get(parent, ())):
                 if self._nodes[child].layer != layer:
-                    self._remove(child)
+                    self._remove(child, layer)
         elif name.startswith(WHITEOUT):
-            self._remove(f"{parent.rstrip('/')}/{name.removeprefix(WHITEOUT)}")
+            self._remove(f"{parent.rstrip('/')}/{name.removeprefix(WHITEOUT)}", layer)
         else:
             self._put(path, _node(layer, member, self))
 
@@ -82,7 +83,7 @@ class Tree:
     def _put(self, path: str, node: Node) -> None:
         old = self._nodes.get(path)
         if old is not None and (old.kind != "directory" or node.kind != "directory"):
-            self._remove(path)
+            self._remove(path, node.layer)
         parent = path.rpartition("/")[0] or "/"
         if path != "/":
             above = self._nodes.get(parent)
@@ -94,7 +95,7 @@ class Tree:
             self._children.setdefault(path, set())
         self.size_bytes += node.size
 
-    def _remove(self, path: str) -> None:
+    def _remove(self, path: str, layer: int) -> None:
         waiting = [path]
         while waiting:
             gone = waiting.pop()
@@ -102,6 +103,8 @@ class Tree:
             if node is None:
                 continue
             self.size_bytes -= node.size
+            if node.kind == "file" and node.layer != layer:
+                self.buried.add(gone)
             waiting += self._children.pop(gone, ())
             self._children.get(gone.rpartition("/")[0] or "/", set()).discard(gone)
 

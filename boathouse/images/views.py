@@ -55,6 +55,11 @@ class EngineView:
         size = self._raw.config.get("Size")
         return size if isinstance(size, int) and size > 0 else None
 
+    @property
+    def buried(self) -> frozenset[str]:
+        """An engine shows the topmost files alone."""
+        return frozenset()
+
     def lookup(self, path: str) -> Entry | None:
         if path not in self._known:
             self._known[path] = self._ask(path)

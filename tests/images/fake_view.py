@@ -12,8 +12,10 @@ TOOLS = ("bash", "cat", "chmod", "cp", "env", "mkdir", "rm", "ls")
 class FakeView:
     """`files` maps a path to contents, or to a text for a link's target."""
 
-    def __init__(self, files: dict[str, bytes | str], config: ImageConfig, size: int | None = 1000) -> None:
-        self.files, self.config, self.size_bytes = files, config, size
+    def __init__(
+        self, files: dict[str, bytes | str], config: ImageConfig, size: int | None = 1000, buried: frozenset[str] = frozenset()
+    ) -> None:
+        self.files, self.config, self.size_bytes, self.buried = files, config, size, buried
 
     def lookup(self, path: str) -> Entry | None:
         for _ in range(9):
@@ -40,6 +42,7 @@ def image(
     remove: tuple[str, ...] = (),
     env: dict[str, str] | None = None,
     size: int | None = 1000,
+    buried: tuple[str, ...] = (),
     **config,
 ) -> FakeView:
     """A good Debian-like image with Python at Databricks' place, changed as the test wants. `remove` names prefixes."""
@@ -51,9 +54,10 @@ def image(
         "/usr/bin/python3": "/usr/bin/python3.11",
         "/databricks/python3/bin/python3": "/usr/bin/python3.11",
         "/databricks/python3/pyvenv.cfg": b"home = /usr/bin\nimplementation = CPython\nversion_info = 3.11.2.final.0\n",
+        "/databricks/python3/lib/python3.11/site-packages/pip/__init__.py": b"",
         "/etc/os-release": b'NAME="Ubuntu"\nID=ubuntu\n',
     }
     files = {path: data for path, data in files.items() if not path.startswith(remove)} if remove else files
     variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
     settings = {"os": "linux", "architecture": "amd64", "env": tuple(variables.items()), **config}
-    return FakeView(files | (add or {}), ImageConfig(**settings), size)
+    return FakeView(files | (add or {}), ImageConfig(**settings), size, frozenset(buried))

@@ -16,6 +16,7 @@ CREATION, OS, LARGE = (
 MUSL = {"/lib/ld-musl-x86_64.so.1": ELF}
 GLIBC_PATHS = ("/lib64", "/lib/x86_64")
 JAVA = {"/usr/lib/jvm/java-17/bin/java": ELF, "/usr/bin/java": "/usr/lib/jvm/java-17/bin/java",
+        "/usr/lib/jvm/java-17/lib/server/libjvm.so": ELF,
         "/usr/lib/jvm/java-17/release": b'IMPLEMENTOR="Debian"\nJAVA_VERSION="17.0.9"\n'}  # fmt: skip
 STRICT = Wanted(strict=True)
 DATABRICKS_TOOLS = {f"/usr/bin/{name}": ELF for name in ("sudo", "ps", "setfacl", "curl", "gpg")} | {"/sbin/ip": ELF}
@@ -129,7 +130,9 @@ def test_pythons_version_by_its_library() -> None:
 
 def test_java_of_java_home_comes_first() -> None:
     view = image(
-        MUSL | JAVA | {"/opt/jdk21/bin/java": ELF, "/opt/jdk21/release": b'JAVA_VERSION="21.0.1"\n'},
+        MUSL
+        | JAVA
+        | {"/opt/jdk21/bin/java": ELF, "/opt/jdk21/lib/server/libjvm.so": ELF, "/opt/jdk21/release": b'JAVA_VERSION="21.0.1"\n'},
         GLIBC_PATHS,
         {"JAVA_HOME": "/opt/jdk21/"},
     )

@@ -160,6 +160,15 @@ def test_an_artifact_is_no_image(fake: FakeRegistry) -> None:
     assert "is no container image" in failure(fake).text
 
 
+def test_a_foreign_layer_is_not_asked_for(fake: FakeRegistry) -> None:
+    """Its address is the image author's choice: an engine that follows it can be sent anywhere."""
+    image = Blobs()
+    fake.serve(image)
+    kind = b"application/vnd.oci.image.layer.nondistributable.v1.tar"
+    fake.answers[MANIFEST] = Answer(body=image.manifest.replace(b"application/vnd.oci.image.layer.v1.tar", kind))
+    assert "foreign" in failure(fake).text
+
+
 def test_compressed_answers_are_refused(fake: FakeRegistry) -> None:
     fake.serve(Blobs())
     fake.answers[MANIFEST] = Answer(body=b"x", headers={"Content-Encoding": "gzip"})

@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,6 +133,23 @@ def test_oci_folders_and_archives(tmp_path: Path) -> None:
     for place in (folder, packed):
         view = open_archive(place)
         assert view.config.user == "app" and view.read("/etc/a", 9) == b"text"
+
+
+def test_layers_may_be_zstd(tmp_path: Path) -> None:
+    packed = zstandard.compress(layer((member("etc/a"), b"text"), (member("usr/lib/os-release"), b"ID=x")))
+    view = open_archive(oci(tmp_path / "oci", packed))
+    assert view.read("/etc/a", 9) == b"text" and view.read("/usr/lib/os-release", 2) == b"ID"
+    with pytest.raises(UnreadableArchive, match="damaged"):
+        open_archive(oci(tmp_path / "damaged", packed[:5] + b"\xff" * 40))
+
+
+def test_a_covered_file_is_remembered(tmp_path: Path) -> None:
+    lower = layer((member("root/.ssh/id_rsa"), b"key"), (member("etc/a"), b"a"), (member("opt/x/y"), b"y"))
+    upper = layer(
+        (member("root/.ssh/.wh.id_rsa"), b""), (member("etc/a"), b"b"), (member("opt/.wh..wh..opq"), b""), (member("new"), b"")
+    )
+    view = open_archive(saved(tmp_path / "image.tar", lower, upper))
+    assert view.buried == {"/root/.ssh/id_rsa", "/etc/a", "/opt/x/y"}
 
 
 def test_blobs_must_have_their_digest(tmp_path: Path) -> None:
