@@ -14,8 +14,12 @@ from boathouse.edge import Ctx, endpoint
 from boathouse.edge.errors import malformed, not_found
 from boathouse.identity import workspaces
 from boathouse.identity.workspaces import Workspace
+from boathouse.store import Reader
 
 CLOUDS = {"aws": "AWS", "azure": "Azure", "gcp": "GCP"}
+
+#: What the token endpoint takes.
+GRANT_TYPES = ("authorization_code", "client_credentials", "refresh_token")
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 
@@ -29,13 +33,18 @@ def base_url(ctx: Ctx) -> str:
     return f"{scheme}://{host}"
 
 
-def _workspace(ctx: Ctx) -> Workspace:
+def workspace_of(ctx: Ctx, reader: Reader) -> Workspace:
+    """The workspace whose host the caller came to. Raises ApiError 404 when there is none."""
     name = deployment(ctx.headers.get("host", ""))
-    with ctx.read() as reader:
-        found = workspaces.by_deployment(reader, name.removesuffix(".localhost")) if name else workspaces.first(reader)
+    found = workspaces.by_deployment(reader, name.removesuffix(".localhost")) if name else workspaces.first(reader)
     if found is None:
         raise not_found(f"Workspace {name} does not exist.")
     return found
+
+
+def _workspace(ctx: Ctx) -> Workspace:
+    with ctx.read() as reader:
+        return workspace_of(ctx, reader)
 
 
 @endpoint("GET", "/.well-known/databricks-config", public=True)
@@ -71,13 +80,14 @@ def of_account(ctx: Ctx, account_id: str) -> dict[str, Any]:
 def _metadata(issuer: str) -> dict[str, Any]:
     return {
         "issuer": issuer,
-        # Browser log-in is not served yet; clients need the address to be there all the same.
         "authorization_endpoint": f"{issuer}/v1/authorize",
         "token_endpoint": f"{issuer}/v1/token",
-        "grant_types_supported": ["client_credentials"],
-        "response_types_supported": ["none"],
-        "scopes_supported": ["all-apis"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "revocation_endpoint": f"{issuer}/v1/revoke",
+        "grant_types_supported": list(GRANT_TYPES),
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+        "scopes_supported": ["all-apis", "offline_access"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
     }
 
 

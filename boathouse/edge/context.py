@@ -36,6 +36,10 @@ class Services:
     def get(self, kind: type[T]) -> T:
         return self._by_type[kind]
 
+    def find(self, kind: type[T]) -> T | None:
+        """The service of this type, where there is one."""
+        return self._by_type.get(kind)
+
 
 @dataclass(slots=True)
 class Ctx:

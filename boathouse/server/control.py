@@ -43,7 +43,8 @@ SLOW, SLOW_THREADS = (log_delivery.KIND, libraries.KIND, blob_sweep.KIND, retent
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
 ENDPOINT_MODULES = (
     "boathouse.identity.me", "boathouse.identity.scim",
-    "boathouse.auth.discovery", "boathouse.auth.oauth", "boathouse.auth.tokens", "boathouse.auth.token_management",
+    "boathouse.auth.discovery", "boathouse.auth.oauth", "boathouse.auth.authorize", "boathouse.auth.login",
+    "boathouse.auth.tokens", "boathouse.auth.token_management",
     "boathouse.auth.client_secrets",
     "boathouse.edge.openapi",
     "boathouse.workspace.conf", "boathouse.workspace.secrets", "boathouse.workspace.files.dbfs",

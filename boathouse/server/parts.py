@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from boathouse.auth import bootstrap
+from boathouse.auth import bootstrap, passwords
 from boathouse.auth.keys import KeyFileError, Keys
+from boathouse.identity import principals
 from boathouse.identity.bootstrap import Founding
 from boathouse.settings import Settings
-from boathouse.store import Store, sqlite_url
+from boathouse.store import Reader, Store, sqlite_url
 from boathouse.store.directory import DataDirectory, DirectoryError
 from boathouse.store.schema import SchemaError, migrate
 
@@ -34,6 +35,24 @@ class Parts:
     store: Store
     keys: Keys
     ready: bootstrap.Ready
+
+    def set_password(self, user_name: str, password: str) -> None:
+        """Set the local password of a user. Raises ApiError for a password that may not be, StartError for no such user."""
+        passwords.check(password)
+        hashed = passwords.hash_of(password)
+        with self.store.transaction() as tx:
+            passwords.store_hash(tx, self.keys, self._user(tx, user_name), hashed)
+
+    def make_login_link(self, user_name: str) -> str:
+        """The token of a one-time link by which a user sets a password."""
+        with self.store.transaction() as tx:
+            return passwords.make_link(tx, self.keys, self._user(tx, user_name))[0]
+
+    def _user(self, reader: Reader, user_name: str) -> int:
+        found = principals.by_name(reader, self.ready.home.account_id, user_name, [principals.USER])
+        if found is None:
+            raise StartError(f"there is no user {user_name}")
+        return found.principal_id
 
     def rotate_token(self) -> str:
         return bootstrap.rotate(self.store, self.keys)

@@ -145,3 +145,31 @@ class AccessToken(Wire):
     token_type: str
     expires_in: int
     scope: str
+    refresh_token: str | None = None
+    issued_token_type: str | None = None
+
+
+class AuthorizeQuery(Wire):
+    """What an application sends along with a user's browser (RFC 6749 4.1.1, RFC 7636)."""
+
+    client_id: str = ""
+    redirect_uri: str = ""
+    response_type: str = ""
+    scope: str = ""
+    state: str = ""
+    code_challenge: str = ""
+    code_challenge_method: str = ""
+    assume_group: str = ""
+
+
+class LoginQuery(Wire):
+    """`next`: a path of ours to go on with."""
+
+    next: str = ""
+
+
+class LoginLink(Wire):
+    """`expires_at`: epoch milliseconds."""
+
+    url: str
+    expires_at: int
