@@ -20,6 +20,7 @@ from boathouse.auth import credentials
 from boathouse.auth.authenticator import Authenticator
 from boathouse.auth.bootstrap import Ready, bootstrap
 from boathouse.auth.keys import Keys
+from boathouse.catalog.seals import Seals
 from boathouse.edge.app import Edge
 from boathouse.edge.context import Services
 from boathouse.edge.routing import Routes
@@ -156,7 +157,9 @@ def blobs(tmp_path: Path, clock: FakeClock) -> Blobs:
 @pytest.fixture
 def services(store: Store, keys: Keys, sealer: Sealer, blobs: Blobs) -> Services:
     """The services that endpoints find; tests add their own."""
-    return Services(keys, sealer, Secrets(store, sealer), blobs, Locations(store, blobs))
+    made = Services(keys, sealer, Secrets(store, sealer), blobs, Locations(store, blobs))
+    made.add(sealer, Seals)
+    return made
 
 
 @pytest.fixture

@@ -18,7 +18,10 @@ REDACTED = "[REDACTED]"
 
 #: Names of body fields whose values never reach the audit, at any depth.
 SECRET_FIELDS = frozenset(
-    {"string_value", "bytes_value", "password", "secret", "token_value", "client_secret", "access_token", "command"}
+    {
+        "string_value", "bytes_value", "password", "secret", "token_value", "client_secret", "access_token", "command",
+        "secret_access_key",
+    }
 )
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from boathouse.catalog.seals import Seals
 from boathouse.commands.capabilities import METHODS
 from boathouse.commands.ground import Ground
 from boathouse.commands.reconciler import Contexts
@@ -47,6 +48,10 @@ ENDPOINT_MODULES = (
     "boathouse.auth.tokens", "boathouse.auth.token_management",
     "boathouse.auth.client_secrets",
     "boathouse.edge.openapi",
+    "boathouse.catalog.metastores", "boathouse.catalog.catalogs", "boathouse.catalog.schemas",
+    "boathouse.catalog.table_metadata", "boathouse.catalog.volumes", "boathouse.catalog.functions",
+    "boathouse.catalog.external_locations", "boathouse.catalog.storage_credentials", "boathouse.catalog.connections",
+    "boathouse.catalog.bindings", "boathouse.catalog.grants",
     "boathouse.workspace.conf", "boathouse.workspace.secrets", "boathouse.workspace.files.dbfs",
     "boathouse.workspace.files.objects", "boathouse.workspace.files.volumes", "boathouse.workspace.files.uploads",
     "boathouse.compute.clusters", "boathouse.compute.cluster_changes", "boathouse.compute.cluster_list",
@@ -115,6 +120,7 @@ class ControlPlane:
             Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver], quotas),
             ground, *self._launcher.services(),
         )  # fmt: skip
+        self.services.add(sealer, Seals)
         self.precedence = Precedence()
         days = parts.settings.keep_logs_days, parts.settings.keep_image_checks_days
         #: What looks at everything from time to time, by kind.

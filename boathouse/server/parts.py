@@ -18,7 +18,7 @@ from boathouse.store.schema import SchemaError, migrate
 #: Every module that declares tables.
 TABLES = (
     "boathouse.reconcile.leases", "boathouse.edge.tables", "boathouse.identity.tables", "boathouse.auth.tables",
-    "boathouse.workspace.tables", "boathouse.compute.tables", "boathouse.commands.tables",
+    "boathouse.catalog.tables", "boathouse.workspace.tables", "boathouse.compute.tables", "boathouse.commands.tables",
 )  # fmt: skip
 
 

@@ -22,6 +22,14 @@ from boathouse.settings import load
 SPEC = {"spark_version": "17.3.x-scala2.13", "node_type_id": "i3.xlarge", "num_workers": 0}
 SECRET = "the-value-of-the-secret"
 SCIM = "/api/2.0/preview/scim/v2"
+UNITY = "/api/2.1/unity-catalog"
+THERE = {"catalog_name": "victims", "schema_name": "s"}
+
+#: What the last part of a path of the catalog names there.
+IN_UNITY = {
+    "catalogs": "victims", "schemas": "victims.s", "tables": "victims.s.t", "volumes": "victims.s.v", "functions": "victims.s.f",
+    "storage-credentials": "k", "external-locations": "l", "connections": "c",
+}  # fmt: skip
 
 #: What answers without a credential.
 PUBLIC = {
@@ -72,6 +80,14 @@ OPEN = {
     ("GET", "/api/2.0/boathouse/top"): 200,
     ("GET", "/api/2.0/instance-pools/list"): 200,  # nobody's but one's own
     ("GET", "/api/2.0/libraries/all-cluster-statuses"): 200,  # of clusters that the caller sees
+    # Everybody knows the metastore, and sees what is theirs in it.
+    **{
+        ("GET", f"{UNITY}/{path}"): 200
+        for path in (
+            "current-metastore-assignment", "metastore_summary", "metastores", "catalogs", "external-locations",
+            "storage-credentials", "connections",
+        )
+    },
     # Uploads are their makers'.
     ("POST", "/api/2.0/fs/create-upload-part-urls"): 404,
     ("POST", "/api/2.0/fs/create-abort-upload-url"): 404,
@@ -132,6 +148,7 @@ class House:
             )  # fmt: skip
         #: For paths of permissions, by object type.
         self.objects = {"clusters": self.cluster_id, "instance-pools": self.pool_id}
+        self.make_catalog()
         self.names = {
             "cluster_id": self.cluster_id, "clusterId": self.cluster_id, "contextId": "1234", "commandId": "1",
             "account_id": home.account_id, "service_principal_id": self.robot, "secret_id": self.robots_secret,
@@ -143,8 +160,24 @@ class House:
             "user_id": str(self.victim), "token": {"comment": "x"}, "update_mask": "comment",
             "instance_pool_id": self.pool_id, "instance_pool_name": "mine",
             "libraries": [{"pypi": {"package": "six"}}],
+            "table_type": "MANAGED", "data_source_format": "DELTA", "volume_type": "MANAGED", "connection_type": "MYSQL",
+            "options": {}, "url": "s3://c", "credential_name": "k", "function_info": {"name": "g", **THERE}, **THERE,
+            "workspace_id": str(home.workspace_id),
             "userName": "new@x.org", "displayName": "new", **SPEC,
         }  # fmt: skip
+
+    def make_catalog(self):
+        """A catalog with something of every kind in it. In the account's metastore: its admin makes what the victim cannot."""
+        for path, body in (
+            ("/catalogs", {"name": "victims"}), ("/schemas", {"name": "s", "catalog_name": "victims"}),
+            ("/tables", {"name": "t", "table_type": "MANAGED", "data_source_format": "DELTA", **THERE}),
+            ("/volumes", {"name": "v", "volume_type": "MANAGED", **THERE}),
+            ("/functions", {"function_info": {"name": "f", **THERE}}),
+            ("/storage-credentials", {"name": "k", "aws_iam_role": {"role_arn": "r"}}),
+            ("/external-locations", {"name": "l", "url": "s3://b/x", "credential_name": "k"}),
+            ("/connections", {"name": "c", "connection_type": "MYSQL", "options": {"password": SECRET}}),
+        ):  # fmt: skip
+            assert self.ask("POST", UNITY + path, json=body).status_code == 200, path
 
     def member(self, name):
         home = self.parts.ready.home
@@ -186,6 +219,9 @@ class House:
         elif wants.body is not None:
             more["json"] = {} if wants.body_optional else self._document(wants.body, path)
         names = self.names | {"object_id": self.objects.get(path.split("/")[4], "")} if "/permissions/" in path else self.names
+        if path.startswith(UNITY):
+            here = IN_UNITY.get(path.removeprefix(UNITY).split("/{")[0].rpartition("/")[2], "victims")
+            names = names | {"name": here, "full_name": here, "securable_name": here, "securable_type": "catalog"}
         return self.ask(served.method, re.sub(r"\{(\w+)\}", lambda m: names.get(m[1], "x"), path), token, **more)
 
     def _document(self, shape, path=""):
