@@ -29,7 +29,7 @@ from boathouse.wire.files import (
     ObjectPath,
     StatusQuery,
 )
-from boathouse.workspace.files import nodes, notebooks, paths, rights, tree
+from boathouse.workspace.files import jupyter, nodes, notebook_page, notebooks, paths, rights, tree
 from boathouse.workspace.files.nodes import DIRECTORY, FILE, NOTEBOOK, Node
 from boathouse.workspace.files.rights import WORKSPACE
 from boathouse.workspace.files.tree import Tree
@@ -37,8 +37,9 @@ from boathouse.workspace.files.tree import Tree
 #: Bytes of a notebook, and of what `import` in JSON and `export` carry (reference api I); of a file.
 MAX_NOTEBOOK, MAX_WORKSPACE_FILE = 10 << 20, 500 << 20
 
-#: Formats of the platform that are refused by name.
-NOT_SERVED = ("DBC", "HTML", "JUPYTER", "R_MARKDOWN")
+#: Formats that are served; DBC, R Markdown and the import of HTML are not.
+IMPORTED = ("AUTO", "JUPYTER", "RAW", "SOURCE")
+EXPORTED = ("AUTO", "HTML", "JUPYTER", "RAW", "SOURCE")
 
 JSON_BODY = 16 << 20
 
@@ -88,10 +89,10 @@ def _too_large(limit: int) -> ApiError:
     return ApiError(400, "MAX_NOTEBOOK_SIZE_EXCEEDED", f"The content is larger than {limit} bytes, the limit.")
 
 
-def _served(name: str) -> None:
-    if name in NOT_SERVED:
+def _served(name: str, served: tuple[str, ...]) -> None:
+    if name not in served:
         raise ApiError(
-            501, "NOT_IMPLEMENTED", f"The format {name} is not served by Boathouse yet. Served: AUTO, RAW, SOURCE."
+            501, "NOT_IMPLEMENTED", f"The format {name} is not served here by Boathouse yet. Served: {', '.join(served)}."
         )
 
 
@@ -108,7 +109,7 @@ def import_(ctx: Ctx, stream: Body) -> Empty:
             asked = decode_json(ImportObject, stream.whole(JSON_BODY))
             blob = None if asked.content is None else blobs.put([_decoded(asked.content)])
     ctx.params = {"path": asked.path, "format": asked.format, "language": asked.language, "overwrite": asked.overwrite}
-    _served(asked.format)
+    _served(asked.format, IMPORTED)
     if blob is None:
         raise invalid("Missing required field 'content'.")
     if asked.format == "SOURCE" and asked.language is None:
@@ -137,12 +138,12 @@ def _put(
     taken: Callable[[str, str], ApiError] | None = None,
 ) -> None:
     files, clean = _tree(ctx, path)
-    if form == "AUTO":
-        if clean.lower().endswith(".ipynb"):
-            _served("JUPYTER")
-        language = notebooks.detected(clean, b"".join(files.blobs.read(blob.digest, 0, notebooks.HEAD)))
-        files, clean = _tree(ctx, clean.rpartition(".")[0]) if language else (files, clean)
-    kind = NOTEBOOK if form == "SOURCE" or (form == "AUTO" and language) else FILE
+    if form == "AUTO" and (found := _detected(files, clean, blob)):
+        form, language = found
+        files, clean = _tree(ctx, clean.rpartition(".")[0])
+    if form == "JUPYTER":
+        language, blob = _from_jupyter(files, blob, language)
+    kind = NOTEBOOK if form in ("SOURCE", "JUPYTER") else FILE
     if kind == NOTEBOOK and blob.size > MAX_NOTEBOOK:
         raise _too_large(MAX_NOTEBOOK)
     with _explained() if taken is None else _explained(lambda at: taken(at, kind)), ctx.transaction() as tx:
@@ -152,6 +153,25 @@ def _put(
             raise invalid(f"Cannot overwrite the asset at {clean} due to type mismatch {kinds}")
         spoken = language or "" if kind == NOTEBOOK else ""
         files.put(tx, clean, blob, overwrite=overwrite, parents=False, kind=kind, language=spoken)
+
+
+def _detected(files: Tree, path: str, blob: Blob) -> tuple[str, str | None] | None:
+    """Format and language of what AUTO takes for a notebook; None for any other file."""
+    if path.lower().endswith(".ipynb"):
+        return "JUPYTER", None
+    language = notebooks.detected(path, b"".join(files.blobs.read(blob.digest, 0, notebooks.HEAD)))
+    return ("SOURCE", language) if language else None
+
+
+def _from_jupyter(files: Tree, blob: Blob, language: str | None) -> tuple[str, Blob]:
+    """The source of a Jupyter notebook as a blob, and its language."""
+    if blob.size > MAX_NOTEBOOK:
+        raise _too_large(MAX_NOTEBOOK)
+    try:
+        spoken, source = jupyter.read(b"".join(files.blobs.read(blob.digest)), language)
+    except jupyter.NotJupyter as error:
+        raise invalid(f"The content is no Jupyter notebook: {error}") from None
+    return spoken, files.blobs.put([source])
 
 
 @endpoint(
@@ -197,23 +217,36 @@ def _opened(files: Tree, path: str) -> tuple[Node, Iterator[bytes]]:
 @endpoint("GET", "/api/2.0/workspace/export", action="workspace.export")
 def export(ctx: Ctx, query: ExportQuery) -> Exported | Raw:
     """A notebook's source or a file; of a folder a ZIP archive of those. `direct_download`: as it is, not in base64."""
-    _served(query.format)
+    _served(query.format, EXPORTED)
     files, clean = _tree(ctx, query.path)
     with _explained(), ctx.read() as reader:
         node = files.get(reader, clean)
         below = files.files_below(reader, clean) if node.is_directory else []
     if node.is_directory:
-        if query.format == "RAW":
-            raise invalid(f"Path ({clean}) is a folder; format RAW exports a file. Use SOURCE or AUTO.")
+        if query.format not in ("SOURCE", "AUTO"):
+            raise invalid(f"Path ({clean}) is a folder; format {query.format} exports one object. Use SOURCE or AUTO.")
         content, kind = _archive(files, node, below), "zip"
     else:
-        content, kind = _content(files, node), _file_type(node)
+        content, kind = _exported(files, node, query.format)
     if query.direct_download:
         name = (paths.name(clean) or "workspace") + (f".{kind}" if kind and node.kind != FILE else "")
         quoted = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)
         shown = {"Content-Disposition": f'attachment; filename="{quoted}"'}
         return Raw(content, media_type="application/octet-stream", headers=shown)
     return Exported(content=base64.b64encode(content).decode(), file_type=kind)
+
+
+def _exported(files: Tree, node: Node, form: str) -> tuple[bytes, str]:
+    """The content of a notebook or file in a format, and the extension of that."""
+    content = _content(files, node)
+    if form not in ("JUPYTER", "HTML"):
+        return content, _file_type(node)
+    if node.kind != NOTEBOOK:
+        raise invalid(f"Path ({node.path}) is a file; format {form} exports a notebook. Use AUTO or RAW.")
+    name = paths.name(node.path)
+    if form == "JUPYTER":
+        return jupyter.write(node.language, content, name), "ipynb"
+    return notebook_page.page(name, node.language, content), "html"
 
 
 def _file_type(node: Node) -> str:

@@ -162,12 +162,12 @@ def test_source_is_a_notebook_whose_first_line_is_added_when_it_is_read(api):
     assert status(api, "/Shared/raw.py").json()["object_type"] == "FILE"
 
 
-@pytest.mark.parametrize("name", ["DBC", "HTML", "JUPYTER", "R_MARKDOWN"])
+@pytest.mark.parametrize("name", ["DBC", "R_MARKDOWN"])
 def test_other_formats_are_refused_by_name(api, name):
     put(api, "/Shared/f")
     for answer in (put(api, "/Shared/x", format=name), exported(api, "/Shared/f", format=name)):
         assert refused(answer)[:2] == (501, "NOT_IMPLEMENTED") and name in answer.json()["message"]
-    assert refused(put(api, "/Shared/x.ipynb"))[:2] == (501, "NOT_IMPLEMENTED")
+    assert refused(put(api, "/Shared/x", format="HTML"))[:2] == (501, "NOT_IMPLEMENTED")
     assert refused(put(api, "/Shared/x", format="PDF"))[:2] == (400, "INVALID_PARAMETER_VALUE")
 
 
