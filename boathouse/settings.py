@@ -56,6 +56,7 @@ FIELDS: dict[str, Field] = {
     "pip_index_url": Field("str", "where nodes find Python packages of libraries that name no repo; empty: pip's own index"),
     "maven_repository": Field("str", "asked before Maven Central for libraries that name no repo; empty: nothing is"),
     "cran_repository": Field("str", "where nodes find R packages of libraries that name no repo; empty: CRAN"),
+    "issuer_private_hosts": Field("list", "token issuers that may be private and without TLS, as host or host:port"),
     "trusted_proxies": Field("list", "proxies whose X-Forwarded-For is believed, as addresses or networks"),
     "network_pool": Field("network", "the addresses that cluster networks are taken from"),
     "max_clusters": Field("count", "active clusters that a workspace may have; 0: no limit"),
@@ -92,6 +93,7 @@ class Settings:
     pip_index_url: str
     maven_repository: str
     cran_repository: str
+    issuer_private_hosts: tuple[str, ...]
     trusted_proxies: tuple[str, ...]
     network_pool: str
     max_clusters: int
@@ -111,7 +113,7 @@ def _defaults() -> dict[str, Any]:
         "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_token_realms": (), "registry_ca_file": "",
         "location_private_hosts": (), "location_endpoints": (), "location_credentials": (),
         "pip_index_url": "", "maven_repository": "", "cran_repository": "",
-        "trusted_proxies": (),
+        "issuer_private_hosts": (), "trusted_proxies": (),
         "network_pool": "10.213.0.0/16", "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0,
         "simulated_node_ms": 50, "keep_logs_days": 30, "keep_image_checks_days": 90, "log_level": "info",
     }  # fmt: skip

@@ -19,7 +19,8 @@ from boathouse.store import Reader
 CLOUDS = {"aws": "AWS", "azure": "Azure", "gcp": "GCP"}
 
 #: What the token endpoint takes.
-GRANT_TYPES = ("authorization_code", "client_credentials", "refresh_token")
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+GRANT_TYPES = ("authorization_code", "client_credentials", "refresh_token", TOKEN_EXCHANGE)
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 

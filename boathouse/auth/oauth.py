@@ -9,9 +9,10 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from boathouse.auth import applications, client_secrets, credentials, grants
+from boathouse.auth import applications, client_secrets, credentials, federation, grants
 from boathouse.auth.authenticator import basic
-from boathouse.auth.discovery import GRANT_TYPES
+from boathouse.auth.discovery import GRANT_TYPES, TOKEN_EXCHANGE, workspace_of
+from boathouse.auth.issuers import BadJwt
 from boathouse.auth.keys import Keys
 from boathouse.edge import ApiError, Ctx, Raw, endpoint
 from boathouse.edge.caller import Caller
@@ -84,7 +85,10 @@ def _token(ctx: Ctx, form: dict[str, str], account_id: str | None) -> Raw:
     grant = form.get("grant_type", "")
     if not grant:
         raise OAuthError(400, "invalid_request", "grant_type is missing.")
-    give = {"client_credentials": _to_machine, "authorization_code": _for_code, "refresh_token": _refreshed}.get(grant)
+    give = {
+        "client_credentials": _to_machine, "authorization_code": _for_code, "refresh_token": _refreshed,
+        TOKEN_EXCHANGE: _exchanged,
+    }.get(grant)  # fmt: skip
     if give is None:
         known = ", ".join(GRANT_TYPES)
         raise OAuthError(400, "unsupported_grant_type", f"grant_type '{grant[:100]}' is not served. Allowed: {known}.")
@@ -165,6 +169,37 @@ def _of_user(tx: Tx, ctx: Ctx, grant: grants.Grant, account_id: str | None) -> A
     return AccessToken(
         access_token=value, token_type="Bearer", expires_in=EXPIRES_IN, scope=grant.scope,
         refresh_token=grants.make_refresh_token(tx, ctx.service(Keys), grant.grant_id) if lasting else None,
+    )  # fmt: skip
+
+
+def _exchanged(ctx: Ctx, form: dict[str, str], account_id: str | None) -> AccessToken:
+    _check_scope(form, SCOPES)
+    kind = form.get("subject_token_type", "")
+    if kind not in federation.JWT:
+        allowed = ", ".join(federation.JWT)
+        raise OAuthError(400, "invalid_request", f"subject_token_type '{kind[:100]}' is not served. Allowed: {allowed}.")
+    wanted = form.get("requested_token_type", federation.ACCESS_TOKEN)
+    if wanted != federation.ACCESS_TOKEN:
+        text = f"requested_token_type '{wanted[:100]}' is not served. Allowed: {federation.ACCESS_TOKEN}."
+        raise OAuthError(400, "invalid_request", text)
+    for name in ("actor_token", "resource", "audience", "client_secret"):
+        if form.get(name):
+            raise OAuthError(400, "invalid_request", f"{name} is not served by Boathouse in a token exchange.")
+    with ctx.read() as reader:
+        home = workspace_of(ctx, reader)
+    if account_id not in (None, home.account_id):
+        raise OAuthError(400, "invalid_grant", "There is no such account.")
+    try:
+        found = federation.believed(ctx, form.get("subject_token", ""), home.account_id, form.get("client_id", ""))
+    except BadJwt as error:
+        raise OAuthError(400, "invalid_grant", f"The token is not believed: {error}.") from None
+    with ctx.store.transaction() as tx:
+        if not found.holds(tx):
+            raise OAuthError(400, "invalid_grant", "The federation policy was changed at the same time.")
+        value = access_token(tx, ctx, found.principal, grant_id=found.uid)
+    return AccessToken(
+        access_token=value, token_type="Bearer", expires_in=EXPIRES_IN, scope="all-apis",
+        issued_token_type=federation.ACCESS_TOKEN,
     )  # fmt: skip
 
 

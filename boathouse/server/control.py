@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from boathouse.auth.issuers import Issuers
 from boathouse.catalog.seals import Seals
 from boathouse.commands.capabilities import METHODS
 from boathouse.commands.ground import Ground
@@ -22,6 +23,7 @@ from boathouse.compute.script_shelf import Scripts
 from boathouse.compute.surroundings import Surroundings
 from boathouse.edge import Routes
 from boathouse.edge.context import Services
+from boathouse.outbound.documents import Documents
 from boathouse.reconcile import ALL, Precedence, Reconcile, Workers, wake
 from boathouse.releases import Releases
 from boathouse.server import planes
@@ -46,7 +48,7 @@ ENDPOINT_MODULES = (
     "boathouse.identity.me", "boathouse.identity.scim",
     "boathouse.auth.discovery", "boathouse.auth.oauth", "boathouse.auth.authorize", "boathouse.auth.login",
     "boathouse.auth.tokens", "boathouse.auth.token_management",
-    "boathouse.auth.client_secrets",
+    "boathouse.auth.client_secrets", "boathouse.auth.federation_policies",
     "boathouse.edge.openapi",
     "boathouse.catalog.metastores", "boathouse.catalog.catalogs", "boathouse.catalog.schemas",
     "boathouse.catalog.table_metadata", "boathouse.catalog.volumes", "boathouse.catalog.functions",
@@ -116,7 +118,7 @@ class ControlPlane:
         self.routes = routes()
         quotas = Quotas(parts.settings.max_clusters, parts.settings.max_nodes, parts.settings.nodes_per_minute)
         self.services = Services(
-            keys, sealer, secrets, blobs, locations, self.routes,
+            keys, sealer, secrets, blobs, locations, self.routes, Issuers(Documents(parts.settings.issuer_private_hosts)),
             Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver], quotas),
             ground, *self._launcher.services(),
         )  # fmt: skip
