@@ -63,7 +63,7 @@ class Authenticator:
     def confirm(self, reader: Reader, caller: Caller) -> None:
         """Asked again when a request begins to write: raises ApiError 403 when its token was ended, or its principal disabled,
         after it was let in. A token that expires while a request is under way does not end it."""
-        if not credentials.still_there(reader, caller.principal_id, caller.token_id):
+        if not credentials.still_there(reader, caller.principal_id, caller.token_id, caller.workspace_id):
             raise bad_token()
 
     def _forget_if_changed(self) -> None:
@@ -90,7 +90,7 @@ class Authenticator:
         if account_id is not None:
             return _of_account(reader, token, principal, account_id), until
         workspace = _chosen(reader, choice, token.workspace_id)
-        if workspace is None or workspace.account_id != principal.account_id:
+        if workspace is None or workspace.account_id != principal.account_id or workspace.status != workspaces.RUNNING:
             raise not_found(f"Workspace {choice[:64]} does not exist.")
         if token.workspace_id not in (0, workspace.workspace_id):
             raise bad_token()

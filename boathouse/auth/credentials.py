@@ -7,13 +7,14 @@ that HMAC."""
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import Row, and_, delete, insert, select, true, update
+from sqlalchemy import Row, and_, delete, exists, insert, select, true, update
 
 from boathouse.auth.keys import Keys
 from boathouse.auth.tables import tokens
-from boathouse.identity import principals, revision
+from boathouse.identity import principals, revision, workspaces
 from boathouse.identity.tables import departures
 from boathouse.identity.tables import principals as principals_table
+from boathouse.identity.tables import workspaces as workspaces_table
 from boathouse.store import Reader, Tx
 
 PAT, BOOTSTRAP, OAUTH = "pat", "bootstrap", "oauth"
@@ -100,9 +101,13 @@ def owned(reader: Reader, principal_id: int, workspace_id: int, now: int) -> lis
     return [Token(*row) for row in rows]
 
 
-def still_there(reader: Reader, principal_id: int, token_id: str | None) -> bool:
-    """Whether a principal is active and its token (None: it came without a stored one) was not ended."""
+def still_there(reader: Reader, principal_id: int, token_id: str | None, workspace_id: int = 0) -> bool:
+    """Whether a principal is active, its token (None: it came without a stored one) was not ended, and the workspace (0: the
+    account) is not being deleted."""
     known = and_(principals_table.c.principal_id == principal_id, principals_table.c.active.is_(True))
+    if workspace_id:
+        serves = and_(workspaces_table.c.workspace_id == workspace_id, workspaces_table.c.status == workspaces.RUNNING)
+        known = and_(known, exists().where(serves))
     if token_id is not None:
         known = and_(known, tokens.c.token_id == token_id, tokens.c.principal_id == principals_table.c.principal_id)
     return reader.execute(select(principals_table.c.principal_id).where(known)).first() is not None

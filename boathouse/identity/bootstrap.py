@@ -9,7 +9,6 @@ from sqlalchemy import insert, select
 from boathouse.identity import principals, registry, workspaces
 from boathouse.identity.tables import accounts
 from boathouse.identity.tables import principals as principals_table
-from boathouse.identity.tables import workspaces as workspaces_table
 from boathouse.store import Reader, Store
 
 
@@ -36,11 +35,6 @@ class Home:
     cloud: str
 
 
-#: What every member of a new workspace may do, as on the platform.
-DEFAULT_ENTITLEMENTS = ["workspace-access", "databricks-sql-access"]
-ADMIN_ENTITLEMENTS = [*DEFAULT_ENTITLEMENTS, "allow-cluster-create", "allow-instance-pool-create"]
-
-
 def found(store: Store, founding: Founding) -> Home:
     """Make account, workspace, system groups and admin in one transaction, or find those of an earlier start."""
     with store.read() as reader:
@@ -53,18 +47,9 @@ def found(store: Store, founding: Founding) -> Home:
             return home
         now = store.clock()
         tx.execute(insert(accounts).values(account_id=founding.account_id, created_at=now))
-        tx.execute(
-            insert(workspaces_table).values(
-                workspace_id=founding.workspace_id, account_id=founding.account_id, name=founding.workspace_name,
-                deployment_name=founding.deployment_name.lower(), cloud=founding.cloud, created_at=now,
-            )
-        )  # fmt: skip
-        groups = {
-            name: registry.create(tx, founding.account_id, principals.GROUP, name, workspace_id=founding.workspace_id)
-            for name in (principals.ADMINS, principals.USERS)
-        }
-        registry.grant_entitlements(tx, founding.workspace_id, groups[principals.ADMINS].principal_id, ADMIN_ENTITLEMENTS)
-        registry.grant_entitlements(tx, founding.workspace_id, groups[principals.USERS].principal_id, DEFAULT_ENTITLEMENTS)
+        groups = registry.create_workspace(
+            tx, founding.account_id, founding.workspace_name, founding.deployment_name, founding.cloud, founding.workspace_id
+        )
         admin = registry.create(tx, founding.account_id, principals.USER, founding.admin, bootstrap=True)
         for group in groups.values():
             registry.add_member(tx, group.principal_id, admin.principal_id)

@@ -8,12 +8,16 @@ import secrets
 import uuid
 from typing import Any
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 
 from boathouse.identity import revision
-from boathouse.identity.principals import GROUP, SERVICE_PRINCIPAL, Principal
-from boathouse.identity.tables import ACCOUNT_LEVEL, account_roles, departures, entitlements, memberships, principals
+from boathouse.identity.principals import ADMINS, GROUP, SERVICE_PRINCIPAL, USERS, Principal
+from boathouse.identity.tables import ACCOUNT_LEVEL, account_roles, departures, entitlements, memberships, principals, workspaces
 from boathouse.store import Reader, Tx
+
+#: What every member of a new workspace may do, as on the platform.
+DEFAULT_ENTITLEMENTS = ["workspace-access", "databricks-sql-access"]
+ADMIN_ENTITLEMENTS = [*DEFAULT_ENTITLEMENTS, "allow-cluster-create", "allow-instance-pool-create"]
 
 
 class NameTaken(Exception):
@@ -161,3 +165,21 @@ def remove_group(tx: Tx, group_id: int) -> None:
     tx.execute(delete(account_roles).where(account_roles.c.principal_id == group_id))
     tx.execute(delete(principals).where(principals.c.principal_id == group_id))
     revision.changed(tx)
+
+
+def create_workspace(
+    tx: Tx, account_id: str, name: str, deployment_name: str, cloud: str, workspace_id: int, details: dict[str, Any] | None = None
+) -> dict[str, Principal]:
+    """Write a workspace with its system groups and what their members may do; gives the groups back by name. No two are of the
+    same age: the oldest is where calls without a choice go."""
+    newest = tx.execute(select(func.max(workspaces.c.created_at))).scalar_one() or 0
+    tx.execute(
+        insert(workspaces).values(
+            workspace_id=workspace_id, account_id=account_id, name=name, deployment_name=deployment_name.lower(), cloud=cloud,
+            created_at=max(tx.store.clock(), newest + 1), status="RUNNING", details=details or {},
+        )
+    )  # fmt: skip
+    groups = {each: create(tx, account_id, GROUP, each, workspace_id=workspace_id) for each in (ADMINS, USERS)}
+    grant_entitlements(tx, workspace_id, groups[ADMINS].principal_id, ADMIN_ENTITLEMENTS)
+    grant_entitlements(tx, workspace_id, groups[USERS].principal_id, DEFAULT_ENTITLEMENTS)
+    return groups

@@ -30,6 +30,10 @@ workspaces = Table(
     # aws, azure or gcp: decides node types and echoed attributes.
     Column("cloud", String(8), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # RUNNING, or CANCELLING while what runs in it ends: then nobody enters it any more.
+    Column("status", String(20), nullable=False, server_default="RUNNING"),
+    # What only travels: aws_region, location, pricing_tier, custom_tags; and `creator`, who made it.
+    Column("details", JSON, nullable=False, server_default="{}"),
 )
 
 principals = Table(

@@ -1,6 +1,7 @@
 """Which workspaces there are, and the switches that rooms at every height ask of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Row, delete, insert, select
 
@@ -8,18 +9,26 @@ from boathouse.identity import revision
 from boathouse.identity.tables import workspace_conf, workspaces
 from boathouse.store import Reader, Tx
 
+RUNNING, CANCELLING = "RUNNING", "CANCELLING"
+
 
 @dataclass(frozen=True)
 class Workspace:
+    """`created_at` in epoch milliseconds; `details`: what only travels."""
+
     workspace_id: int
     account_id: str
     name: str
     deployment_name: str
     cloud: str
+    status: str = RUNNING
+    created_at: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 _COLUMNS = (
     workspaces.c.workspace_id, workspaces.c.account_id, workspaces.c.name, workspaces.c.deployment_name, workspaces.c.cloud,
+    workspaces.c.status, workspaces.c.created_at, workspaces.c.details,
 )  # fmt: skip
 
 
@@ -39,8 +48,14 @@ def by_deployment(reader: Reader, deployment_name: str) -> Workspace | None:
 
 def first(reader: Reader) -> Workspace | None:
     """The workspace that calls without a choice go to: the oldest."""
-    oldest = select(*_COLUMNS).order_by(workspaces.c.created_at, workspaces.c.workspace_id).limit(1)
-    return _workspace(reader.execute(oldest).first())
+    oldest = select(*_COLUMNS).where(workspaces.c.status == RUNNING).order_by(workspaces.c.created_at, workspaces.c.workspace_id)
+    return _workspace(reader.execute(oldest.limit(1)).first())
+
+
+def of_account(reader: Reader, account_id: str) -> list[Workspace]:
+    """All workspaces of an account, the oldest first."""
+    mine = select(*_COLUMNS).where(workspaces.c.account_id == account_id)
+    return [Workspace(*row) for row in reader.execute(mine.order_by(workspaces.c.created_at, workspaces.c.workspace_id))]
 
 
 def conf(reader: Reader, workspace_id: int, key: str) -> str | None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from boathouse.account import closing
 from boathouse.auth.issuers import Issuers
 from boathouse.catalog.seals import Seals
 from boathouse.commands.capabilities import METHODS
@@ -13,7 +14,7 @@ from boathouse.commands.reconciler import Contexts
 from boathouse.commands.spark_ui import SparkUiFront
 from boathouse.commands.workspace_files import WorkspaceFiles
 from boathouse.commands.workspace_secrets import WorkspaceSecrets
-from boathouse.compute import log_delivery, registry_password, retention
+from boathouse.compute import log_delivery, registry_password, retention, workspace_end
 from boathouse.compute.assembly import Gate, make_directories, make_launcher
 from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.libraries import rows as libraries
@@ -62,6 +63,7 @@ ENDPOINT_MODULES = (
     "boathouse.compute.global_init_scripts", "boathouse.compute.libraries.api", "boathouse.compute.pools",
     "boathouse.compute.object_permissions",
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
+    "boathouse.account.workspaces",
     "boathouse.server.top", "boathouse.server.metrics",
 )  # fmt: skip
 
@@ -132,6 +134,7 @@ class ControlPlane:
         }
         self._store = store
         reconcilers = {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._housekeeping}
+        reconcilers[closing.KIND] = closing.Closing(store, [workspace_end.end])
         slow = {kind: reconcilers.pop(kind) for kind in SLOW if kind in reconcilers}
         self._workers = [
             Workers(store, reconcilers, precedence=self.precedence),
