@@ -19,6 +19,7 @@ COMMANDS = {
     "top": ("top", "a live picture of clusters, nodes, Spark's tasks and commands"),
     "explain": ("explain", "what a termination code means, and what to do"),
     "image": ("image", "build and check container images"),
+    "provision": ("provision", "people, schemas, grants, clusters and permissions from one file"),
     "release": ("release", "list, build and patch runtime releases"),
     "engine": ("engine", "the embedded container engine by hand"),
     "settings": ("settings", "every setting, its value and where it comes from"),

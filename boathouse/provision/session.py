@@ -1,0 +1,73 @@
+"""One use of a fleet file from beginning to end: read, look, plan, and then apply, tell, or take back. The command line calls
+this."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from boathouse.provision import diff, found, people, undo
+from boathouse.provision.api import Pace, Place
+from boathouse.provision.diff import Action, Thing
+from boathouse.provision.effects import Effects
+from boathouse.provision.fleet import Fleet, load
+from boathouse.provision.journal import Journal, path_of
+from boathouse.provision.people import Person
+from boathouse.provision.runner import Outcome, Runner
+from boathouse.provision.wishes import Wish, wishes
+
+
+@dataclass
+class Session:
+    """A fleet file that was read without a mistake, and the place it is for."""
+
+    file: Path
+    fleet: Fleet
+    people: list[Person]
+    wanted: list[Wish]
+    threads: int = 8
+    pace: Pace = field(default_factory=Pace)
+
+    @classmethod
+    def read(cls, file: Path, threads: int = 8, **start: Any) -> "Session":
+        """Read a fleet file and its people; `start` are fields of its `start` that the command line says instead. Raises
+        FleetError with everything that is wrong, before anything was asked of a server."""
+        fleet = load(file)
+        for name, value in start.items():
+            if value is not None:
+                setattr(fleet.start, name, value)
+        everybody = people.read(fleet, file.parent)
+        return cls(file, fleet, everybody, wishes(fleet, everybody), threads)
+
+    def journal(self, place: Place, *, writing: bool) -> Journal:
+        return Journal(path_of(self.file), place.name, writing=writing)
+
+    def look(self, place: Place, journal: Journal, refresh: bool = False, more: Sequence[Wish] = ()) -> dict[str, Thing]:
+        """What is there of what is wanted."""
+        wanted = [*self.wanted, *more]
+        return found.look(place, self.fleet.fleet, wanted, journal.records, self.threads, refresh)
+
+    def plan(self, things: dict[str, Thing], journal: Journal) -> list[Action]:
+        return diff.actions(self.wanted, things, journal.records)
+
+    def apply(
+        self, place: Place, journal: Journal, things: dict[str, Thing], planned: Iterable[Action],
+        say: Callable[[Outcome], None] = lambda outcome: None, **more: Any,
+    ) -> list[Outcome]:  # fmt: skip
+        """Carry a plan out. `more` is handed to the runner."""
+        start = self.fleet.start
+        more.setdefault("look", lambda: found.clusters(place, self.fleet.fleet))
+        wave = start.wave if start.clusters == "stagger" else 0
+        return Runner(Effects(place, things), journal, threads=self.threads, wave=wave, say=say, **more).run(planned)
+
+    def gone(self, journal: Journal) -> list[str]:
+        """People of whom the journal knows and the file does not any more."""
+        here = {person.user for person in self.people}
+        return sorted({journal.whose.get(id, "") for id in journal.records} - here - {""})
+
+    def undo_steps(self, place: Place, journal: Journal, persons: frozenset[str] = frozenset()) -> list[undo.Step]:
+        """What takes everything back that this fleet made (for `persons` alone when they are given)."""
+        stubs = undo.stubs(journal)
+        things = found.look(place, self.fleet.fleet, stubs, {}, self.threads)
+        return undo.steps(journal.records, things, journal.whose, persons)
+
