@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from boathouse.auth import credentials
 from boathouse.auth.keys import Keys
+from boathouse.auth.permissions import authorization
 from boathouse.edge.caller import Caller
 from boathouse.edge.errors import ApiError, bad_token, no_credential, not_found
 from boathouse.identity import principals, revision, workspaces
@@ -105,6 +106,8 @@ class Authenticator:
             groups=frozenset(group.name for group in groups), token_id=token.token_id, account_id=principal.account_id,
             group_ids=frozenset(group.group_id for group in groups),
         )  # fmt: skip
+        if token.kind == credentials.PAT:
+            authorization.refuse_without_tokens(reader, caller)
         return caller, until
 
 

@@ -9,6 +9,7 @@ from boathouse.auth import pages, passwords, sessions
 from boathouse.auth.discovery import base_url, workspace_of
 from boathouse.auth.keys import Keys
 from boathouse.auth.outside import OutsideLogin
+from boathouse.auth.permissions import authorization
 from boathouse.edge import ApiError, Ctx, Raw, endpoint
 from boathouse.edge.caller import Caller
 from boathouse.edge.context import record
@@ -46,10 +47,16 @@ def log_in(ctx: Ctx, form: dict[str, str]) -> Raw:
     with ctx.read() as reader:
         user = principals.by_name(reader, workspace_of(ctx, reader).account_id, name, [principals.USER])
         stored = passwords.stored_hash(reader, user.principal_id) if user is not None and user.active else None
+        allowed = user is None or authorization.may_log_in(reader, user, workspace_of(ctx, reader).workspace_id)
     if not passwords.verify(stored, form.get("password", "")) or user is None:
         with ctx.store.transaction() as tx:
             _audit(tx, ctx, user, 401)
         return _again(ctx, target, name, "User name or password is wrong.", 401)
+    if not allowed:
+        with ctx.store.transaction() as tx:
+            _audit(tx, ctx, user, 403)
+        problem = "You may not log in with a password here. Ask an admin of the workspace."
+        return _again(ctx, target, name, problem, 403)
     with ctx.store.transaction() as tx:
         passwords.succeeded(tx, keys, name, ctx.source)
         return enter(tx, ctx, user, target)

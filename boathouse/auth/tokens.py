@@ -2,6 +2,7 @@
 
 from boathouse.auth import credentials
 from boathouse.auth.keys import Keys
+from boathouse.auth.permissions import authorization
 from boathouse.edge import ApiError, Ctx, endpoint
 from boathouse.edge.errors import invalid, invalid_state, not_found
 from boathouse.identity import workspaces
@@ -42,6 +43,7 @@ def _limit(max_days: int) -> str:
 def create(ctx: Ctx, body: CreateToken) -> CreatedToken:
     """Make a token for the caller. Its value is in this answer and nowhere else."""
     with ctx.transaction() as tx:
+        authorization.refuse_without_tokens(tx, ctx.caller)
         value, made = make(tx, ctx, body, ctx.caller.principal_id, ctx.caller.name)
     return CreatedToken(token_value=value, token_info=_info(made))
 

@@ -47,6 +47,7 @@ SLOW, SLOW_THREADS = (log_delivery.KIND, libraries.KIND, blob_sweep.KIND, retent
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
 ENDPOINT_MODULES = (
     "boathouse.identity.me", "boathouse.identity.scim",
+    "boathouse.auth.permissions.authorization",
     "boathouse.auth.discovery", "boathouse.auth.oauth", "boathouse.auth.authorize", "boathouse.auth.login",
     "boathouse.auth.tokens", "boathouse.auth.token_management",
     "boathouse.auth.client_secrets", "boathouse.auth.federation_policies",
@@ -57,6 +58,7 @@ ENDPOINT_MODULES = (
     "boathouse.catalog.bindings", "boathouse.catalog.grants",
     "boathouse.workspace.conf", "boathouse.workspace.secrets", "boathouse.workspace.files.dbfs",
     "boathouse.workspace.files.objects", "boathouse.workspace.files.volumes", "boathouse.workspace.files.uploads",
+    "boathouse.workspace.files.object_permissions",
     "boathouse.compute.clusters", "boathouse.compute.cluster_changes", "boathouse.compute.cluster_list",
     "boathouse.compute.events", "boathouse.compute.node_types",
     "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.why", "boathouse.compute.logs",

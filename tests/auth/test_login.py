@@ -422,3 +422,17 @@ def test_nothing_that_opens_is_stored(browser, host, ann, store):
         for table in ("tokens", "login_sessions", "authorization_codes", "refresh_tokens", "oauth_grants", "passwords", "audit"):
             text = str(reader.exec_driver_sql(f"SELECT * FROM {table}").all())
             assert not [secret for secret in [*secrets, PASSWORD] if secret in text]
+
+
+def test_who_may_not_use_passwords_is_not_let_in(browser, ann, store, ready):
+    from boathouse.auth.permissions import lists
+
+    with store.transaction() as tx:
+        lists.replace(tx, ready.home.workspace_id, "authorization/passwords", "passwords", {})
+    answer = log_in(browser)
+    assert answer.status_code == 403 and "You may not log in with a password here" in answer.text
+    assert "boathouse_session" not in browser.cookies
+    with store.transaction() as tx:
+        given = {ann.principal_id: "CAN_USE"}
+        lists.replace(tx, ready.home.workspace_id, "authorization/passwords", "passwords", given)
+    assert log_in(browser).status_code == 303

@@ -147,7 +147,7 @@ class House:
                 )
             )  # fmt: skip
         #: For paths of permissions, by object type.
-        self.objects = {"clusters": self.cluster_id, "instance-pools": self.pool_id}
+        self.objects = {"clusters": self.cluster_id, "instance-pools": self.pool_id, **self.in_the_victims_home()}
         self.make_catalog()
         self.names = {
             "cluster_id": self.cluster_id, "clusterId": self.cluster_id, "contextId": "1234", "commandId": "1",
@@ -179,6 +179,22 @@ class House:
             ("/connections", {"name": "c", "connection_type": "MYSQL", "options": {"password": SECRET}}),
         ):  # fmt: skip
             assert self.ask("POST", UNITY + path, json=body).status_code == 200, path
+
+    def in_the_victims_home(self):
+        """Ids of a folder, a notebook and a file of the victim, by object type."""
+        home = "/Users/victim@x.org"
+        found = {}
+        for kind, name in (("directories", "d"), ("notebooks", "n"), ("files", "t.txt")):
+            if kind == "directories":
+                made = self.ask("POST", "/api/2.0/workspace/mkdirs", self.victims_token, json={"path": f"{home}/{name}"})
+            else:
+                how = {"format": "SOURCE", "language": "PYTHON"} if kind == "notebooks" else {"format": "AUTO"}
+                put = {"path": f"{home}/{name}", "content": "", **how}
+                made = self.ask("POST", "/api/2.0/workspace/import", self.victims_token, json=put)
+            assert made.status_code == 200, made.text
+            there = self.ask("GET", f"/api/2.0/workspace/get-status?path={home}/{name}", self.victims_token)
+            found[kind] = str(there.json()["object_id"])
+        return found
 
     def member(self, name):
         home = self.parts.ready.home

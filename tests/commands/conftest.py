@@ -21,6 +21,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from boathouse.auth.bootstrap import Ready
+from boathouse.auth.permissions import lists
 from boathouse.commands.ground import Ground
 from boathouse.commands.reconciler import Contexts
 from boathouse.commands.workspace_files import WorkspaceFiles
@@ -417,6 +418,19 @@ def change_cluster(store: Store) -> Callable[..., None]:
             tx.execute(update(clusters).where(clusters.c.cluster_id == CLUSTER).values(**values))
 
     return change
+
+
+@pytest.fixture
+def give_cluster(store: Store, ready: Any) -> Callable[..., None]:
+    """`give_cluster(person)`: as if that person had made the cluster."""
+
+    def give(person: Any) -> None:
+        with store.transaction() as tx:
+            values = {"creator_id": person.principal_id, "creator": person.name}
+            tx.execute(update(clusters).where(clusters.c.cluster_id == CLUSTER).values(**values))
+            lists.replace(tx, ready.home.workspace_id, "clusters", CLUSTER, {person.principal_id: "CAN_MANAGE"})
+
+    return give
 
 
 @pytest.fixture

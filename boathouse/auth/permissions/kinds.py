@@ -42,6 +42,7 @@ class ObjectType:
     workspace has none, and does not ask for rights. `inherited(reader, workspace_id, object_id)`: what comes from
     elsewhere, admins aside. `initial(reader, workspace_id, object_id)`: what holds until the list is first written.
     `single`: there is one object a workspace, and its path has no id. `lists_to_managers`: only who may change a list reads it.
+    `decides_callers`: what is given decides who may call at all, so those who remember callers must forget them.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ObjectType:
     initial: Callable[[Reader, int, str], Sequence[Grant]] | None = None
     single: bool = False
     lists_to_managers: bool = False
+    decides_callers: bool = False
 
     def __post_init__(self) -> None:
         levels = {name: Level(rank, name, words) for rank, (name, words) in enumerate(self.given, 1)}

@@ -11,7 +11,7 @@ from boathouse.auth.permissions import lists
 from boathouse.auth.permissions.kinds import CAN_MANAGE, IS_OWNER, Grant, Level, ObjectType
 from boathouse.edge import Ctx, endpoint
 from boathouse.edge.errors import ApiError, denied, invalid, not_found
-from boathouse.identity import principals, workspaces
+from boathouse.identity import principals, revision, workspaces
 from boathouse.identity.principals import ADMINS, GROUP, SERVICE_PRINCIPAL, USER, Principal
 from boathouse.store import Reader
 from boathouse.wire.permissions import (
@@ -121,6 +121,8 @@ def _change(ctx: Ctx, kind: ObjectType, object_id: str, body: ChangePermissions,
         given |= fresh
         _check_owner(kind, found, fresh, given, merge)
         lists.replace(tx, ctx.workspace_id, kind.name, found, given)
+        if kind.decides_callers:
+            revision.changed(tx)
         return _shown(ctx, tx, kind, found)
 
 
@@ -140,7 +142,7 @@ def _entry(
     found = principals.in_workspace(reader, ctx.workspace_id, name, [of])
     if found is None:
         raise not_found(f"Principal: {word}({name[:320]}) does not exist")
-    if _is_admins(ctx, found) and level < kind.highest:
+    if _is_admins(ctx, found) and level < kind.highest and not kind.single:
         raise invalid(f"Cannot remove {ADMINS}'s {kind.highest.name} permission on {object_id}")
     if level.name == IS_OWNER and of == GROUP:
         raise invalid(f"{at}.{field}: a group cannot be the owner of a {kind.word}; name a user or a service principal")

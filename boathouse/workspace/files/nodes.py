@@ -3,7 +3,7 @@ folder is there and is a folder). The roots themselves have no row."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
 
 from boathouse.store import Reader, Tx
 from boathouse.store.blobs import Blob
@@ -99,6 +99,18 @@ def _at(place: Place, path: str) -> ColumnElement[bool]:
 def _below(place: Place, folder: str) -> ColumnElement[bool]:
     start, end = paths.below(folder)
     return and_(_here(place), files.c.path >= start, files.c.path < end)
+
+
+def at_or_below(place: Place, path: str) -> ColumnElement[bool]:
+    """A node and everything below it, as a condition."""
+    return or_(_at(place, path), _below(place, path))
+
+
+def path_of(reader: Reader, place: Place, node_id: int, kind: str | None = None) -> str | None:
+    """Where the node of this id is, if it is of this kind."""
+    here = and_(_here(place), files.c.node_id == node_id)
+    row = reader.execute(select(files.c.path, files.c.kind).where(here)).first()
+    return row.path if row is not None and kind in (None, row.kind) else None
 
 
 def get(reader: Reader, place: Place, path: str) -> Node | None:

@@ -1,4 +1,5 @@
-"""Who may do what with a path (pure). Objects inherit from the folder that a rule names; what no rule names is denied.
+"""What stands without being given: who may do what with a path (pure). Objects inherit from the folder that a rule names; what
+no rule names takes a permission (`grants`, for the workspace tree), or is denied.
 
 `dbfs`: every member of the workspace reads and writes, as on the platform. `workspace`: a home (`/Users/<name>`, `/Repos/<name>`)
 is its user's, `/Shared` everybody's, the rest is the admins'; everybody may look at the roots. `volumes`: a volume is its
@@ -12,7 +13,8 @@ from boathouse.workspace.files import paths
 
 DBFS, WORKSPACE, VOLUMES = "dbfs", "workspace", "volumes"
 
-READ, WRITE = "READ", "WRITE"
+#: WRITE is also enough to make what is not there; MANAGE is needed to remove and to move.
+READ, WRITE, MANAGE = "READ", "WRITE", "MANAGE"
 
 #: Folders of the workspace tree that hold one home for each user, and the folder that is everybody's.
 HOMES, SHARED = ("/Users", "/Repos"), "/Shared"
@@ -28,10 +30,17 @@ class Who:
     principal_id: int
     name: str
     admin: bool
+    group_ids: frozenset[int] = frozenset()
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids under which something may have been given to it."""
+        return [self.principal_id, *self.group_ids]
 
 
 def allowed(tree: str, path: str, who: Who, needs: str, owner_of: Callable[[str], int | None]) -> bool:
-    """Whether `who` may READ or WRITE at a normal path. `owner_of` a volume's path gives its owner's id, or None."""
+    """Whether `who` may do what `needs` says at a normal path, by what stands.
+    `owner_of` a volume's path gives its owner's id, or None."""
     if who.admin or tree == DBFS:
         return True
     if tree == VOLUMES:

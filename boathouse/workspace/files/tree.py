@@ -10,9 +10,9 @@ from boathouse.edge.caller import Caller
 from boathouse.identity import principals
 from boathouse.store import Reader, Store, Tx
 from boathouse.store.blobs import Blob, Blobs, NoBlob
-from boathouse.workspace.files import nodes, paths, rights
+from boathouse.workspace.files import grants, nodes, paths, rights
 from boathouse.workspace.files.nodes import Node, Place
-from boathouse.workspace.files.rights import READ, VOLUMES, WORKSPACE, WRITE, Who
+from boathouse.workspace.files.rights import MANAGE, READ, VOLUMES, WORKSPACE, WRITE, Who
 
 #: Bytes that one file may have.
 MAX_FILE = 5 << 30
@@ -32,7 +32,7 @@ class Protected(Exception):
 
 def who_is(caller: Caller) -> Who:
     """The caller of a request."""
-    return Who(caller.principal_id, caller.name, caller.admin)
+    return Who(caller.principal_id, caller.name, caller.admin, caller.group_ids)
 
 
 def member(reader: Reader, workspace_id: int, name: str) -> Who | None:
@@ -41,7 +41,9 @@ def member(reader: Reader, workspace_id: int, name: str) -> Who | None:
     found = principals.in_workspace(reader, workspace_id, name, kinds)
     if found is None or not found.active:
         return None
-    return Who(found.principal_id, found.name, principals.is_admin(reader, found.principal_id, workspace_id))
+    groups = principals.groups_of(reader, found.principal_id, workspace_id)
+    admin = any(group.name == principals.ADMINS and group.workspace_id == workspace_id for group in groups)
+    return Who(found.principal_id, found.name, admin, frozenset(group.group_id for group in groups))
 
 
 class Tree:
@@ -62,12 +64,22 @@ class Tree:
             there = nodes.get(reader, self.place, volume)
             return there.owner_id if there is not None else None
 
-        if not rights.allowed(self.place.tree, clean, self.who, needs, owner_of):
+        stands = rights.allowed(self.place.tree, clean, self.who, needs, owner_of)
+        if not stands and not (self.place.tree == WORKSPACE and self._given(reader, clean, needs)):
             raise Denied(clean, self.who.name, needs)
         volume = rights.volume_of(clean) if self.place.tree == VOLUMES else None
         if volume is not None and volume != clean and owner_of(volume) is None:
             raise nodes.Missing(volume)
         return clean
+
+    def _given(self, reader: Reader, path: str, needs: str) -> bool:
+        """Whether the permissions on a path of the workspace tree, and on the folders above it, are enough. To write over what is
+        there takes less than to make something in a folder."""
+        least = "CAN_READ" if needs == READ else "CAN_MANAGE"
+        if needs == WRITE:
+            there = nodes.get(reader, self.place, path)
+            least = "CAN_EDIT" if there is not None and not there.is_directory else "CAN_MANAGE"
+        return grants.highest(reader, self.place, path, self.who.ids) >= grants.RANKS[least]
 
     def get(self, reader: Reader, path: str, needs: str = READ) -> Node:
         """The node at a path. Raises Missing."""
@@ -80,8 +92,11 @@ class Tree:
     def files_below(self, reader: Reader, path: str) -> list[Node]:
         """Every file and notebook below a folder that may be read, at any depth. Everybody may look at the roots of the workspace
         tree, and not at what is in them; in the other trees who reads a folder reads all that is below it."""
-        below = nodes.files_below(reader, self.place, self.check(reader, path, READ))
-        return [node for node in below if self.place.tree != WORKSPACE or self._readable(reader, node.path)]
+        folder = self.check(reader, path, READ)
+        below = nodes.files_below(reader, self.place, folder)
+        if self.place.tree != WORKSPACE or self._reads_all_below(reader, folder):
+            return below
+        return [node for node in below if self._readable(reader, node.path)]
 
     def list(self, reader: Reader, path: str, after: str = "", limit: int | None = None) -> list[Node]:
         """What is in a folder and may be read, or the file itself."""
@@ -89,7 +104,22 @@ class Tree:
         if not found.is_directory:
             return [found]
         inside = nodes.children(reader, self.place, found.path, after, limit)
-        return [node for node in inside if self._readable(reader, node.path)]
+        if self.place.tree != WORKSPACE:
+            return [node for node in inside if self._readable(reader, node.path)]
+        if self._reads_all_below(reader, found.path):
+            return inside
+        given = grants.readable(reader, self.place, (node.node_id for node in inside), self.who.ids)
+        return [node for node in inside if node.node_id in given or self._stands(node.path)]
+
+    def _stands(self, path: str) -> bool:
+        return rights.allowed(WORKSPACE, path, self.who, READ, lambda volume: None)
+
+    def _reads_all_below(self, reader: Reader, folder: str) -> bool:
+        """Whether reading a folder of the workspace tree is inherited by what is in it: of the roots everybody may see no more
+        than that they are there."""
+        if folder not in ("/", *rights.HOMES) and self._stands(folder):
+            return True
+        return self.who.admin or self._given(reader, folder, READ)
 
     def _readable(self, reader: Reader, path: str) -> bool:
         try:
@@ -134,14 +164,16 @@ class Tree:
 
     def remove(self, tx: Tx, path: str, recursive: bool) -> None:
         """Remove a node. Raises Protected, Missing, NotEmpty."""
-        clean = self.check(tx, path, WRITE)
+        clean = self.check(tx, path, MANAGE)
         if rights.protected(self.place.tree, clean):
             raise Protected(clean)
+        if self.place.tree == WORKSPACE:
+            grants.forget(tx, self.place, clean)
         nodes.remove(tx, self.place, clean, recursive)
 
     def move(self, tx: Tx, source: str, target: str) -> None:
         """Rename a node. Raises as `nodes.move`, and Protected."""
-        old, new = self.check(tx, source, WRITE), self.check(tx, target, WRITE)
+        old, new = self.check(tx, source, MANAGE), self.check(tx, target, MANAGE)
         if rights.protected(self.place.tree, old):
             raise Protected(old)
         nodes.move(tx, self.place, old, new, self.who.principal_id)
