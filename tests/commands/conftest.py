@@ -410,27 +410,16 @@ def control(ground: Ground, node: FakeNode) -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-def change_cluster(store: Store) -> Callable[..., None]:
-    """`change_cluster(state="TERMINATED", launch=2)`: as if compute's reconciler had written it."""
+def change_cluster(store: Store, ready: Ready) -> Callable[..., None]:
+    """`change_cluster(state="TERMINATED", launch=2)`: as if compute's reconciler had written it. `owner`: who is to manage it."""
 
-    def change(**values: Any) -> None:
+    def change(owner: int | None = None, **values: Any) -> None:
         with store.transaction() as tx:
+            if owner is not None:
+                lists.replace(tx, ready.home.workspace_id, "clusters", CLUSTER, {owner: "CAN_MANAGE"})
             tx.execute(update(clusters).where(clusters.c.cluster_id == CLUSTER).values(**values))
 
     return change
-
-
-@pytest.fixture
-def give_cluster(store: Store, ready: Any) -> Callable[..., None]:
-    """`give_cluster(person)`: as if that person had made the cluster."""
-
-    def give(person: Any) -> None:
-        with store.transaction() as tx:
-            values = {"creator_id": person.principal_id, "creator": person.name}
-            tx.execute(update(clusters).where(clusters.c.cluster_id == CLUSTER).values(**values))
-            lists.replace(tx, ready.home.workspace_id, "clusters", CLUSTER, {person.principal_id: "CAN_MANAGE"})
-
-    return give
 
 
 @pytest.fixture

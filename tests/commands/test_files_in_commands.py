@@ -70,9 +70,9 @@ def test_rights_are_the_principals(data, files, make_user):
     assert "does not exist" in data("dbutils.fs.ls('/Volumes/main/default/none')")
 
 
-def test_a_context_of_a_user_has_that_users_rights(open_shell, api, files, make_user, give_cluster):
+def test_a_context_of_a_user_has_that_users_rights(open_shell, api, files, make_user, change_cluster):
     person, token = make_user("ann@x.org")
-    give_cluster(person)
+    change_cluster(owner=person.principal_id, creator_id=person.principal_id, creator=person.name)
     files.call("PUT", "/api/2.0/fs/directories/Volumes/main/default/v")
     api.token = token
     shell = open_shell("python")

@@ -54,9 +54,9 @@ def test_values_of_the_launch_and_of_before_a_restart_are_redacted(open_shell, v
     assert done["schema"][0]["name"] == "[REDACTED]"
 
 
-def test_rights_are_those_of_the_owner_at_that_moment(open_shell, api, control, vault, make_user, give_cluster, cluster):
+def test_rights_are_those_of_the_owner_at_that_moment(open_shell, api, control, vault, make_user, change_cluster, cluster):
     person, token = make_user("ann@x.org")
-    give_cluster(person)
+    change_cluster(owner=person.principal_id, creator_id=person.principal_id, creator=person.name)
     api.token = token
     shell = open_shell("python")
     denied = shell.run("dbutils.secrets.get('box', 'key')")["results"]
