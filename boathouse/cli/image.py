@@ -1,19 +1,15 @@
-"""`boathouse image build|check|list`: the platform's own images, images of users, and the check that a launch makes."""
+"""`boathouse image build|list|remove`: the platform's own images and those of users. What is in an image: `image_look`."""
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from boathouse.cli import Failed, image_report, progress
+from boathouse.cli import Failed, image_look, progress
 from boathouse.cli.engine_at_hand import engine_client
+from boathouse.cli.image_sources import login
 from boathouse.cli.output import print_json, table
 from boathouse.images import build, recipe, references
-from boathouse.images.archive_view import UnreadableArchive, open_archive
-from boathouse.images.check import check, unreadable
-from boathouse.images.findings import LANGUAGES, CheckReport, Wanted
-from boathouse.images.registry_auth import Login
 from boathouse.images.rootfs import BuildError
 from boathouse.settings import Settings, load
 
@@ -26,15 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("-t", "--tag", metavar="REF", help="the reference of a folder's image")
     made.add_argument("--push", action="store_true", help="push it to its registry")
     made.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
-    checked = verbs.add_parser("check", help="say, without a cluster, what a launch would say")
-    checked.add_argument("what", metavar="REF|TAR|DIR", help="a reference (engine or registry), an archive, or an OCI folder")
-    checked.add_argument("--runtime", default="17.3.x-scala2.13", help="the runtime it is checked for")
-    checked.add_argument("--strict", action="store_true", help="refuse what Databricks would refuse")
-    checked.add_argument("--needs", action="append", choices=LANGUAGES, default=[], help="refuse an image without this language")
-    checked.add_argument("--cuda-driver", default="", metavar="VERSION", help="the NVIDIA driver of the nodes, such as 550.54.15")
-    form = checked.add_mutually_exclusive_group()
-    form.add_argument("--github", action="store_true", help="print annotations for GitHub's workflow logs")
-    form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0, for code scanning")
+    image_look.arguments(verbs)
     removed = verbs.add_parser("remove", help="remove references from the engine")
     removed.add_argument("references", nargs="+", metavar="REF")
     parser.add_argument("--cache", help="the machine's cache")
@@ -46,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     settings = load(vars(options))
     try:
-        return {"list": _list, "build": _build, "check": _check, "remove": _remove}[options.verb](options, settings)
+        return _VERBS[options.verb](options, settings)
     except (BuildError, recipe.RecipeError, references.InvalidReference) as error:
         log = getattr(error, "log", "")
         raise Failed(f"{error}" + (f"\n{log}" if log else "")) from None
@@ -117,84 +105,11 @@ def _build_folder(client: Any, options: argparse.Namespace, settings: Settings) 
     if options.push:
         here = target.api_host.startswith(("127.0.0.1:", "localhost:"))
         plain = here or registry_settings(settings).plain_http(target.api_host)
-        user_builds.push_image(client, identifier, target, _login(), say, plain_http=plain)
+        user_builds.push_image(client, identifier, target, login(), say, plain_http=plain)
     return {"reference": str(target), "id": identifier, "pushed": options.push}
 
 
-def _login() -> Login | None:
-    username, password = os.environ.get("BOATHOUSE_REGISTRY_USERNAME"), os.environ.get("BOATHOUSE_REGISTRY_PASSWORD")
-    return Login(username, password) if username and password else None
-
-
-def _check(options: argparse.Namespace, settings: Settings) -> int:
-    from boathouse.releases import Releases
-
-    release = Releases(settings.cache / "releases").get(options.runtime)
-    wanted = Wanted(strict=options.strict, languages=frozenset(options.needs), cuda_driver=options.cuda_driver)
-    if release is not None:
-        wanted = replace(wanted, spark=release.spark, glibc=release.glibc, java_major=release.java_major)
-    path = Path(options.what)
-    if path.exists():
-        try:
-            report = check(open_archive(path), wanted)
-        except UnreadableArchive as error:
-            report = unreadable(error)
-    else:
-        report = _check_in_engine(options.what, settings, wanted)
-    if options.sarif:
-        print_json(image_report.sarif(options.what, report))
-    elif options.output == "json":
-        print_json(image_report.document(options.what, report))
-    else:
-        print(image_report.github(options.what, report) if options.github else image_report.text(options.what, report))
-    return 0 if report.ok else 1
-
-
-def _check_in_engine(text: str, settings: Settings, wanted: Wanted) -> CheckReport:
-    """Check an image that the engine has, or that it pulls by the digest that the registry gives."""
-    from boathouse.dataplane.contract import Credentials
-    from boathouse.dataplane.engine.client import EngineClient
-    from boathouse.dataplane.engine.images import EngineImages
-    from boathouse.dataplane.engine.locate import EngineMissing, find
-    from boathouse.images import registry
-    from boathouse.images.failures import ImageFailure
-    from boathouse.images.views import EngineView
-    from boathouse.server.planes import registry_settings
-
-    parsed = references.parse(text)
-    try:
-        engine = find(settings.cache, settings.engine or None)
-    except EngineMissing as missing:
-        raise Failed(str(missing)) from None
-    client = EngineClient(engine.address)
-    try:
-        images = EngineImages(client, "check", engine.downloads)
-        image = images.local(str(parsed))
-        if image is None:
-            login = _login()
-            try:
-                found = registry.resolve(parsed, login, registry_settings(settings), None)
-            except ImageFailure as error:
-                raise Failed(f"{text}: {error}") from None
-            plain = registry_settings(settings).plain_http(parsed.api_host)
-            image = _pulled(images, found.pinned, Credentials(login.username, login.password) if login else None, plain)
-        with images.view(image) as view:
-            return check(EngineView(view), wanted)
-    finally:
-        client.close()
-
-
-def _pulled(images: Any, pinned: str, credentials: Any, plain: bool) -> str:
-    import threading
-
-    from boathouse.dataplane.contract import PullState
-
-    news = threading.Event()
-    while True:
-        pull = images.pull(pinned, credentials, plain, news.set)
-        if pull.state is PullState.PRESENT:
-            return pull.image
-        if pull.state is PullState.FAILED:
-            raise Failed(f"{pinned}: {pull.error}")
-        news.wait(60)
-        news.clear()
+_VERBS = {
+    "list": _list, "build": _build, "remove": _remove,
+    "check": image_look.run_check, "sbom": image_look.run_sbom, "diff": image_look.run_diff,
+}  # fmt: skip

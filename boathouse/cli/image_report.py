@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from boathouse.cli.output import plain, table
+from boathouse.images.difference import Difference
 from boathouse.images.findings import CheckReport, Finding, Severity
 
 _MARKS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: " "}
@@ -73,3 +74,25 @@ def _annotation(what: str, finding: Finding) -> str:
 def _escaped(words: str, signs: str) -> str:
     """As GitHub's toolkit escapes data and properties."""
     return "".join(f"%{ord(sign):02X}" if sign in signs else sign for sign in words)
+
+
+def changes(found: Difference) -> str:
+    """What changes from one image to another, for people."""
+    if found.same:
+        return "nothing that a cluster could notice"
+    (size, size_after), (layers, layers_after) = ([mega / 1e6 for mega in found.size_bytes], found.layers)
+    lines = [
+        f"layers: {layers} -> {layers_after}, the first {found.shared_layers} the same; files: {size:.0f} -> {size_after:.0f} MB"
+    ]
+    changed = found.configuration + found.packages
+    rows = [(_sign(before, after), name, before or "-", after or "-") for name, before, after in changed]
+    lines.append(table(rows))
+    for title, findings in (("new for a cluster", found.new_findings), ("no longer", found.gone_findings)):
+        if findings:
+            lines.append(f"{title}:")
+            lines.append(table([(_MARKS[f.severity], f.code, f.text) for f in findings]))
+    return "\n".join(line for line in lines if line)
+
+
+def _sign(before: str, after: str) -> str:
+    return "~" if before and after else "+" if after else "-"

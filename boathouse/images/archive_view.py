@@ -38,7 +38,7 @@ class ArchiveView:
     """See `findings.ImageView`. What the check usually reads is kept when its layer passes by; any other file scans its layer
     again."""
 
-    def __init__(self, source: "_Source", config: ImageConfig, layers: list[str]) -> None:
+    def __init__(self, source: "_Source", config: ImageConfig, layers: list[str], keep: re.Pattern[str] | None = None) -> None:
         self._source, self._layers, self.config = source, layers, config
         self._tree = Tree()
         if len(layers) > MOST_LAYERS:
@@ -48,7 +48,8 @@ class ArchiveView:
         for position, layer in enumerate(layers):
             for member, archive in _members(source, layer):
                 self._tree.add(position, member)
-                if member.isreg() and member.size <= min(KEPT_BYTES, room) and _KEPT.fullmatch(member.name):
+                wanted = _KEPT.fullmatch(member.name) or (keep is not None and keep.fullmatch(member.name))
+                if member.isreg() and wanted and member.size <= min(KEPT_BYTES, room):
                     room -= member.size
                     file = archive.extractfile(member)
                     self._kept[position, member.name] = file.read() if file else b""
@@ -60,6 +61,10 @@ class ArchiveView:
     @property
     def buried(self) -> frozenset[str]:
         return frozenset(self._tree.buried)
+
+    def files(self) -> Iterator[tuple[str, int]]:
+        """The path of every file, and the layer that it is from."""
+        return self._tree.files()
 
     def lookup(self, path: str) -> Entry | None:
         found = self._tree.lookup(path)
@@ -82,20 +87,21 @@ class ArchiveView:
         return data
 
 
-def open_archive(path: Path) -> ArchiveView:
-    """The image in a file or folder. Raises UnreadableArchive, HostileImage, or OSError when the path cannot be read."""
+def open_archive(path: Path, keep: re.Pattern[str] | None = None) -> ArchiveView:
+    """The image in a file or folder. `keep`: names of files that will be read beside those of the check. Raises
+    UnreadableArchive, HostileImage, or OSError when the path cannot be read."""
     source = _Folder(path) if path.is_dir() else _TarFile(path)
     try:
         if (manifest := source.small("manifest.json", MANIFEST_LIMIT)) is not None and not source.has("oci-layout"):
-            return _docker(source, manifest)
+            return _docker(source, manifest, keep)
         if (index := source.small("index.json", MANIFEST_LIMIT)) is not None:
-            return _oci(source, index)
+            return _oci(source, index, keep)
     except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise UnreadableArchive(f"{path.name} is damaged: {error}") from error
     raise UnreadableArchive(f"{path.name} is no image: expected a `docker save` archive, an OCI archive or an OCI folder")
 
 
-def _docker(source: "_Source", manifest: bytes) -> ArchiveView:
+def _docker(source: "_Source", manifest: bytes, keep: re.Pattern[str] | None) -> ArchiveView:
     entries = _json(manifest)
     if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], dict):
         raise UnreadableArchive("the archive must hold exactly one image")
@@ -105,10 +111,10 @@ def _docker(source: "_Source", manifest: bytes) -> ArchiveView:
     data = source.small(name, CONFIG_LIMIT)
     if data is None:
         raise UnreadableArchive("its configuration is missing")
-    return ArchiveView(source, _config(data), layers)
+    return ArchiveView(source, _config(data), layers, keep)
 
 
-def _oci(source: "_Source", index: bytes) -> ArchiveView:
+def _oci(source: "_Source", index: bytes, keep: re.Pattern[str] | None) -> ArchiveView:
     document = _json(index)
     for _ in range(3):  # an index may name an index
         entries = document.get("manifests") if isinstance(document, dict) else None
@@ -122,7 +128,7 @@ def _oci(source: "_Source", index: bytes) -> ArchiveView:
         kind = layer.get("mediaType") if isinstance(layer, dict) else None
         if isinstance(kind, str) and any(word in kind for word in FOREIGN):
             raise UnreadableArchive("a layer of it is foreign: its bytes are at an address of their own, which is not asked")
-    return ArchiveView(source, config, [_blob_name(layer) for layer in document["layers"]])
+    return ArchiveView(source, config, [_blob_name(layer) for layer in document["layers"]], keep)
 
 
 def _choose(entries: list[Any]) -> Any:

@@ -5,6 +5,7 @@ escape to. Links are followed inside the tree, `..` ends at its root, circles en
 """
 
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -75,6 +76,10 @@ class Tree:
         node = self._nodes[resolved]
         kind = {"file": Kind.FILE, "directory": Kind.DIRECTORY}.get(node.kind, Kind.OTHER)
         return Entry(resolved, kind, node.mode, node.size), node
+
+    def files(self) -> Iterator[tuple[str, int]]:
+        """The path of every file, and the layer that it is from."""
+        return ((path, node.layer) for path, node in self._nodes.items() if node.kind == "file")
 
     def at(self, path: str) -> Node | None:
         """The node of a normal path itself, links not followed: for hard links."""

@@ -1,0 +1,115 @@
+"""`boathouse image check|sbom|diff`: what is in an image, said without a cluster."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from boathouse.cli import Failed, image_report, image_sources
+from boathouse.cli.output import plain, print_json, table
+from boathouse.images.archive_view import UnreadableArchive
+from boathouse.images.check import check, unreadable
+from boathouse.images.findings import LANGUAGES, Wanted
+from boathouse.settings import Settings
+
+SOURCE = "a reference (engine or registry), an archive, or an OCI folder"
+
+
+def arguments(verbs: Any) -> None:
+    """The verbs of this module."""
+    checked = verbs.add_parser("check", help="say, without a cluster, what a launch would say")
+    checked.add_argument("what", metavar="REF|TAR|DIR", help=SOURCE)
+    _judged(checked)
+    checked.add_argument("--needs", action="append", choices=LANGUAGES, default=[], help="refuse an image without this language")
+    checked.add_argument("--cuda-driver", default="", metavar="VERSION", help="the NVIDIA driver of the nodes, such as 550.54.15")
+    form = checked.add_mutually_exclusive_group()
+    form.add_argument("--github", action="store_true", help="print annotations for GitHub's workflow logs")
+    form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0, for code scanning")
+    billed = verbs.add_parser("sbom", help="the bill of materials: dpkg, apk, Python, R, npm, jars")
+    billed.add_argument("what", metavar="REF|TAR|DIR", help=SOURCE)
+    billed.add_argument(
+        "--format", choices=("cyclonedx", "spdx", "table"), default="table", help="CycloneDX 1.6, SPDX 2.3, or a table"
+    )
+    compared = verbs.add_parser("diff", help="packages, configuration, layers and size: what changes for a cluster")
+    compared.add_argument("before", metavar="BEFORE", help=SOURCE)
+    compared.add_argument("after", metavar="AFTER", help=SOURCE)
+    _judged(compared)
+
+
+def _judged(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runtime", default="17.3.x-scala2.13", help="the runtime it is checked for")
+    parser.add_argument("--strict", action="store_true", help="refuse what Databricks would refuse")
+
+
+def _wanted(options: argparse.Namespace, settings: Settings) -> Wanted:
+    from boathouse.releases import Releases
+
+    release = Releases(settings.cache / "releases").get(options.runtime)
+    wanted = Wanted(strict=options.strict)
+    if release is not None:
+        wanted = replace(wanted, spark=release.spark, glibc=release.glibc, java_major=release.java_major)
+    return wanted
+
+
+def run_check(options: argparse.Namespace, settings: Settings) -> int:
+    """`boathouse image check`: 1 when the image is refused."""
+    wanted = replace(_wanted(options, settings), languages=frozenset(options.needs), cuda_driver=options.cuda_driver)
+    try:
+        with image_sources.opened(options.what, settings) as view:
+            report = check(view, wanted)
+    except UnreadableArchive as error:
+        report = unreadable(error)
+    if options.sarif:
+        print_json(image_report.sarif(options.what, report))
+    elif options.output == "json":
+        print_json(image_report.document(options.what, report))
+    else:
+        print(image_report.github(options.what, report) if options.github else image_report.text(options.what, report))
+    return 0 if report.ok else 1
+
+
+def run_sbom(options: argparse.Namespace, settings: Settings) -> int:
+    """`boathouse image sbom`."""
+    from boathouse.images import bill, packages
+
+    with _readable(options.what), image_sources.listed(options.what, settings, packages.READ) as (view, identifier):
+        found = packages.inventory(view)
+    if options.format in ("cyclonedx", "spdx"):
+        made = bill.cyclonedx if options.format == "cyclonedx" else bill.spdx
+        print(made(options.what, identifier, found.packages, datetime.now(UTC).replace(microsecond=0)))
+    elif options.output == "json":
+        print_json({"packages": [asdict(each) | {"purl": each.purl} for each in found.packages], "unread": found.unread})
+    else:
+        print(table([(each.kind, each.name, each.version, f"layer {each.layer}") for each in found.packages], indent=""))
+    for path in found.unread:
+        print(f"{path} is not read: what this data base lists is missing here", file=sys.stderr)
+    return 0
+
+
+def run_diff(options: argparse.Namespace, settings: Settings) -> int:
+    """`boathouse image diff`: 1 when a cluster could be made of the first image and cannot of the second."""
+    from boathouse.images import difference, packages
+
+    wanted = _wanted(options, settings)
+    sides = []
+    for what in (options.before, options.after):
+        with _readable(what), image_sources.listed(what, settings, packages.READ) as (view, _):
+            size = view.size_bytes or 0
+            sides.append(difference.Side(view.config, packages.inventory(view).packages, check(view, wanted), size))
+    found = difference.compare(*sides)
+    if options.output == "json":
+        print_json(asdict(found) | {"same": found.same})
+    else:
+        print(plain(image_report.changes(found)))
+    return 1 if sides[0].report.ok and not sides[1].report.ok else 0
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    try:
+        yield
+    except UnreadableArchive as error:
+        raise Failed(f"{what}: {error}") from None
