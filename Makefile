@@ -21,7 +21,7 @@ check:  ## static checks: ruff, pyright, import layers
 	@scripts/check
 
 bench: setup  ## the benchmarks of docs/performance.md
-	@for b in launch pull api startup rest many_nodes; do .venv/bin/python bench/$$b.py || exit 1; done
+	@for b in launch warm pull api startup rest many_nodes; do .venv/bin/python bench/$$b.py || exit 1; done
 
 soak: setup  ## long campaigns: crashes, random wishes and the contract, again with other seeds (ROUNDS=20); real clusters made and deleted (CYCLES=50)
 	@for seed in $$(seq 1 $${ROUNDS:-20}); do \

@@ -59,6 +59,7 @@ FIELDS: dict[str, Field] = {
     "issuer_private_hosts": Field("list", "token issuers that may be private and without TLS, as host or host:port"),
     "trusted_proxies": Field("list", "proxies whose X-Forwarded-For is believed, as addresses or networks"),
     "network_pool": Field("network", "the addresses that cluster networks are taken from"),
+    "pool_standby": Field("bool", "keep a started Spark driver in idle instances of pools"),
     "max_clusters": Field("count", "active clusters that a workspace may have; 0: no limit"),
     "max_nodes": Field("count", "nodes that the active clusters of a workspace may come to; 0: no limit"),
     "nodes_per_minute": Field("count", "nodes that the calls of a workspace may start in a minute; 0: no limit"),
@@ -96,6 +97,7 @@ class Settings:
     issuer_private_hosts: tuple[str, ...]
     trusted_proxies: tuple[str, ...]
     network_pool: str
+    pool_standby: bool
     max_clusters: int
     max_nodes: int
     nodes_per_minute: int
@@ -114,7 +116,7 @@ def _defaults() -> dict[str, Any]:
         "location_private_hosts": (), "location_endpoints": (), "location_credentials": (),
         "pip_index_url": "", "maven_repository": "", "cran_repository": "",
         "issuer_private_hosts": (), "trusted_proxies": (),
-        "network_pool": "10.213.0.0/16", "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0,
+        "network_pool": "10.213.0.0/16", "pool_standby": True, "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0,
         "simulated_node_ms": 50, "keep_logs_days": 30, "keep_image_checks_days": 90, "log_level": "info",
     }  # fmt: skip
 

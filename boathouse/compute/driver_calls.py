@@ -48,6 +48,16 @@ def decommission(link: Link, node_id: str, port: int, token: str, executor_id: i
     return True
 
 
+def take(link: Link, node_id: str, port: int, token: str, late: Mapping[str, Any]) -> str:
+    """Have a driver in standby serve a cluster, with what comes late; why it does not, or an empty string. Again: nothing."""
+    try:
+        status, document = DriverHttp(link, node_id, port, token).call("POST", "/take", late, timeout=TIMEOUT)
+        return "" if status == 200 else str(document.get("error", status))[:300]
+    except _BAD as error:
+        log.info("%s: the driver in standby does not answer as it should: %s", node_id, error)
+        return "it does not answer"
+
+
 def _idle(executor: Mapping[str, Any]) -> int:
     return 0 if executor.get("running", 0) else count(executor.get("idle_ms", 0))
 

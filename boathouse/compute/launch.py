@@ -8,10 +8,11 @@ import base64
 import logging
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from boathouse.compute import driver_calls, event_log, launch_environment
+from boathouse.compute import driver_calls, driver_start, event_log, launch_environment, standby
+from boathouse.compute.driver_start import DriverStart
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.init_scripts import NODE_LOG, log_name
 from boathouse.compute.launch_inputs import Inputs
@@ -25,14 +26,17 @@ from boathouse.compute.world import (
     AddNode,
     Decommission,
     DeleteNode,
+    DropStandby,
     Ensure,
     Failure,
     NodeRow,
     ReleaseCluster,
     Seen,
+    StandBy,
     StartDriver,
     StartExecutor,
     StartScript,
+    TakeStandby,
     WantImage,
     World,
 )
@@ -62,12 +66,14 @@ CALL_TIMEOUT = 15.0
 
 @dataclass(frozen=True)
 class Result:
-    """What an effect came to. `done` False: not yet, ask again. `token_hash`: of a node that was added."""
+    """What an effect came to. `done` False: not yet, ask again. `token_hash`: of a node that was added. `node_facts`: what is
+    to be remembered of the action's node."""
 
     action: Action
     done: bool = True
     failure: Failure | None = None
     token_hash: str = ""
+    node_facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Effects:
@@ -124,6 +130,12 @@ class Effects:
                 return self._start_script(action, world, inputs)
             case StartDriver():
                 self._start_driver(_row(world, action.node_id), world, inputs)
+            case StandBy():
+                return self._stand_by(_row(world, action.node_id), world, inputs)
+            case TakeStandby():
+                return self._take_standby(_row(world, action.node_id), world, inputs)
+            case DropStandby():
+                return self._drop_standby(_row(world, action.node_id))
             case StartExecutor():
                 self._start_executor(_row(world, action.node_id), action.executor_id, world, inputs)
             case Decommission():
@@ -185,56 +197,63 @@ class Effects:
         return Result(action)
 
     def _start_driver(self, node: NodeRow, world: World, inputs: Inputs) -> None:
-        address = world.at(node).address or ""
-        image = world.image.found
-        values = inputs.values
-        logged = event_log.wanted(inputs.spec, values.spark_conf)
-        properties = arguments.driver_properties(
-            cluster_id=inputs.cluster_id,
-            cluster_name=inputs.spec.cluster_name or "",
-            app_id=inputs.app_id,
-            token=inputs.keys.token,
-            driver_host=address,
-            workers=world.cluster.most or world.cluster.workers,
-            local_cores=inputs.limits.driver.cores,
-            connect=inputs.release.connect,
-            python=_python(image),
-            redacted_keys=[launch_environment.spark_key(key) for key in values.redacted_keys],
-            spark_conf={launch_environment.spark_key(key): text for key, text in values.spark_conf.items()}
-            | _memory(inputs)
-            | (event_log.properties() if logged else {}),
-        )
-        environment = launch_environment.of_node(inputs, image, node, address, address)
-        self._put(
-            node,
-            {
-                "driver.properties": arguments.render_properties(properties),
-                "spark.secret": inputs.keys.spark_secret,
-                **(event_log.files() if logged else {}),
-            },
-        )
-        if logged:  # before the driver: what a crash leaves out here is made up for with it
+        start = self._driver_start(node, world, inputs)
+        self._put(node, {**_driver_files(start, start.properties), **(event_log.files() if start.logged else {})})
+        if start.logged:  # before the driver: what a crash leaves out here is made up for with it
             kept = {"stdout": f"{event_log.NAME}.stdout"}
-            self._start(node, event_log.NAME, event_log.argv(), environment, ready=False, logs=kept)
-        argv = arguments.driver_argv(
-            inputs.release,
-            heap_mb=inputs.limits.driver.heap_mb,
-            extra_class_path=_paths(values.spark_conf.get("spark.driver.extraClassPath")),
-            java_options=shlex.split(values.spark_conf.get("spark.driver.extraJavaOptions", "")),
-            image_java=_java(image),
-        )
-        self._start(node, DRIVER, argv, {**environment, **arguments.jvm_env()}, ready=True)
-        if _python(image) is not None:
-            self._start_spare(node, arguments.repl_argv(_python(image) or ""), environment)
+            self._start(node, event_log.NAME, event_log.argv(), start.environment, ready=False, logs=kept)
+        self._start(node, DRIVER, start.argv, {**start.environment, **arguments.jvm_env()}, ready=True)
+        self._start_spare(node, world, start, arguments.SPARE_PYTHON)
 
-    def _start_spare(self, node: NodeRow, argv: list[str], environment: Mapping[str, str]) -> None:
+    def _driver_start(self, node: NodeRow, world: World, inputs: Inputs) -> DriverStart:
+        workers = world.cluster.most or world.cluster.workers
+        return driver_start.of_driver(inputs, world.image.found, node, world.at(node).address or "", workers)
+
+    def _stand_by(self, node: NodeRow, world: World, inputs: Inputs) -> Result:
+        """A driver that nobody has asked for yet, under another name, and a Python process beside it. What they say goes where
+        the driver's words go. A node that cannot have them is of use without."""
+        start = self._driver_start(node, world, inputs)
+        environment = {**start.environment, **arguments.jvm_env()}
+        logs = {stream: f"{DRIVER}.{stream}" for stream in ("stdout", "stderr")}
+        try:
+            self._put(node, _driver_files(start, {**start.properties, standby.PROPERTY: "true"}))
+            self._start(node, standby.STANDBY, start.argv, environment, ready=True, logs=logs)
+        except NodeError as error:
+            log.info("%s: no driver stands by: %s", node.node_id, error)
+            return Result(StandBy(node.node_id), done=False)
+        self._start_spare(node, world, start, standby.STANDBY_PYTHON)
+        return Result(StandBy(node.node_id))
+
+    def _take_standby(self, node: NodeRow, world: World, inputs: Inputs) -> Result:
+        """The driver that stood by is the cluster's from now on. What it refuses is told, and it is not asked again."""
+        action = TakeStandby(node.node_id)
+        ready = world.daemon(node).processes[standby.STANDBY].ready or {}
+        told = standby.late(node.facts["standby"], world.start)
+        refused = driver_calls.take(self._link, node.node_id, int(ready.get("http_port", 0)), inputs.keys.token, told)
+        if refused:
+            return Result(action, done=False, node_facts={"standby_refused": refused})
+        # The driver last: once it has its name, nobody comes back here.
+        for name, to in ((standby.STANDBY_PYTHON, arguments.SPARE_PYTHON), (standby.STANDBY, DRIVER)):
+            self._link.call(node.node_id, "rename", {"name": name, "to": to}, timeout=CALL_TIMEOUT)
+        return Result(action)
+
+    def _drop_standby(self, node: NodeRow) -> Result:
+        """Both processes are killed; what they left that those of the cluster would take for theirs goes."""
+        for name in (standby.STANDBY_PYTHON, standby.STANDBY):
+            self._link.call(node.node_id, "signal", {"name": name, "signal": "KILL"}, timeout=CALL_TIMEOUT)
+        self._link.call(node.node_id, "remove_files", {"paths": [arguments.GATEWAY_FILE]}, timeout=CALL_TIMEOUT)
+        return Result(DropStandby(node.node_id))
+
+    def _start_spare(self, node: NodeRow, world: World, start: DriverStart, name: str) -> None:
         """A Python process that imports PySpark while the JVM starts; the first Python context takes it. Without it that context
         starts its own, so that nothing depends on it."""
-        name = arguments.SPARE_PYTHON
+        python = driver_start.python_of(world.image.found)
+        if python is None:
+            return
         try:
-            env = {**environment, "BOATHOUSE_GATEWAY_FILE": arguments.GATEWAY_FILE}
-            both = {"stdout": f"{name}.log", "stderr": f"{name}.log"}
-            self._start(node, name, argv, env, ready=False, logs=both, channel=True)
+            env = {**start.environment, "BOATHOUSE_GATEWAY_FILE": arguments.GATEWAY_FILE}
+            both = {"stdout": f"{arguments.SPARE_PYTHON}.log", "stderr": f"{arguments.SPARE_PYTHON}.log"}
+            self._start(node, name, arguments.repl_argv(python), env, ready=False, logs=both, channel=True)
         except (NodeGone, NodeError) as error:
             log.info("%s: no spare Python process: %s", node.node_id, error)
 
@@ -252,9 +271,9 @@ class Effects:
             cores=inputs.limits.worker.cores,
             app_id=inputs.app_id,
             heap_mb=inputs.limits.worker.heap_mb,
-            extra_class_path=_paths(values.spark_conf.get("spark.executor.extraClassPath")),
+            extra_class_path=driver_start.paths(values.spark_conf.get("spark.executor.extraClassPath")),
             java_options=shlex.split(values.spark_conf.get("spark.executor.extraJavaOptions", "")),
-            image_java=_java(world.image.found),
+            image_java=driver_start.java_of(world.image.found),
         )
         environment = launch_environment.of_node(inputs, world.image.found, node, address, driver_address)
         self._start(node, f"executor-{executor_id}", argv, {**environment, **arguments.jvm_env()}, ready=False)
@@ -309,23 +328,5 @@ def _refused(action: Action, words: str) -> Failure:
     return Failure("UNEXPECTED_LAUNCH_FAILURE", f"The daemon of node {node} refused: {words[:600]}", node=node)
 
 
-def _python(image: Mapping[str, Any]) -> str | None:
-    return (image.get("python") or {}).get("path")
-
-
-def _java(image: Mapping[str, Any]) -> tuple[str, int] | None:
-    java = image.get("java")
-    return (java["path"], int(java["major"])) if java else None
-
-
-def _memory(inputs: Inputs) -> dict[str, str]:
-    """What Spark shows of its memory is what the processes were given."""
-    return {
-        "spark.driver.memory": f"{inputs.limits.driver.heap_mb}m",
-        "spark.executor.memory": f"{inputs.limits.worker.heap_mb}m",
-        "spark.executor.cores": str(inputs.limits.worker.cores),
-    }
-
-
-def _paths(text: str | None) -> list[str]:
-    return [part for part in (text or "").split(":") if part]
+def _driver_files(start: DriverStart, properties: Mapping[str, str]) -> dict[str, str]:
+    return {"driver.properties": arguments.render_properties(properties), "spark.secret": start.secret}

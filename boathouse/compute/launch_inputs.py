@@ -66,6 +66,7 @@ class Inputs:
     app_id: str
     scripts: LaunchScripts
     strict: bool = False
+    standby: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Sources:
 
     `keyed(purpose, text)`: HMAC under the server's key. `open_password(stored, workspace, cluster)`: plain text of a
     sealed registry password. `strict(workspace_id)`: whether the workspace refuses images that Databricks would
-    refuse. `scripts`: where init scripts are. `set_up`: the command that builds a missing release or image, by its
-    `spark_version`.
+    refuse. `scripts`: where init scripts are. `standby`: whether a driver stands by in idle instances of pools.
+    `set_up`: the command that builds a missing release or image, by its `spark_version`.
     """
 
     releases: ReleaseShelf
@@ -84,6 +85,7 @@ class Sources:
     open_password: Callable[[str, int, str], str] = lambda stored, workspace_id, cluster_id: stored
     strict: Callable[[int], bool] = lambda workspace_id: False
     scripts: ScriptShelf = field(default_factory=NoScripts)
+    standby: bool = True
     set_up: Callable[[str], str] = lambda spark_version: f"boathouse image build {spark_version}"
 
 
@@ -166,6 +168,7 @@ class InputsCache:
                 shlex.split(values.spark_conf.get(key, ""))
             except ValueError as error:
                 raise Refused(Failure("INVALID_ARGUMENT", f"spark_conf {key} cannot be read: {error}.", step="launch")) from None
+        number = max(launch, 1)  # of an idle instance: the launch that will take it
         return Inputs(
             cluster_id=row.cluster_id,
             launch=launch,
@@ -174,12 +177,13 @@ class InputsCache:
             release=release,
             limits=limits,
             values=values,
-            keys=self.keys(row.cluster_id, launch),
-            app_id=f"app-{row.cluster_id}-{launch}",
+            keys=self.keys(row.cluster_id, number),
+            app_id=f"app-{row.cluster_id}-{number}",
             scripts=script_shelf.of_launch(
                 spec, row.workspace_id, row.editor, row.facts.get("global_init_scripts") if begun else None, sources.scripts
             ),
             strict=sources.strict(row.workspace_id),
+            standby=sources.standby and row.source == states.POOL,
         )
 
     def _promise(self, cluster_id: str, spec: ClusterSpec, used_bytes: Used) -> ClusterLimits:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from boathouse.compute import autoscale, cluster_spec, nodes, states, timeline
+from boathouse.compute import autoscale, cluster_spec, driver_start, nodes, states, timeline
 from boathouse.compute.driver_calls import read_health
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch_inputs import Inputs, InputsCache
@@ -123,7 +123,7 @@ class Looking:
             unfurnished=unfurnished,
             **_told(inputs, self._store.clock()),
         )
-        return Sight(row, world, inputs)
+        return Sight(row, replace(world, start=_driver_start(world, inputs)), inputs)
 
     def forget(self, cluster_id: str) -> None:
         """It is at its end: nothing of it is looked at any more."""
@@ -228,6 +228,18 @@ class Looking:
                 token = self._inputs.keys(row.cluster_id, row.launch).token
                 return read_health(self._link, node.node_id, int(process.ready["http_port"]), token)
         return None
+
+
+def _driver_start(world: World, inputs: Inputs | None) -> dict[str, Any]:
+    """How the driver would be started: where one is to stand by, or to be taken."""
+    node = next((node for node in world.active() if node.number == 0), None)
+    if inputs is None or node is None or world.image.local is None or not world.at(node).address:
+        return {}
+    compared = inputs.standby if world.cluster.held else bool(node.facts.get("taken")) and world.cluster.state in LAUNCHING
+    if not compared:
+        return {}
+    workers = world.cluster.most or world.cluster.workers
+    return driver_start.of_driver(inputs, world.image.found, node, world.at(node).address or "", workers).document()
 
 
 def _unfurnished(reader: Reader, row: Any, rows: tuple[NodeRow, ...]) -> frozenset[str]:

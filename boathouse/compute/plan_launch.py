@@ -43,7 +43,8 @@ def advance(world: World) -> Step:
     _image(draft)
     nodes = _nodes(draft)
     checked = world.image.local is not None
-    ready = {node.node_id for node in nodes if bring_up(draft, node) and checked and run_scripts(draft, node)}
+    up = [node for node in nodes if bring_up(draft, node) and checked and plan_instance.relieved(draft, node)]
+    ready = {node.node_id for node in up if run_scripts(draft, node)}
     driver = next((node for node in nodes if node.number == 0), None)
     if driver is None or draft.failure is not None:
         return draft.step()

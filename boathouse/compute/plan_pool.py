@@ -11,6 +11,9 @@ DEFAULT_MINUTES = 60
 #: How long the next instance waits for clusters of the pool that start: both would share the machine's processors. In ms.
 GIVE_WAY_MS = 30_000
 
+#: For how long after it began a cluster of the pool has the machine for itself: its user's first commands come then. In ms.
+FIRST_COMMANDS_MS = 5_000
+
 #: Pauses after failures in a row before something is tried again, in ms.
 PAUSES_MS = (5_000, 15_000, 60_000, 300_000)
 
@@ -40,7 +43,8 @@ class Instance:
 @dataclass(frozen=True)
 class View:
     """`claimed`: instances of clusters. `preloaded`: what an instance is made of is there. `retry_at`: not before, epoch ms.
-    `starting`: since when the latest cluster that starts does, epoch ms; 0 while none starts."""
+    `starting`: since when the latest cluster that starts does, epoch ms; 0 while none starts; `begun`: when the latest one did
+    that starts or runs."""
 
     now: int
     active: bool
@@ -52,6 +56,7 @@ class View:
     preloaded: bool = True
     retry_at: int = 0
     starting: int = 0
+    begun: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def decide(view: View) -> Decision:
         else:
             again.append(expires - view.now)
     missing = max(0, min(view.least, room) - len(kept))
-    not_before = max(view.retry_at, view.starting + GIVE_WAY_MS if view.starting else 0)
+    not_before = max(view.retry_at, view.starting + GIVE_WAY_MS if view.starting else 0, view.begun + FIRST_COMMANDS_MS)
     if missing and view.preloaded and view.now < not_before:
         again.append(not_before - view.now)
         missing = 0

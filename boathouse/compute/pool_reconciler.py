@@ -50,7 +50,7 @@ class PoolReconciler:
                 return SETTLED
             instances = _instances(reader, pool_id)
             claimed = pool_stock.counts(reader, pool_id).claimed
-            starting = pool_stock.starting(reader, pool_id)
+            starting, begun = pool_stock.starting(reader, pool_id)
         spec = msgspec.convert(row.spec, InstancePoolSpec)
         facts = dict(row.facts or {})
         active = row.state == pool_stock.ACTIVE
@@ -63,7 +63,7 @@ class PoolReconciler:
             now=self._store.clock(), active=active, least=0 if self.closing else spec.min_idle_instances or 0,
             most=spec.max_capacity, minutes=0 if self.closing else spec.idle_instance_autotermination_minutes, claimed=claimed,
             instances=instances, preloaded=not looks or looks[0].local is not None, retry_at=int(facts.get("retry_at") or 0),
-            starting=starting,
+            starting=starting, begun=begun,
         )  # fmt: skip
         decision = plan_pool.decide(view)
         pause = None if decision.again is None else decision.again / 1000

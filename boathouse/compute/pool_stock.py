@@ -118,7 +118,8 @@ def attached(tx: Tx, caller: Caller, spec: ClusterSpec) -> dict[str, Any]:
 
 
 def take(tx: Tx, spec: ClusterSpec, pool_id: str | None) -> Any:
-    """The row of an idle instance of the pool that suits the wish, the one that has waited longest; None without one."""
+    """The row of an idle instance of the pool that suits the wish: a warm one before others, the one that has waited longest;
+    None without one."""
     if pool_id is None:
         return None
     mine = and_(
@@ -126,7 +127,8 @@ def take(tx: Tx, spec: ClusterSpec, pool_id: str | None) -> Any:
         clusters.c.state == states.PENDING,
     )  # fmt: skip
     rows = tx.execute(select(clusters).where(mine).order_by(clusters.c.created_at, clusters.c.cluster_id).with_for_update())
-    return next((row for row in rows if (row.facts or {}).get("ready") and _suits(row, spec)), None)
+    suiting = [row for row in rows if (row.facts or {}).get("ready") and _suits(row, spec)]
+    return min(suiting, key=lambda row: not row.facts.get("warm"), default=None)
 
 
 def _suits(row: Any, spec: ClusterSpec) -> bool:
@@ -144,7 +146,7 @@ def handed_over(row: Any, now: int) -> dict[str, Any]:
     facts = row.facts
     instance = {
         "pool_id": row.driver_pool_id, "release": (facts.get("release") or {}).get("digest"), "limits": facts.get("limits"),
-        "idle_ms": max(0, now - int(facts["ready"])),
+        "idle_ms": max(0, now - int(facts["ready"])), "warm": bool(facts.get("warm")),
     }  # fmt: skip
     return {"instance": instance, "limits": facts.get("limits"), "incarnation": facts.get("incarnation", 1)}
 
@@ -159,13 +161,13 @@ def counts(reader: Reader, pool_id: str) -> Counts:
     return count(pool_id, _rows(reader, pool_id), _nodes(reader, pool_id))
 
 
-def starting(reader: Reader, pool_id: str) -> int:
-    """Since when the latest cluster of a pool that starts does so, epoch ms; 0: none starts."""
+def starting(reader: Reader, pool_id: str) -> tuple[int, int]:
+    """Since when the latest cluster of a pool that starts does so, and when the latest one of all began; epoch ms, 0: none."""
     mine = and_(
-        clusters.c.driver_pool_id == pool_id, clusters.c.source != states.POOL, clusters.c.wish == states.WISH_RUNNING,
-        clusters.c.state == states.PENDING,
+        clusters.c.driver_pool_id == pool_id, clusters.c.source != states.POOL, clusters.c.wish == states.WISH_RUNNING
     )  # fmt: skip
-    return reader.execute(select(func.max(clusters.c.start_time)).where(mine)).scalar() or 0
+    latest = select(func.max(clusters.c.start_time)).where(mine)
+    return reader.execute(latest.where(clusters.c.state == states.PENDING)).scalar() or 0, reader.execute(latest).scalar() or 0
 
 
 def claims(reader: Reader, pool_id: str, begun_or: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -212,7 +214,7 @@ def count(pool_id: str, rows: Iterable[Any], there: dict[str, list[tuple[int, bo
         if row.source == states.POOL:
             if row.wish != states.WISH_RUNNING:
                 continue
-            ready = bool((row.facts or {}).get("ready"))
+            ready = bool((row.facts or {}).get("warm"))
             idle, pending_idle = idle + ready, pending_idle + (not ready)
             continue
         mine = there.get(row.cluster_id, [])

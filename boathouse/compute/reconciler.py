@@ -227,6 +227,10 @@ class Reconciler:
         marks = (*step.marks, *(after.marks if after else ()))
         gone = [r.action.node_id for r in results if isinstance(r.action, DeleteNode) and r.done]
         added = [r for r in results if isinstance(r.action, AddNode)]
+        learnt = {getattr(r.action, "node_id", ""): r.node_facts for r in results if r.node_facts}
+        if learnt:
+            known = {node: {**step.node_facts.get(node, {}), **facts_of} for node, facts_of in learnt.items()}
+            step = replace(step, node_facts={**step.node_facts, **known})
         if added:
             facts["incarnation"] = max(r.action.incarnation for r in added if isinstance(r.action, AddNode))
         if row or facts or marks or gone or added or step.events or step.node_facts or step.leaving:

@@ -231,6 +231,8 @@ class World:
     granted: int | None = None
     #: What says so, where it is not the machine: a pool that is full.
     shortage: Failure | None = None
+    #: How Spark's driver would be started now in its node, where that is compared (`driver_start`, `standby`); may hold secrets.
+    start: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: What a launch that begins now puts into the facts, and what it tells.
     given: Mapping[str, Any] = field(default_factory=dict)
     told: "tuple[Mark, ...]" = ()
@@ -289,6 +291,27 @@ class StartDriver:
 
 
 @dataclass(frozen=True)
+class StandBy:
+    """Have a driver stand by in an idle instance."""
+
+    node_id: str
+
+
+@dataclass(frozen=True)
+class TakeStandby:
+    """The driver that stands by becomes the cluster's."""
+
+    node_id: str
+
+
+@dataclass(frozen=True)
+class DropStandby:
+    """End the driver that stands by: it does not suit the cluster."""
+
+    node_id: str
+
+
+@dataclass(frozen=True)
 class StartExecutor:
     node_id: str
     executor_id: int
@@ -315,7 +338,8 @@ class ReleaseCluster:
     """Remove what belongs to the whole cluster, once no node is left."""
 
 
-Action = AddNode | Ensure | WantImage | StartScript | StartDriver | StartExecutor | Decommission | DeleteNode | ReleaseCluster
+Start = StartScript | StartDriver | StandBy | TakeStandby | DropStandby | StartExecutor
+Action = AddNode | Ensure | WantImage | Start | Decommission | DeleteNode | ReleaseCluster
 
 
 @dataclass(frozen=True)

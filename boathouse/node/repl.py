@@ -358,9 +358,10 @@ def main() -> None:
     if _RESUME in os.environ:
         with open(int(os.environ.pop(_RESUME)), encoding="utf-8") as file:
             kept = json.load(file)
-    again = _again()
+    environment = dict(os.environ)
+    again = _again(environment)
     if not path:
-        spare = Spare(gateway)
+        spare = Spare(gateway, environment)
         path = _become(lines)
         importlib.invalidate_caches()  # libraries may have been installed since
     with open(path, encoding="utf-8") as file:
@@ -370,9 +371,9 @@ def main() -> None:
     repl.run()
 
 
-def _again():
+def _again(environment: dict):
     """What a `Repl` restarts with: this program anew, in the same process, as it was started."""
-    python, folder, environment = sys.executable, os.getcwd(), dict(os.environ)
+    python, folder = sys.executable, os.getcwd()
     program = os.path.abspath(__file__)
 
     def again(channel: socket.socket, context_file: str, kept: dict) -> None:

@@ -108,10 +108,13 @@ class Spare:
     """A connection that is made before its context is known: in the background, while the driver starts.
 
     It holds a Spark session under a name of its own, which the context takes over. A failure is none: who takes it connects anew.
+    Beside a driver in standby it also uses Spark once, and gets the cluster's variables when it is taken.
     """
 
-    def __init__(self, gateway_file: str) -> None:
-        self._file, self._name = gateway_file, f"spare-{os.getpid()}"
+    def __init__(self, gateway_file: str, environment: dict) -> None:
+        """`environment`: what the process is started anew with; late variables are put there too."""
+        self._file, self._name, self._environment = gateway_file, f"spare-{os.getpid()}", environment
+        self._standby = False
         self._spark: Spark | None = None
         self._thread = threading.Thread(target=self._run, name="boathouse-spare", daemon=True)
         self._thread.start()
@@ -125,8 +128,22 @@ class Spare:
             with open(self._file, encoding="utf-8") as file:
                 gateway = json.load(file)
             self._spark = connect(self._name, int(gateway["port"]), gateway["secret"], spare=True)
+            self._standby = bool(gateway.get("rehearse"))
+            if self._standby:
+                self._rehearse(self._spark)
         except Exception as error:
             print(f"a Python process could not be prepared: {error!r}", file=sys.stderr)
+
+    def _rehearse(self, spark: Spark) -> None:
+        driver = spark.sc._jvm.boathouse.spark.DriverMain
+        try:
+            spark.enter("boathouse-warmup", "Warm-up by the platform")
+            session = spark.session
+            for _ in range(3):
+                session.range(0, 20, 1, 2).selectExpr("id % 3 AS k", "max(id) OVER (PARTITION BY id % 2) AS m").collect()
+                session.sql("SELECT count(*) AS n, max(s) FROM VALUES ('a'), ('b') AS t(s)").first()
+        finally:
+            driver.rehearsed()
 
     def take(self, context: str) -> Spark | None:
         """The connection, its session now the context's; None when it could not be made."""
@@ -134,6 +151,10 @@ class Spare:
         spark = self._spark
         if spark is not None:
             jsession = spark.sc._jvm.boathouse.spark.DriverMain.adopt(self._name, context)
+            if self._standby:
+                late = dict(spark.sc._jvm.boathouse.spark.DriverMain.lateEnvironment())
+                os.environ.update(late)
+                self._environment.update(late)
             if not jsession.equals(spark.session._jsparkSession):
                 spark.session = _session(spark.sc, jsession)  # SQL came first in this context: it has a session already
         return spark

@@ -101,6 +101,7 @@ class ControlPlane:
                 sealer, stored, workspace_id, cluster_id
             ),
             strict=lambda workspace_id: parts.settings.strict,
+            standby=parts.settings.pool_standby,
             scripts=Scripts(store, locations),
             set_up=lambda spark_version: f"boathouse release build {spark_version}",
         )

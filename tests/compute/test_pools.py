@@ -194,7 +194,7 @@ COUNTS = [
     (row(driver="q"), [(0, True), (1, True)], pool_stock.Counts(1, 1, 0, 0)),
     (row(pool="q"), [(0, True), (1, True)], pool_stock.Counts(1, 0, 0, 0)),
     (row(wish="terminated"), [(0, True), (1, False)], pool_stock.Counts(1, 1, 0, 0)),
-    (row(source="POOL", facts={"ready": 5}), [(0, True)], pool_stock.Counts(0, 0, 1, 0)),
+    (row(source="POOL", facts={"ready": 5, "warm": 6}), [(0, True)], pool_stock.Counts(0, 0, 1, 0)),
     (row(source="POOL"), [(0, False)], pool_stock.Counts(0, 0, 0, 1)),
     (row(source="POOL", wish="deleted"), [(0, True)], pool_stock.Counts()),
     (row(spec={"autoscale": {"min_workers": 1, "max_workers": 8}}, facts={"target": 4}), [], pool_stock.Counts(0, 5, 0, 0)),

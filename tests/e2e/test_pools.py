@@ -1,4 +1,5 @@
-"""A pool with a private image and one idle instance: a cluster takes it, whose container was made before anybody asked."""
+"""A pool with a private image and one idle instance: a cluster takes it, whose container was made, and whose Spark was started,
+before anybody asked."""
 
 import time
 
@@ -10,6 +11,17 @@ from tests.e2e.conftest import Notebook, cluster, ours, until
 pytestmark = [pytest.mark.engine, pytest.mark.spark]
 
 RUNTIME = "17.3.x-scala2.13"
+
+
+#: What a driver in standby is told late reaches Python, the JVM and Spark's sessions.
+LATE = """
+import os
+name = "DB_CLUSTER_NAME"
+print(
+    os.environ[name], sc._jvm.System.getenv(name), spark.conf.get("spark.databricks.clusterUsageTags.clusterName"),
+    spark.conf.get("spark.sql.shuffle.partitions"),
+)
+"""
 
 
 def names(engine, server):
@@ -32,12 +44,18 @@ def test_a_cluster_takes_an_idle_instance(workspace, server, engine, private_reg
         before = names(engine, server)
         assert len(before) == 2  # a daemon and a container
         began = time.monotonic()
-        wait = w.clusters.create(RUNTIME, instance_pool_id=pool_id, docker_image=image, num_workers=0)
+        wait = w.clusters.create(
+            RUNTIME, cluster_name="taken", instance_pool_id=pool_id, docker_image=image, num_workers=0,
+            spark_conf={"spark.sql.shuffle.partitions": "3"},
+        )  # fmt: skip
         details = wait.result()
         warm = time.monotonic() - began
         assert details.node_type_id == "m5.large"
-        assert Notebook(w, wait.cluster_id, compute.Language.PYTHON).text("print(spark.range(7).count())") == "7"
+        python = Notebook(w, wait.cluster_id, compute.Language.PYTHON)
+        assert python.text("print(spark.range(7).count())") == "7"
+        assert python.text(LATE) == "taken taken taken 3"
         told = steps(w, wait.cluster_id)
+        assert told["standby"]["outcome"] == "ok", told["standby"]
         assert "instance" in told and not {"nodes", "tunnel", "container"} & told.keys()
         now = names(engine, server)
         assert before.items() <= now.items()  # the same containers, not made anew

@@ -27,7 +27,8 @@ class Fault(enum.StrEnum):
     an open tunnel is down while it lasts. `NODE_LOST`: the daemon's half exits. `CONTAINER_EXITS`, `OUT_OF_MEMORY`: the
     customer's half exits. `PULL_FAILS`, `PULL_STALLS`: as they say. `NEVER_READY`: a process runs and never says that it can
     serve. `PROCESS_EXITS`: it ends by itself. `DELETE_STUCK`: `delete` answers False.
-    `DRIVER_HANGS`: the driver runs and answers nothing while it lasts. `DRAIN_STUCK`: a decommissioned executor stays."""
+    `DRIVER_HANGS`: the driver runs and answers nothing while it lasts. `DRAIN_STUCK`: a decommissioned executor stays.
+    `TAKE_REFUSED`: a driver in standby does not serve the cluster that takes it."""
 
     UNAVAILABLE = "unavailable"
     SLOW = "slow"
@@ -44,6 +45,7 @@ class Fault(enum.StrEnum):
     DELETE_STUCK = "delete_stuck"
     DRIVER_HANGS = "driver_hangs"
     DRAIN_STUCK = "drain_stuck"
+    TAKE_REFUSED = "take_refused"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""The control port of a simulated driver: GET /health, the decommissioning of an executor, the adding of jars, nothing else."""
+"""The control port of a simulated driver: GET /health, that a cluster takes it, the decommissioning of an executor, the adding of
+jars, nothing else."""
 
 import json
 import re
@@ -22,8 +23,12 @@ class Jars:
     add: Callable[[str], Any]
 
 
-def serve(connection: socket.socket, health: Callable[[], dict[str, Any]], leave: Callable[[int], bool], jars: Jars) -> None:
-    """Answer requests on one connection until the other side goes."""
+Health = Callable[[], dict[str, Any]]
+Leave = Callable[[int], bool]
+
+
+def serve(connection: socket.socket, health: Health, leave: Leave, jars: Jars, takes: bool = True) -> None:
+    """Answer requests on one connection until the other side goes. `takes`: it serves a cluster that takes it from a pool."""
     with connection:
         waiting = b""
         while len(waiting) < LONGEST_REQUEST:
@@ -42,17 +47,19 @@ def serve(connection: socket.socket, health: Callable[[], dict[str, Any]], leave
                     break
                 body, waiting = rest[:size], rest[size:]
                 try:
-                    connection.sendall(answer(head, body, health, leave, jars))
+                    connection.sendall(answer(head, body, health, leave, jars, takes))
                 except OSError:
                     return
 
 
-def answer(head: bytes, body: bytes, health: Callable[[], dict[str, Any]], leave: Callable[[int], bool], jars: Jars) -> bytes:
+def answer(head: bytes, body: bytes, health: Health, leave: Leave, jars: Jars, takes: bool) -> bytes:
     """The response to one request."""
     method, _, rest = head.partition(b" ")
     target = (method, rest.partition(b" ")[0])
     if target == (b"GET", b"/health"):
         return _response(b"200 OK", health())
+    if target == (b"POST", b"/take"):
+        return _response(b"200 OK", {}) if takes else _response(b"409 Conflict", {"error": "a simulated refusal"})
     asked = _DECOMMISSION.match(head)
     if asked:
         return _response(b"200 OK", {"accepted": leave(int(asked[1]))})

@@ -22,6 +22,8 @@ from boathouse.dataplane.simulated.world import World
 
 HTTP_PORT, GATEWAY_PORT, CONNECT_PORT, UI_PORT = 41000, 41001, 15002, 4040
 DRIVER, EVENT_LOG = "driver", "eventlog"
+#: A driver that no cluster has taken yet.
+STANDBY = "standby"
 EXECUTOR = re.compile(r"executor-(\d+)")
 #: Processes that end by themselves, and well, after a while.
 PASSING = re.compile(r"init-\d+|library-(?:file-)?\d+-\d+")
@@ -77,7 +79,7 @@ class SimulatedLink:
             size = int(json.loads(taking["payload"])["size"])
             threading.Thread(target=swallow, args=(far, size), name="simulated-file", daemon=True).start()
             return near
-        driver = self._process(node_id, DRIVER)
+        driver = self._process(node_id, DRIVER) or self._process(node_id, STANDBY)
         serving = (
             driver is not None and driver["ended"] is None and driver["ready"] is not None and driver["ready"] <= self.world.now()
         )
@@ -87,7 +89,8 @@ class SimulatedLink:
         if self.world.lasting(Fault.DRIVER_HANGS, row["cluster_id"], row["number"]):
             far.close()
             return near
-        answers = (far, lambda: self._health(row), lambda executor: self._decommission(row, executor), self._jars(row))
+        takes = self.world.lasting(Fault.TAKE_REFUSED, row["cluster_id"], row["number"]) is None
+        answers = (far, lambda: self._health(row), lambda executor: self._decommission(row, executor), self._jars(row), takes)
         threading.Thread(target=serve, args=answers, name="simulated-health", daemon=True).start()
         return near
 
@@ -97,7 +100,7 @@ class SimulatedLink:
         name, world = str(params.get("name", "")), self.world
         if self._launcher(row) != "up":
             raise NodeError("launcher_not_up: the customer's container is not there yet")
-        known = name in (DRIVER, EVENT_LOG) or EXECUTOR.fullmatch(name) or PASSING.fullmatch(name)
+        known = name in (DRIVER, STANDBY, EVENT_LOG) or EXECUTOR.fullmatch(name) or PASSING.fullmatch(name)
         if not known:
             raise NodeError("spawn_failed: simulated nodes run no commands")
         live = self._process(row["node_id"], name)
@@ -105,7 +108,7 @@ class SimulatedLink:
             return {"name": name, "pid": live["pid"], "started": False}
         silent = world.strike(Fault.NEVER_READY, row["cluster_id"], row["number"], name)
         ready = world.now() + world.delay(world.delays.ready) if params.get("ready") and not silent else None
-        payload = json.dumps(self._payload(row)) if name == DRIVER else "{}"
+        payload = json.dumps(self._payload(row)) if name in (DRIVER, STANDBY) else "{}"
         if FILE_CHANNEL.fullmatch(f"channel:{name}"):
             payload = json.dumps({"size": params["argv"][-1]})
         with world.change() as db:
@@ -148,6 +151,16 @@ class SimulatedLink:
             asked = number == signal.SIGTERM
             self.world.end_process(row["node_id"], name, 143 if asked else None, None if asked else number)
         return {"delivered": True}
+
+    def _do_rename(self, row: sqlite3.Row, params: dict[str, Any]) -> dict[str, Any]:
+        name, to = str(params["name"]), str(params["to"])
+        process, there = self._process(row["node_id"], name), self._process(row["node_id"], to)
+        if process is None or process["ended"] is not None or (there is not None and there["ended"] is None):
+            return {"renamed": False}
+        with self.world.change() as db:
+            db.execute("DELETE FROM process WHERE node_id = ? AND name = ?", (row["node_id"], to))
+            db.execute("UPDATE process SET name = ? WHERE node_id = ? AND name = ?", (to, row["node_id"], name))
+        return {"renamed": True}
 
     def _do_put_files(self, row: sqlite3.Row, params: dict[str, Any]) -> dict[str, Any]:
         """Nothing is kept (files may be secret) but the name that Spark's application shall have."""

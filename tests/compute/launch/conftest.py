@@ -239,7 +239,7 @@ class Fleet:
         if row.wish == "terminated":
             return row.state == states.TERMINATED
         if row.source == "POOL":
-            return bool(row.facts.get("ready"))
+            return bool(row.facts.get("warm"))
         return row.state == states.RUNNING and row.launch == row.wished_launch
 
     def pass_time(self, ms: int) -> None:

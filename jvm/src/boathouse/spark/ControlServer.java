@@ -10,6 +10,8 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.spark.SparkContext;
@@ -37,11 +39,13 @@ final class ControlServer {
         final Sessions sessions;
         final Statements statements;
         final boolean nodes;
+        final boolean standby;
 
-        Running(Sessions sessions, boolean nodes) {
+        Running(Sessions sessions, boolean nodes, boolean standby) {
             this.sessions = sessions;
             this.statements = new Statements(sessions);
             this.nodes = nodes;
+            this.standby = standby;
         }
     }
 
@@ -141,6 +145,8 @@ final class ControlServer {
                 return result(spark, path[1], exchange.getRequestURI().getQuery());
             case "POST cancel 1":
                 return cancel(spark, text(Json.parse(body), "id"));
+            case "POST take 1":
+                return take(spark, Json.parse(body));
             case "POST executors 3":
                 if (path[2].equals("decommission")) {
                     return decommission(spark, path[1]);
@@ -221,6 +227,30 @@ final class ControlServer {
     private static Answer cancel(Running spark, String id) throws Refusal {
         spark.statements.cancel(find(spark, id));
         return new Answer(200, "{}");
+    }
+
+    /** A cluster takes this driver, which stood by; again with the same words: nothing more happens. */
+    private static Answer take(Running spark, JsonNode body) throws Refusal {
+        if (!spark.standby) {
+            throw new Refusal(409, "this driver does not stand by");
+        }
+        try {
+            Standby.take(spark.sessions, texts(body, "properties"), texts(body, "environment"));
+        } catch (Standby.Misfit misfit) {
+            throw new Refusal(409, misfit.getMessage());
+        }
+        return new Answer(200, "{}");
+    }
+
+    private static Map<String, String> texts(JsonNode body, String field) {
+        Map<String, String> found = new TreeMap<>();
+        body.path(field).fields().forEachRemaining(entry -> {
+            if (!entry.getValue().isTextual()) {
+                throw new IllegalArgumentException("'" + field + "." + entry.getKey() + "' is not a string");
+            }
+            found.put(entry.getKey(), entry.getValue().asText());
+        });
+        return found;
     }
 
     private static Answer decommission(Running spark, String executor) throws Refusal {

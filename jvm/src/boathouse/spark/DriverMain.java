@@ -6,8 +6,10 @@ import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -19,11 +21,17 @@ import org.apache.spark.sql.SparkSession;
  * The driver process of a cluster: a Spark context and, on loopback, Spark Connect, a Py4J gateway for the Python
  * contexts and the control interface. Says on the ready descriptor that it serves, and runs until it is signalled.
  *
+ * <p>With {@code boathouse.standby} it does so before there is a cluster, rehearses, says that it is ready, and serves the
+ * cluster that takes it ({@link Standby}).
+ *
  * <p>What does not need the Spark context is set up beside it on other threads: start-up is what users wait for.
  */
 public final class DriverMain {
     /** A user who comes at once does the warming up; a warm-up beside it would take the processor from it. */
     private static final long WARMUP_AFTER_MILLIS = 1000;
+
+    /** How long a driver in standby waits for the Python process beside it. */
+    private static final long PYTHON_REHEARSES_MILLIS = 30_000;
 
     /** There once Spark is up: a Python process may connect before, and then waits. */
     private static final CompletableFuture<Sessions> SESSIONS = new CompletableFuture<>();
@@ -43,6 +51,16 @@ public final class DriverMain {
     /** The session that was made as a spare, for the context that its process serves from now on. */
     public static SparkSession adopt(String name, String contextId) {
         return SESSIONS.join().adopt(name, contextId);
+    }
+
+    /** Called by the Python process beside a driver in standby when it has used Spark for the first time. */
+    public static void rehearsed() {
+        Standby.PYTHON_REHEARSED.countDown();
+    }
+
+    /** Of a driver that stood by: the variables that came with the cluster that took it; they hold for Python too. */
+    public static Map<String, String> lateEnvironment() {
+        return Standby.lateEnvironment();
     }
 
     /** The driver's Spark context, as PySpark wants it. */
@@ -69,6 +87,7 @@ public final class DriverMain {
         Thread.currentThread().setContextClassLoader(ReplClasses.LOADER);
         DriverProperties properties = DriverProperties.read(Paths.get(file));
         SparkConf conf = properties.sparkConf();
+        boolean standby = properties.flag("boathouse.standby", false);
         boolean nodes = conf.get("spark.master").startsWith(NodesClusterManager.PREFIX);
         CompletableFuture<ControlServer> control = beside("control", () -> {
             ControlServer server = new ControlServer(
@@ -79,7 +98,7 @@ public final class DriverMain {
         CompletableFuture<Py4JServer> gateway = beside("gateway", () -> {
             Py4JServer server = new Py4JServer(conf);
             server.start();
-            writeGateway(properties.get("boathouse.gateway.file", ""), server);
+            writeGateway(properties.get("boathouse.gateway.file", ""), server, standby);
             return server;
         });
         CompletableFuture<Void> classes = beside("classes", () -> {
@@ -95,24 +114,34 @@ public final class DriverMain {
         Sessions sessions = new Sessions(root);
         SESSIONS.complete(sessions);
         ControlServer server = control.get();
-        server.serve(new ControlServer.Running(sessions, nodes));
+        server.serve(new ControlServer.Running(sessions, nodes, standby));
+        if (standby) {
+            classes.get();
+            connect.get();
+            Warmup.rehearse(root);
+            if (conf.contains("spark.pyspark.python")) {
+                Standby.PYTHON_REHEARSED.await(PYTHON_REHEARSES_MILLIS, TimeUnit.MILLISECONDS);
+            }
+            System.gc(); // what starting left behind is given back before the waiting begins
+        }
         ReadyLine.write(ready(context, server, gateway.get(), connect.get()));
         classes.get();
-        if (properties.flag("boathouse.warmup", true) && !sessions.awaitUse(WARMUP_AFTER_MILLIS)) {
+        if (!standby && properties.flag("boathouse.warmup", true) && !sessions.awaitUse(WARMUP_AFTER_MILLIS)) {
             Warmup.firstQuery(root);
         }
         new CountDownLatch(1).await(); // until a signal: Spark's own shutdown hook stops the context
     }
 
     /** Port and secret of the gateway, whole or not at all, for the Python process that is started beside this one. */
-    private static void writeGateway(String file, Py4JServer gateway) throws Exception {
+    private static void writeGateway(String file, Py4JServer gateway, boolean standby) throws Exception {
         if (file.isEmpty()) {
             return;
         }
         Path part = Paths.get(file + ".part");
         Files.deleteIfExists(part);
         Files.createFile(part, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-        String json = "{\"port\":" + gateway.getListeningPort() + ",\"secret\":" + Json.quote(gateway.secret()) + "}";
+        String json = "{\"port\":" + gateway.getListeningPort() + ",\"secret\":" + Json.quote(gateway.secret())
+                + ",\"rehearse\":" + standby + "}";
         Files.write(part, json.getBytes(StandardCharsets.UTF_8));
         Files.move(part, Paths.get(file), StandardCopyOption.ATOMIC_MOVE);
     }

@@ -56,6 +56,11 @@ final class Sessions {
         return byContext.computeIfAbsent(context, missing -> made != null ? made : root.newSession());
     }
 
+    /** Forgets every session that was made: whoever comes from now on gets a new one. */
+    void forgetAll() {
+        byContext.clear();
+    }
+
     /** @return false when there was none */
     boolean remove(String context) {
         return byContext.remove(context) != null;
