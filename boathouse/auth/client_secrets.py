@@ -15,7 +15,7 @@ from boathouse.auth.keys import Keys
 from boathouse.auth.tables import client_secrets
 from boathouse.edge import ApiError, Ctx, endpoint
 from boathouse.edge.errors import denied, invalid, not_found
-from boathouse.identity import principals
+from boathouse.identity import principals, roles
 from boathouse.store import Reader
 from boathouse.wire.auth import ClientSecret, ClientSecrets, CreateClientSecret
 from boathouse.wire.base import Empty
@@ -53,21 +53,21 @@ def authenticate(reader: Reader, keys: Keys, client_id: str, secret: str, now: i
 @endpoint("POST", ACCOUNT, action="servicePrincipalSecrets.create")
 def create_in_account(ctx: Ctx, account_id: str, service_principal_id: str, body: CreateClientSecret) -> ClientSecret:
     """Make a secret, as an admin of the account."""
-    _in_account(ctx)
+    _in_account(ctx, service_principal_id)
     return _create(ctx, service_principal_id, body)
 
 
 @endpoint("GET", ACCOUNT, action="servicePrincipalSecrets.list")
 def list_in_account(ctx: Ctx, account_id: str, service_principal_id: str) -> ClientSecrets:
     """The secrets, without their values, as an admin of the account."""
-    _in_account(ctx)
+    _in_account(ctx, service_principal_id)
     return _list(ctx, service_principal_id)
 
 
 @endpoint("DELETE", ACCOUNT + "/{secret_id}", action="servicePrincipalSecrets.delete")
 def delete_in_account(ctx: Ctx, account_id: str, service_principal_id: str, secret_id: str) -> Empty:
     """End a secret, as an admin of the account."""
-    _in_account(ctx)
+    _in_account(ctx, service_principal_id)
     return _delete(ctx, service_principal_id, secret_id)
 
 
@@ -92,13 +92,24 @@ def delete_in_workspace(ctx: Ctx, service_principal_id: str, secret_id: str) -> 
     return _delete(ctx, service_principal_id, secret_id)
 
 
-def _in_account(ctx: Ctx) -> None:
-    if not ctx.caller.account_admin:
+def _in_account(ctx: Ctx, service_principal_id: str) -> None:
+    if not ctx.caller.account_admin and not _manages(ctx, service_principal_id):
         raise denied("Only account admins can manage the secrets of service principals in the account.")
 
 
+def _manages(ctx: Ctx, service_principal_id: str) -> bool:
+    """Whether the caller has the role servicePrincipal.manager on it."""
+    with ctx.read() as reader:
+        number = int(service_principal_id) if re.fullmatch(r"\d{1,18}", service_principal_id, re.ASCII) else 0
+        found = principals.by_id(reader, number)
+        if found is None or found.kind != principals.SERVICE_PRINCIPAL or found.account_id != ctx.account_id:
+            return False
+        resource = roles.service_principal(found.account_id, found.name)
+        return roles.has(reader, ctx.caller.ids, resource, roles.SERVICE_PRINCIPAL_MANAGER)
+
+
 def _in_workspace(ctx: Ctx, service_principal_id: str) -> None:
-    if not ctx.caller.admin:
+    if not ctx.caller.admin and not _manages(ctx, service_principal_id):
         raise denied("Only workspace admins can manage the secrets of service principals.")
     with ctx.read() as reader:
         if not principals.assigned(reader, _principal(ctx, reader, service_principal_id), ctx.workspace_id):

@@ -108,3 +108,20 @@ identity_revision = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("revision", BigInteger, nullable=False),
 )
+
+#: Roles on things of the account, by rule sets: `resource` is `accounts/{id}`, `accounts/{id}/groups/{id}`, ...
+role_grants = Table(
+    "role_grants",
+    metadata,
+    Column("resource", String(200), primary_key=True),
+    Column("role", String(80), primary_key=True),
+    Column("principal_id", BigInteger, primary_key=True, autoincrement=False),
+)
+
+#: How often the rule set of a resource was written; its etag.
+rule_sets = Table(
+    "rule_sets",
+    metadata,
+    Column("resource", String(200), primary_key=True),
+    Column("version", Integer, nullable=False),
+)

@@ -65,7 +65,7 @@ ENDPOINT_MODULES = (
     "boathouse.compute.global_init_scripts", "boathouse.compute.libraries.api", "boathouse.compute.pools",
     "boathouse.compute.object_permissions",
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
-    "boathouse.account.workspaces",
+    "boathouse.account.workspaces", "boathouse.account.assignments", "boathouse.account.rule_sets", "boathouse.account.settings",
     "boathouse.server.top", "boathouse.server.metrics",
 )  # fmt: skip
 

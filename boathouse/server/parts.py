@@ -18,7 +18,8 @@ from boathouse.store.schema import SchemaError, migrate
 #: Every module that declares tables.
 TABLES = (
     "boathouse.reconcile.leases", "boathouse.edge.tables", "boathouse.identity.tables", "boathouse.auth.tables",
-    "boathouse.catalog.tables", "boathouse.workspace.tables", "boathouse.compute.tables", "boathouse.commands.tables",
+    "boathouse.account.tables", "boathouse.catalog.tables", "boathouse.workspace.tables", "boathouse.compute.tables",
+    "boathouse.commands.tables",
 )  # fmt: skip
 
 

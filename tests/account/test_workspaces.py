@@ -1,52 +1,27 @@
 """Workspaces by the unmodified SDK: made, changed, chosen by header and host name, deleted with people and clusters in them."""
 
 import pytest
-from databricks.sdk import AccountClient, WorkspaceClient
 from databricks.sdk.errors import AlreadyExists, BadRequest, InvalidParameterValue, NotFound, PermissionDenied, ResourceConflict
 from databricks.sdk.service import provisioning
 from sqlalchemy import select
 
 from boathouse.account import closing, deployment_names
 from boathouse.compute import workspace_end
-from boathouse.compute.quotas import Quotas
-from boathouse.compute.surroundings import Surroundings
 from boathouse.compute.tables import clusters, instance_pools
 from boathouse.identity import principals, registry, workspaces
 from boathouse.identity.tables import principals as principals_table
 from boathouse.reconcile import SETTLED
 from boathouse.store import metadata
 
-MODULES = (
-    "boathouse.identity.me", "boathouse.identity.scim", "boathouse.auth.oauth", "boathouse.auth.discovery",
-    "boathouse.auth.client_secrets", "boathouse.auth.tokens", "boathouse.account.workspaces", "boathouse.workspace.secrets",
-    "boathouse.workspace.files.dbfs", "boathouse.workspace.files.objects", "boathouse.compute.pools",
-)  # fmt: skip
 
-
-@pytest.fixture
-def host(served, services, monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    services.add(Surroundings(1000, Quotas(0, 0, 0)))
-    return served(*MODULES)
-
-
-@pytest.fixture
-def a(host, ready):
-    return AccountClient(host=host, account_id=ready.home.account_id, token=ready.token)
-
-
-def client(host, token, workspace_id):
-    return WorkspaceClient(host=host, token=token, workspace_id=str(workspace_id))
-
-
-def test_making_one(a, host, ready):
+def test_making_one(a, client, ready):
     made = a.workspaces.create(workspace_name="second", deployment_name="Second", aws_region="eu-west-1",
                                custom_tags={"team": "x"}).result()  # fmt: skip
     assert made.workspace_status == provisioning.WorkspaceStatus.RUNNING
     assert (made.deployment_name, made.cloud, made.aws_region, made.custom_tags) == ("second", "aws", "eu-west-1", {"team": "x"})
     assert [each.workspace_id for each in a.workspaces.list()] == [ready.home.workspace_id, made.workspace_id]
     assert a.workspaces.get(made.workspace_id) == made
-    w = client(host, ready.token, made.workspace_id)
+    w = client(ready.token, made.workspace_id)
     assert w.get_workspace_id() == made.workspace_id
     assert [group.display for group in w.current_user.me().groups] == ["admins", "users"]
 
@@ -92,13 +67,9 @@ def test_changing_one(a):
         a.workspaces.update(made.workspace_id, made, update_mask="nonsense")
 
 
-def test_only_account_admins(host, ready, a, make_user, store, keys):
-    from boathouse.auth import credentials
-
+def test_only_account_admins(ready, account_of, make_user):
     ann, _ = make_user("ann@x.org", groups=["admins"])
-    with store.transaction() as tx:
-        token, _ = credentials.issue(tx, keys, credentials.OAUTH, ann.principal_id, lifetime_ms=10_000)
-    by_ann = AccountClient(host=host, account_id=ready.home.account_id, token=token)
+    by_ann = account_of(ann.principal_id)
     home = ready.home.workspace_id
     for call in (
         lambda: by_ann.workspaces.create(workspace_name="x"), lambda: list(by_ann.workspaces.list()),
@@ -109,8 +80,8 @@ def test_only_account_admins(host, ready, a, make_user, store, keys):
             call()
 
 
-def test_hosts_and_headers_choose(api_of, ready):
-    api = api_of(*MODULES)
+def test_hosts_and_headers_choose(api_of, ready, modules):
+    api = api_of(*modules)
     made = api.post(f"/api/2.0/accounts/{ready.home.account_id}/workspaces",
                     json={"workspace_name": "second", "deployment_name": "second"}).json()  # fmt: skip
     config = api.get("/.well-known/databricks-config", base_url="http://second.localhost:8470").json()
@@ -123,9 +94,9 @@ def test_hosts_and_headers_choose(api_of, ready):
     assert api.get(me).headers["X-Databricks-Org-Id"] == str(ready.home.workspace_id)
 
 
-def test_two_workspaces_see_nothing_of_each_other(a, host, ready):
+def test_two_workspaces_see_nothing_of_each_other(a, client, ready):
     second = a.workspaces.create(workspace_name="second").result().workspace_id
-    w1, w2 = client(host, ready.token, ready.home.workspace_id), client(host, ready.token, second)
+    w1, w2 = client(ready.token, ready.home.workspace_id), client(ready.token, second)
     ann = w1.users.create(user_name="ann@x.org")
     w1.groups.create(display_name="makers")
     w1.service_principals.create(display_name="robot")
@@ -144,19 +115,19 @@ def test_two_workspaces_see_nothing_of_each_other(a, host, ready):
         w2.users.get(ann.id)
     anns = w1.tokens.create(comment="d").token_value
     with pytest.raises(PermissionDenied, match="Invalid access token"):
-        client(host, anns, second).current_user.me()
+        client(anns, second).current_user.me()
 
 
-def test_a_second_workspace_is_not_entered_by_members_of_the_first(a, host, make_user):
+def test_a_second_workspace_is_not_entered_by_members_of_the_first(a, client, make_user):
     second = a.workspaces.create(workspace_name="second").result().workspace_id
     _, token = make_user("ann@x.org", groups=["admins"])
     with pytest.raises(PermissionDenied, match="Invalid access token"):
-        client(host, token, second).current_user.me()
+        client(token, second).current_user.me()
 
 
-def test_deleting_one_with_people_in_it(a, host, ready, store):
+def test_deleting_one_with_people_in_it(a, client, ready, store):
     second = a.workspaces.create(workspace_name="second", deployment_name="second").result().workspace_id
-    w = client(host, ready.token, second)
+    w = client(ready.token, second)
     ann = w.users.create(user_name="ann@x.org")
     makers = w.groups.create(display_name="makers")
     w.secrets.create_scope("s")
@@ -169,7 +140,7 @@ def test_deleting_one_with_people_in_it(a, host, ready, store):
     assert gone.workspace_status == provisioning.WorkspaceStatus.CANCELLING
     for each in (ready.token, token):
         with pytest.raises((NotFound, PermissionDenied)):
-            client(host, each, second).current_user.me()
+            client(each, second).current_user.me()
     assert a.workspaces.delete(second).workspace_status == provisioning.WorkspaceStatus.CANCELLING
     with pytest.raises(BadRequest, match="cannot be changed"):
         a.workspaces.update(second, provisioning.Workspace(workspace_name="x"))

@@ -136,6 +136,7 @@ class House:
         assert self.ask("POST", "/api/2.0/secrets/put", self.victims_token, json=put).status_code == 200
         made = self.ask("POST", f"{SCIM}/ServicePrincipals", json={"displayName": "robot"}).json()
         self.robot = made["id"]
+        self.resource = f"accounts/{home.account_id}/servicePrincipals/{made['applicationId']}"
         secrets = f"/api/2.0/accounts/servicePrincipals/{self.robot}/credentials/secrets"
         self.robots_secret = self.ask("POST", secrets, json={}).json()["id"]
         with parts.store.transaction() as tx:
@@ -151,7 +152,8 @@ class House:
         self.make_catalog()
         self.names = {
             "cluster_id": self.cluster_id, "clusterId": self.cluster_id, "contextId": "1234", "commandId": "1",
-            "account_id": home.account_id, "service_principal_id": self.robot, "secret_id": self.robots_secret,
+            "account_id": home.account_id, "principal_id": str(self.victim),
+            "service_principal_id": self.robot, "secret_id": self.robots_secret,
             "id": str(self.victim), "token_id": self.token_id, "scope": "s", "key": "k", "principal": "users",
             "permission": "MANAGE", "keys": "enableDcs", "command": "1", "language": "python", "string_value": "x",
             "path": "/Users/victim@x.org/f", "source_path": "/Users/victim@x.org/f", "destination_path": "/Users/victim@x.org/g",
@@ -245,6 +247,9 @@ class House:
         if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
             return {"enableDcs": "true"}
         names = self.names | ({"path": self.names["file_path"]} if "/fs/" in path else {})
+        if "/access-control/" in path:
+            rules = f"{self.resource}/ruleSets/default"
+            names |= {"name": rules, "resource": self.resource, "rule_set": {"name": rules, "etag": "x", "grant_rules": []}}
         likely = {"cluster_id", "clusterId", "keys", "string_value", *SPEC}
         return {
             field.encode_name: names.get(field.encode_name, "x")
