@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from boathouse.provision.api import Place, Refused
+from boathouse.provision.api import Calls, Place, Refused
 from boathouse.provision.diff import Record, Thing
 from boathouse.provision.found import CLUSTERS, POLICIES, PRINCIPALS, UNITY
 from boathouse.provision.journal import Journal
@@ -134,6 +134,8 @@ def _delete(place: Place, step: Step, force: bool) -> None:
         case "assignment":
             place.account.do("DELETE", f"{place.assignments}/principals/{step.ref}")
         case "schema" | "catalog":
+            if step.kind == "catalog" and not force:  # it came with an empty schema `default`; one with tables is refused
+                _quietly(workspace, f"{UNITY}/schemas/{name}.default")
             workspace.do("DELETE", f"{UNITY}/{step.kind}s/{name}", {"force": "true"} if force else None)
         case "policy":
             workspace.do("POST", f"{POLICIES}/delete", body={"policy_id": step.ref})
@@ -141,6 +143,15 @@ def _delete(place: Place, step: Step, force: bool) -> None:
             workspace.do("POST", f"{CLUSTERS}/permanent-delete", body={"cluster_id": step.ref})
         case "budget":
             place.account.do("DELETE", f"/api/2.1/accounts/{place.account_id}/budgets/{step.ref}")
+
+
+def _quietly(calls: Calls, path: str) -> None:
+    """Delete what may be gone already."""
+    try:
+        calls.do("DELETE", path)
+    except Refused as error:
+        if not error.missing:
+            raise
 
 
 def _lessen(place: Place, step: Step) -> None:

@@ -219,6 +219,8 @@ class Platform:
         if parts[0] == "schemas" and body["catalog_name"] not in self.catalogs:
             raise Refused("CATALOG_DOES_NOT_EXIST", f"Catalog '{body['catalog_name']}' does not exist.", missing=True)
         there[full] = {**body, "full_name": full, "created_at": int(self._id())}
+        if parts[0] == "catalogs":  # as the platform does
+            self.schemas[f"{full}.default"] = {"name": "default", "catalog_name": full, "full_name": f"{full}.default"}
         return there[full]
 
     def _securable(self, method: str, parts: list[str], query: dict[str, Any], body: dict[str, Any]) -> Any:
@@ -226,6 +228,8 @@ class Platform:
         if parts[1] not in there:
             raise Refused("SCHEMA_DOES_NOT_EXIST", parts[1], missing=True)
         if method == "DELETE":
+            if parts[0] == "catalogs" and any(each["catalog_name"] == parts[1] for each in self.schemas.values()):
+                raise Refused("INVALID_STATE", f"Catalog '{parts[1]}' is not empty")
             del there[parts[1]]
             self.grants.pop((parts[0][:-1], parts[1]), None)
         elif method == "PATCH":

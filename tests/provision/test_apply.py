@@ -33,7 +33,7 @@ def test_everything_is_made_and_a_second_run_has_nothing_to_do(desk: Make, accou
     state = d.platform.state()
     assert state["users"] == sorted(["ann@x.org", "bob@x.org", "çelik+a@x.org"])
     assert state["groups"] == {"rowers": state["users"]}
-    assert state["schemas"] == ["main.ann", "main.bob", "main.celik_a"]
+    assert state["schemas"] == ["main.ann", "main.bob", "main.celik_a", "main.default"]
     assert state["grants"]["schema", "main.ann"] == {"ann@x.org": ["CREATE_TABLE", "USE_SCHEMA"]}
     assert state["permissions"]["lab-bob"] == {("user_name", "bob@x.org"): "CAN_RESTART"}
     assert {kind for _, kind in state["clusters"]} == {"TERMINATING"}
@@ -163,7 +163,7 @@ def test_a_failure_stops_only_what_needs_it(desk: Make):
     found = ends(d.apply())
     assert [each.split(" ")[0] for each in found["failed"]] == ["cluster"] * 3
     assert {each.split(" ")[0] for each in found["skipped"]} == {"permission", "stop"}
-    assert len(d.platform.schemas) == 3
+    assert len(d.platform.schemas) == 4  # with the default one
     d.platform.refuse.clear()
     assert set(ends(d.apply())) == {"done"} and d.plan() == []
 

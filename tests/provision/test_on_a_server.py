@@ -1,0 +1,177 @@
+"""The command and the example script against `boathouse up` with simulated nodes, by the SDK as it is: the server killed in the
+middle, the command killed in the middle, two at once."""
+
+import csv
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databricks.sdk import WorkspaceClient
+
+ROOT = Path(__file__).resolve().parents[2]
+BOATHOUSE = str(ROOT / ".venv" / "bin" / "boathouse")
+
+FLEET = """
+fleet: regatta
+people: people.csv
+account: {account}
+once:
+  catalogs: [{{name: competition}}]
+each:
+  schemas: [{{name: 'competition.${{slug}}'}}]
+  grants: [{{on: 'schema competition.${{slug}}', privileges: [USE SCHEMA, CREATE TABLE]}}]
+  clusters:
+    - {{cluster_name: '${{slug}}', spark_version: 17.3.x-scala2.13, node_type_id: Standard_DS3_v2, num_workers: 0,
+       data_security_mode: SINGLE_USER, single_user_name: '${{user}}'}}
+  permissions: [{{on: 'cluster ${{slug}}', level: CAN_RESTART}}]
+start: {{clusters: none, idle_minutes: 20}}
+"""
+
+
+class Server:
+    """`boathouse up` on one data directory and one port; may be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data, self._ready, self.log = folder / "data", folder / "ready.json", folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = str(probe.getsockname()[1])
+
+    def start(self) -> None:
+        self._ready.unlink(missing_ok=True)
+        flags = ["--driver", "simulated", "--cloud", "azure", "--port", self._port, "--data", str(self.data)]
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen([BOATHOUSE, "up", *flags, "--ready-file", str(self._ready)], stdout=log, stderr=log)
+        until(self._answers)
+
+    def _answers(self) -> bool:
+        assert self._process is not None and self._process.poll() is None, self.log.read_text()
+        return self._ready.exists()
+
+    def end(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+        self._process.wait(30)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        ready = json.loads(self._ready.read_text())
+        return {**os.environ, "DATABRICKS_HOST": ready["host"], "DATABRICKS_TOKEN": ready["token"]}
+
+    @property
+    def workspace(self) -> WorkspaceClient:
+        return WorkspaceClient(host=self.environ["DATABRICKS_HOST"], token=self.environ["DATABRICKS_TOKEN"])
+
+
+def until(condition: Any, seconds: float = 60.0) -> None:
+    pause = threading.Event()  # never set
+    for _ in range(round(seconds * 50)):
+        if condition():
+            return
+        pause.wait(0.02)
+    raise AssertionError("it did not happen")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("provision"))
+    made.start()
+    yield made
+    made.end(signal.SIGTERM)
+
+
+def fleet(folder: Path, prefix: str, count: int, account: bool = False, name: str = "regatta") -> Path:
+    text = FLEET.format(account=str(account).lower()).replace("competition", f"c_{prefix}")
+    (folder / "fleet.yaml").write_text(text.replace("fleet: regatta", f"fleet: {name}"))
+    rows = (f"{prefix}{number}@x.org,Rower {number}" for number in range(count))
+    (folder / "people.csv").write_text("user,name\n" + "\n".join(rows) + "\n")
+    return folder / "fleet.yaml"
+
+
+def command(server: Server, *arguments: str) -> subprocess.Popen[str]:
+    line = [BOATHOUSE, "provision", *arguments, "--output", "json"]
+    return subprocess.Popen(line, env=server.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(server: Server, *arguments: str, code: int = 0) -> Any:
+    process = command(server, *arguments)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == code, f"{out}\n{err}"
+    return json.loads(out) if out.strip() else err
+
+
+@pytest.mark.parametrize("account", [False], ids=["workspace"])
+def test_plan_apply_again_status_undo(server: Server, tmp_path: Path, account: bool):
+    prefix = "acc" if account else "ws"
+    file = str(fleet(tmp_path, prefix, 6, account, f"lab-{prefix}"))
+    planned = run(server, "plan", file)
+    assert planned["counts"]["user"] == {"create": 6, "change": 0, "nothing": 0}
+    done = run(server, "apply", file)
+    assert (done["ready"], done["failed"], done["as_wanted"]) == (6, [], 0)
+    again = run(server, "apply", file, "--refresh")
+    assert (again["done"], again["as_wanted"], again["failed"]) == (0, done["done"], [])
+    told = run(server, "status", file)
+    assert sum(told["cluster_states"].values()) == 6 and told["unfinished"] == []
+    w = server.workspace
+    (cluster,) = [each for each in w.clusters.list() if each.cluster_name == f"{prefix}3"]
+    acl = w.clusters.get_permissions(cluster.cluster_id or "").as_dict()["access_control_list"]
+    mine = [each for each in acl if each.get("user_name") == f"{prefix}3@x.org"]
+    assert mine[0]["all_permissions"][0]["permission_level"] == "CAN_RESTART"
+    with open(tmp_path / "fleet.report.csv", encoding="utf-8-sig", newline="") as report:
+        rows = list(csv.DictReader(report))
+    assert rows[3]["cluster_id"] == cluster.cluster_id and {row["state"] for row in rows} == {"ready"}
+    assert "6 of 6 people are ready" in (tmp_path / "fleet.report.html").read_text()
+    undone = run(server, "undo", file, "--yes")
+    assert undone["failed"] == []
+    assert not [user for user in w.users.list() if (user.user_name or "").startswith(prefix)]
+    assert not [each for each in w.clusters.list() if (each.cluster_name or "").startswith(prefix)]
+    assert f"c_{prefix}" not in {each.name for each in w.catalogs.list()}
+
+
+def test_a_server_that_is_killed_in_the_middle(server: Server, tmp_path: Path):
+    file = fleet(tmp_path, "k", 30, name="lab-k")
+    running = command(server, "apply", str(file))
+    journal = file.with_suffix(".journal")
+    until(lambda: journal.exists() and journal.read_bytes().count(b'"did"') > 40)
+    server.end(signal.SIGKILL)
+    server.start()
+    out, err = running.communicate(timeout=300)
+    assert running.returncode == 0, f"{out}\n{err}"
+    names = [each.cluster_name for each in server.workspace.clusters.list() if (each.custom_tags or {}).get("Fleet") == "lab-k"]
+    assert sorted(map(str, names)) == sorted(f"k{number}" for number in range(30)), "no cluster twice"
+    assert run(server, "apply", str(file))["done"] == 0
+    assert run(server, "undo", str(file), "--yes")["failed"] == []
+
+
+def test_a_command_that_is_killed_in_the_middle_and_one_beside_it(server: Server, tmp_path: Path):
+    file = fleet(tmp_path, "m", 30, name="lab-m")
+    running = command(server, "apply", str(file))
+    journal = file.with_suffix(".journal")
+    until(lambda: journal.exists() and journal.read_bytes().count(b'"did"') > 20)
+    running.send_signal(signal.SIGKILL)
+    running.communicate(timeout=60)
+    with open(journal, "ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "another run of this fleet holds it" in str(run(server, "apply", str(file), code=1))
+    assert run(server, "apply", str(file))["ready"] == 30
+    names = [each.cluster_name for each in server.workspace.clusters.list() if (each.custom_tags or {}).get("Fleet") == "lab-m"]
+    assert len(names) == len(set(names)) == 30
+    assert run(server, "undo", str(file), "--yes")["failed"] == []
+
+
+def test_wrong_rows_are_named_before_anything_starts(server: Server, tmp_path: Path):
+    file = fleet(tmp_path, "w", 2)
+    with open(tmp_path / "people.csv", "a") as people:
+        people.write("nobody,N\nw1@x.org,Again\n")
+    said = run(server, "apply", str(file), code=1)
+    assert [each["where"] for each in said["problems"]] == ["people.csv, line 4", "people.csv, line 5"]
+    assert not file.with_suffix(".journal").exists()
