@@ -56,6 +56,14 @@ FIELDS: dict[str, Field] = {
     "pip_index_url": Field("str", "where nodes find Python packages of libraries that name no repo; empty: pip's own index"),
     "maven_repository": Field("str", "asked before Maven Central for libraries that name no repo; empty: nothing is"),
     "cran_repository": Field("str", "where nodes find R packages of libraries that name no repo; empty: CRAN"),
+    "oidc_issuer": Field("str", "the OpenID Connect provider that users may log in with; empty: none"),
+    "oidc_client_id": Field("str", "our client id at that provider"),
+    "oidc_client_secret_file": Field("str", "the file with our client secret there; empty: a client without a secret"),
+    "oidc_name": Field("str", "what the log-in page calls that provider"),
+    "oidc_user_claim": Field("str", "the claim of its ID tokens that is our user name"),
+    "azure_tenant": Field("str", "the Microsoft Entra tenant whose tokens are believed; empty: none"),
+    "azure_login_endpoint": Field("str", "where that tenant logs in"),
+    "azure_issuer": Field("str", "who signs that tenant's tokens; empty: Microsoft's own issuers of it"),
     "issuer_private_hosts": Field("list", "token issuers that may be private and without TLS, as host or host:port"),
     "trusted_proxies": Field("list", "proxies whose X-Forwarded-For is believed, as addresses or networks"),
     "network_pool": Field("network", "the addresses that cluster networks are taken from"),
@@ -94,6 +102,14 @@ class Settings:
     pip_index_url: str
     maven_repository: str
     cran_repository: str
+    oidc_issuer: str
+    oidc_client_id: str
+    oidc_client_secret_file: str
+    oidc_name: str
+    oidc_user_claim: str
+    azure_tenant: str
+    azure_login_endpoint: str
+    azure_issuer: str
     issuer_private_hosts: tuple[str, ...]
     trusted_proxies: tuple[str, ...]
     network_pool: str
@@ -115,7 +131,9 @@ def _defaults() -> dict[str, Any]:
         "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_token_realms": (), "registry_ca_file": "",
         "location_private_hosts": (), "location_endpoints": (), "location_credentials": (),
         "pip_index_url": "", "maven_repository": "", "cran_repository": "",
-        "issuer_private_hosts": (), "trusted_proxies": (),
+        "oidc_issuer": "", "oidc_client_id": "", "oidc_client_secret_file": "", "oidc_name": "single sign-on",
+        "oidc_user_claim": "email", "azure_tenant": "", "azure_login_endpoint": "https://login.microsoftonline.com",
+        "azure_issuer": "", "issuer_private_hosts": (), "trusted_proxies": (),
         "network_pool": "10.213.0.0/16", "pool_standby": True, "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0,
         "simulated_node_ms": 50, "keep_logs_days": 30, "keep_image_checks_days": 90, "log_level": "info",
     }  # fmt: skip

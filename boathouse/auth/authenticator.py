@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 
 from boathouse.auth import credentials
+from boathouse.auth.azure import AzureTenant, Bearer
 from boathouse.auth.keys import Keys
 from boathouse.auth.permissions import authorization
 from boathouse.edge.caller import Caller
@@ -27,8 +28,8 @@ _FOREVER = 1 << 62
 class Authenticator:
     """Callable as `boathouse.edge.caller.Authenticator`. Safe to use from many threads."""
 
-    def __init__(self, store: Store, keys: Keys, look_every: float = 1.0) -> None:
-        self._store, self._keys, self._look_every = store, keys, look_every
+    def __init__(self, store: Store, keys: Keys, look_every: float = 1.0, azure: AzureTenant | None = None) -> None:
+        self._store, self._keys, self._look_every, self._azure = store, keys, look_every, azure
         self._lock = threading.Lock()
         self._callers: dict[tuple[str, str, str | None], tuple[Caller, int]] = {}
         self._generation = 0
@@ -49,8 +50,10 @@ class Authenticator:
         generation = self._generation
         kept = self._callers.get(key)
         if kept is None:
+            # Asked before the store is read: the tenant's keys may have to be fetched.
+            bearer_of_tenant = self._azure.bearer(token, self._store.clock()) if self._azure and token.count(".") == 2 else None
             with self._store.read() as reader:
-                kept = self._find(reader, *key)
+                kept = self._find(reader, *key, bearer_of_tenant)
             with self._lock:
                 if generation == self._generation and revision.in_process(self._store) == self._seen_here:
                     if len(self._callers) >= KEPT:
@@ -80,8 +83,10 @@ class Authenticator:
                 self._generation += 1
             self._seen_here, self._seen_stored, self._look_at = here, stored, now + self._look_every
 
-    def _find(self, reader: Reader, token_hash: str, choice: str, account_id: str | None = None) -> tuple[Caller, int]:
-        token = credentials.find(reader, token_hash)
+    def _find(
+        self, reader: Reader, token_hash: str, choice: str, account_id: str | None = None, of_tenant: Bearer | None = None
+    ) -> tuple[Caller, int]:
+        token = credentials.find(reader, token_hash) if of_tenant is None else _of_tenant(reader, of_tenant)
         if token is None or token.expired(self._store.clock()):
             raise bad_token()
         principal = principals.by_id(reader, token.principal_id)
@@ -103,12 +108,21 @@ class Authenticator:
         caller = Caller(
             principal_id=principal.principal_id, name=principal.name, kind=principal.kind, workspace_id=workspace.workspace_id,
             admin=principals.ADMINS in system, account_admin=principals.is_account_admin(reader, principal.principal_id),
-            groups=frozenset(group.name for group in groups), token_id=token.token_id, account_id=principal.account_id,
+            groups=frozenset(group.name for group in groups), token_id=token.token_id or None, account_id=principal.account_id,
             group_ids=frozenset(group.group_id for group in groups),
         )  # fmt: skip
         if token.kind == credentials.PAT:
             authorization.refuse_without_tokens(reader, caller)
         return caller, until
+
+
+def _of_tenant(reader: Reader, bearer: Bearer) -> credentials.Token | None:
+    """A token of the tenant as if it were stored. All workspaces have one account here, the first one's."""
+    home = workspaces.first(reader)
+    found = principals.by_name(reader, home.account_id, bearer.name, [bearer.kind]) if home is not None else None
+    if found is None:
+        return None
+    return credentials.Token("", credentials.ENTRA, 0, found.principal_id, "", 0, bearer.expires_at)
 
 
 def _check_personal(reader: Reader, token: credentials.Token, workspace_id: int) -> None:
@@ -137,7 +151,7 @@ def _of_account(reader: Reader, token: credentials.Token, principal: principals.
     groups = principals.groups_of(reader, principal.principal_id, 0)
     return Caller(
         principal_id=principal.principal_id, name=principal.name, kind=principal.kind, workspace_id=0, account_admin=admin,
-        groups=frozenset(group.name for group in groups), token_id=token.token_id, account_id=account_id,
+        groups=frozenset(group.name for group in groups), token_id=token.token_id or None, account_id=account_id,
         group_ids=frozenset(group.group_id for group in groups),
     )  # fmt: skip
 

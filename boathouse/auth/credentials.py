@@ -17,7 +17,8 @@ from boathouse.identity.tables import principals as principals_table
 from boathouse.identity.tables import workspaces as workspaces_table
 from boathouse.store import Reader, Tx
 
-PAT, BOOTSTRAP, OAUTH = "pat", "bootstrap", "oauth"
+#: ENTRA: a token of an Azure tenant, which is not stored here.
+PAT, BOOTSTRAP, OAUTH, ENTRA = "pat", "bootstrap", "oauth", "entra"
 NEVER = -1
 
 

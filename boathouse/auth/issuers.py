@@ -18,8 +18,9 @@ from boathouse.outbound.documents import Documents, Unreachable
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
-#: Characters of a token; seconds that clocks may differ by; seconds that keys are kept, and between two fetches.
-LONGEST, LEEWAY, KEPT, PAUSE = 16_384, 60, 3600.0, 30.0
+#: Characters of a token; seconds that clocks may differ by; seconds that keys are kept, between two fetches, and after one that
+#: failed: callers do not wait one after the other for a server that is away.
+LONGEST, LEEWAY, KEPT, PAUSE, FAILED = 16_384, 60, 3600.0, 30.0, 5.0
 
 
 class BadJwt(Exception):
@@ -34,6 +35,7 @@ class Issuers:
         self._guard = threading.Lock()
         self._kept: dict[str, tuple[float, Any]] = {}
         self._asked: dict[str, float] = {}
+        self._failed: dict[str, tuple[float, str]] = {}
 
     def metadata(self, issuer: str) -> dict[str, Any]:
         """The issuer's own description. Raises BadJwt when there is none, or when it is another issuer's."""
@@ -73,6 +75,9 @@ class Issuers:
             fresh = kept is not None and now - at < KEPT
             if fresh and (not again or now - self._asked.get(url, 0.0) < PAUSE):
                 return kept
+            failed_at, why = self._failed.get(url, (0.0, ""))
+            if why and kept is None and now - failed_at < FAILED:
+                raise BadJwt(why)
             if len(self._kept) > 1000:  # policies are few; a thousand addresses are no use of this
                 self._kept.clear()
             self._asked[url] = now
@@ -81,6 +86,7 @@ class Issuers:
         except Unreachable as error:
             if kept is not None:  # its server is away for a moment: what it said an hour ago still counts
                 return kept
+            self._failed[url] = now, str(error)
             raise BadJwt(str(error)) from None
         with self._guard:
             self._kept[url] = now, found

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from boathouse.auth import pages, passwords, sessions
 from boathouse.auth.discovery import base_url, workspace_of
+from boathouse.auth.issuers import BadJwt
 from boathouse.auth.keys import Keys
-from boathouse.auth.outside import OutsideLogin
+from boathouse.auth.outside import COOKIE, LASTS_MS, OutsideLogin, Refused
 from boathouse.auth.permissions import authorization
 from boathouse.edge import ApiError, Ctx, Raw, endpoint
 from boathouse.edge.caller import Caller
@@ -16,7 +17,7 @@ from boathouse.edge.context import record
 from boathouse.edge.errors import denied, not_found
 from boathouse.identity import principals
 from boathouse.store import Tx
-from boathouse.wire.auth import LoginLink, LoginQuery
+from boathouse.wire.auth import LoginLink, LoginQuery, OutsideAnswer
 from boathouse.wire.base import Empty
 
 FORM_LIMIT = 1 << 16
@@ -70,6 +71,42 @@ def log_out(ctx: Ctx, form: dict[str, str]) -> Raw:
         sessions.end(tx, ctx.service(Keys), ctx.headers)
     gone = sessions.set_cookie(sessions.SESSION, "", secure(ctx), 0)
     return Raw(status=303, headers={"Location": "/login", "Set-Cookie": gone, "Cache-Control": "no-store"})
+
+
+@endpoint("POST", "/login/oidc", action="login.outside", public=True, body_limit=FORM_LIMIT)
+def go_outside(ctx: Ctx, form: dict[str, str]) -> Raw:
+    """Send the browser to the organisation's provider."""
+    check_form(ctx, form)
+    outside = ctx.services.find(OutsideLogin)
+    if outside is None:
+        raise not_found("No provider is set up to log in with.")
+    try:
+        to, value = outside.begin(ctx.service(Keys), _callback(ctx), local(form.get("next", "")), ctx.store.clock())
+    except BadJwt as error:
+        return pages.refused("Log-in is not possible now", f"{outside.name} cannot be asked: {error}.", 503)
+    set_cookie = sessions.set_cookie(COOKIE, value, secure(ctx), LASTS_MS // 1000)
+    return Raw(status=303, headers={"Location": to, "Set-Cookie": set_cookie, "Cache-Control": "no-store"})
+
+
+@endpoint("GET", "/login/oidc/callback", action="login.outside", public=True)
+def come_back(ctx: Ctx, query: OutsideAnswer) -> Raw:
+    """The browser is back from the provider."""
+    outside = ctx.services.find(OutsideLogin)
+    if outside is None:
+        raise not_found("No provider is set up to log in with.")
+    answer = {name: getattr(query, name) for name in query.__struct_fields__}
+    try:
+        name, target = outside.finish(
+            ctx.service(Keys), sessions.cookie(ctx.headers, COOKIE), answer, _callback(ctx), ctx.store.clock()
+        )
+    except Refused as error:
+        return pages.refused("You are not logged in", str(error), 403)
+    with ctx.store.transaction() as tx:
+        user = principals.by_name(tx, workspace_of(ctx, tx).account_id, name, [principals.USER])
+        if user is None or not user.active:
+            _audit(tx, ctx, user, 401)
+            return pages.refused("You are not logged in", f"{name[:320]} is no active user here. Ask an admin to add you.", 403)
+        return enter(tx, ctx, user, target)
 
 
 @endpoint("GET", "/login/link/{token}", action="login.link", public=True)
@@ -156,6 +193,10 @@ def local(target: str) -> str:
 def secure(ctx: Ctx) -> bool:
     """Whether the browser came by TLS."""
     return base_url(ctx).startswith("https:")
+
+
+def _callback(ctx: Ctx) -> str:
+    return f"{base_url(ctx)}/login/oidc/callback"
 
 
 def _outside(ctx: Ctx) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from boathouse.auth.authenticator import Authenticator
+from boathouse.auth.azure import AzureTenant
 from boathouse.edge.app import Edge
 from boathouse.edge.sources import Sources
 from boathouse.server.control import ControlPlane, routes
@@ -47,8 +48,9 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
             "workspace_id": str(parts.ready.home.workspace_id), "pid": os.getpid(),
         }  # fmt: skip
         plane = ControlPlane(parts)
+        authenticator = Authenticator(parts.store, parts.keys, azure=plane.services.find(AzureTenant))
         edge = Edge(
-            plane.routes, parts.store, Authenticator(parts.store, parts.keys), plane.services, front=plane.front,
+            plane.routes, parts.store, authenticator, plane.services, front=plane.front,
             precedence=plane.precedence, sources=_sources(settings),
         )  # fmt: skip
 

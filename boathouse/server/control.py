@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from boathouse.account import closing
-from boathouse.auth.issuers import Issuers
 from boathouse.catalog.seals import Seals
 from boathouse.commands.capabilities import METHODS
 from boathouse.commands.ground import Ground
@@ -24,10 +23,9 @@ from boathouse.compute.script_shelf import Scripts
 from boathouse.compute.surroundings import Surroundings
 from boathouse.edge import Routes
 from boathouse.edge.context import Services
-from boathouse.outbound.documents import Documents
 from boathouse.reconcile import ALL, Precedence, Reconcile, Workers, wake
 from boathouse.releases import Releases
-from boathouse.server import planes
+from boathouse.server import planes, sign_on
 from boathouse.server.parts import Parts, StartError
 from boathouse.store.blobs import Blobs
 from boathouse.workspace.clouds.store import CloudStore
@@ -49,6 +47,7 @@ ENDPOINT_MODULES = (
     "boathouse.identity.me", "boathouse.identity.scim",
     "boathouse.auth.permissions.authorization",
     "boathouse.auth.discovery", "boathouse.auth.oauth", "boathouse.auth.authorize", "boathouse.auth.login",
+    "boathouse.auth.azure",
     "boathouse.auth.tokens", "boathouse.auth.token_management",
     "boathouse.auth.client_secrets", "boathouse.auth.federation_policies",
     "boathouse.edge.openapi",
@@ -123,7 +122,7 @@ class ControlPlane:
         self.routes = routes()
         quotas = Quotas(parts.settings.max_clusters, parts.settings.max_nodes, parts.settings.nodes_per_minute)
         self.services = Services(
-            keys, sealer, secrets, blobs, locations, self.routes, Issuers(Documents(parts.settings.issuer_private_hosts)),
+            keys, sealer, secrets, blobs, locations, self.routes, *sign_on.services(parts.settings),
             Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver], quotas),
             ground, *self._launcher.services(),
         )  # fmt: skip

@@ -168,6 +168,15 @@ class LoginQuery(Wire):
     next: str = ""
 
 
+class OutsideAnswer(Wire):
+    """What a provider sends back with the browser (RFC 6749 4.1.2)."""
+
+    code: str = ""
+    state: str = ""
+    error: str = ""
+    error_description: str = ""
+
+
 class LoginLink(Wire):
     """`expires_at`: epoch milliseconds."""
 
