@@ -1,4 +1,4 @@
-"""`boathouse image build|list|remove`: the platform's own images and those of users. What is in an image: `image_look`."""
+"""`boathouse image init|build|list|remove`: the platform's own images and those of users. What is in an image: `image_look`."""
 
 import argparse
 import os
@@ -22,6 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("-t", "--tag", metavar="REF", help="the reference of a folder's image")
     made.add_argument("--push", action="store_true", help="push it to its registry")
     made.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
+    begun = verbs.add_parser("init", help="a folder to begin with: Dockerfile, requirements, a check for CI, how to push")
+    begun.add_argument("directory", metavar="DIR")
+    begun.add_argument("--base", default="python", metavar="NAME", help="a base image of ours, python:15.4-LTS, or a reference")
+    begun.add_argument("--runtime", default="17.3.x-scala2.13", help="the runtime it is checked for")
     image_look.arguments(verbs)
     removed = verbs.add_parser("remove", help="remove references from the engine")
     removed.add_argument("references", nargs="+", metavar="REF")
@@ -64,6 +68,21 @@ def _build(options: argparse.Namespace, settings: Settings) -> int:
         else:
             result = _build_folder(client, options, settings)
     print_json(result) if options.output == "json" else print("\n".join(f"{k}: {v}" for k, v in result.items() if v))
+    return 0
+
+
+def _init(options: argparse.Namespace, settings: Settings) -> int:
+    from boathouse.images import starter_kit
+
+    directory = Path(options.directory)
+    try:
+        written = [str(path) for path in starter_kit.begin(directory, options.base, options.runtime)]
+    except starter_kit.CannotBegin as error:
+        raise Failed(str(error)) from None
+    if options.output == "json":
+        print_json({"written": written})
+    else:
+        print("\n".join([*written, f"Next: boathouse image build {directory} -t localhost/{directory.name}:1"]))
     return 0
 
 
@@ -110,6 +129,6 @@ def _build_folder(client: Any, options: argparse.Namespace, settings: Settings) 
 
 
 _VERBS = {
-    "list": _list, "build": _build, "remove": _remove,
+    "list": _list, "init": _init, "build": _build, "remove": _remove,
     "check": image_look.run_check, "sbom": image_look.run_sbom, "diff": image_look.run_diff,
 }  # fmt: skip

@@ -1,0 +1,72 @@
+"""A folder to begin an own image with: Dockerfile, requirements, a check for CI, and how to push it.
+
+The texts stand in `starter/`; what is there already is never written over.
+"""
+
+import re
+from pathlib import Path
+from string import Template
+
+from boathouse.images import recipe
+
+STARTER = Path(__file__).parent / "starter"
+
+#: File of the folder -> its text in `starter/`.
+FILES = {
+    "Dockerfile": "Dockerfile", "requirements.txt": "requirements.txt", ".dockerignore": "dockerignore",
+    ".github/workflows/image.yml": "workflow.yml", "README.md": "README.md",
+}  # fmt: skip
+
+_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+_SYSTEM = {
+    "debian": "RUN apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*\n",
+    "minimal": (
+        "RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-pip python3-venv virtualenv \\\n"
+        "  && rm -rf /var/lib/apt/lists/* && virtualenv --system-site-packages /databricks/python3\n"
+    ),
+}
+
+
+class CannotBegin(ValueError):
+    """The folder cannot be made; the message names what is wrong."""
+
+
+def begin(directory: Path, base: str, runtime: str) -> list[Path]:
+    """Write the folder's files; those that were written. `base`: a recipe of ours, `NAME:VERSION` of Databricks' published images
+    (`python:15.4-LTS`), or any reference. Raises CannotBegin."""
+    name = directory.name.lower()
+    if not _NAME.fullmatch(name):
+        raise CannotBegin(f"the folder's name '{directory.name[:60]}' cannot be an image's: small letters, digits, '.', '_', '-'")
+    taken = [file for file in FILES if (directory / file).exists()]
+    if taken:
+        raise CannotBegin(f"{directory} has already: {', '.join(taken)}; nothing was written")
+    reference = reference_of(base)
+    values = {
+        "name": name,
+        "base": reference,
+        "reference": f"registry.example/{name}:1",
+        "runtime": runtime,
+        "system": _SYSTEM["minimal" if base.partition(":")[0].rpartition("/")[2] == "minimal" else "debian"],
+        "install": "/databricks/python3/bin/pip install --no-cache-dir -r /tmp/requirements.txt",
+    }
+    written = []
+    for file, text in FILES.items():
+        place = directory / file
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(Template((STARTER / text).read_text("utf-8")).substitute(values), "utf-8")
+        written.append(place)
+    return written
+
+
+def reference_of(base: str) -> str:
+    """What a Dockerfile's FROM has to say for a base."""
+    name, _, version = base.partition(":")
+    if base in recipe.names():
+        return f"localhost/boathouse/{base}:latest"
+    if version and "/" not in base and name in ("minimal", "python", "standard", "rbase", "gpu"):
+        return f"databricksruntime/{name}:{version}"
+    if "/" not in base:
+        raise CannotBegin(
+            f"no base '{base}'; there are: {', '.join(recipe.names())}, python:15.4-LTS and its like, or a whole reference"
+        )
+    return base

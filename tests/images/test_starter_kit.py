@@ -1,0 +1,45 @@
+"""The folder that an own image begins with."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from boathouse.cli import main
+from boathouse.images import references, starter_kit
+
+
+@pytest.mark.parametrize(
+    ("base", "reference"),
+    [
+        ("python", "localhost/boathouse/python:latest"), ("minimal", "localhost/boathouse/minimal:latest"),
+        ("python:15.4-LTS", "databricksruntime/python:15.4-LTS"), ("ghcr.io/team/base:3", "ghcr.io/team/base:3"),
+    ],
+)  # fmt: skip
+def test_the_folder_is_whole(tmp_path: Path, base: str, reference: str) -> None:
+    assert main(["image", "init", str(tmp_path / "my-image"), "--base", base]) == 0
+    folder = tmp_path / "my-image"
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == sorted(starter_kit.FILES)
+    dockerfile = (folder / "Dockerfile").read_text()
+    assert f"ARG BASE={reference}\nFROM ${{BASE}}\n" in dockerfile and ("virtualenv" in dockerfile) == (base == "minimal")
+    named = re.search(r"-t (\S+)", dockerfile)
+    assert named is not None and references.parse(named[1])
+    steps = yaml.safe_load((folder / ".github/workflows/image.yml").read_text())["jobs"]["check"]["steps"]
+    assert any("image check image.tar --runtime 17.3.x-scala2.13 --github" in step.get("run", "") for step in steps)
+    assert "{{secrets/SCOPE/KEY}}" in (folder / "README.md").read_text()
+
+
+def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    assert main(["image", "init", str(folder)]) == 1
+    assert "has already: Dockerfile; nothing was written" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["Dockerfile"]
+
+
+@pytest.mark.parametrize(("name", "base", "said"), [("My Image", "python", "my image"), ("mine", "pyton", "no base 'pyton'")])
+def test_what_cannot_be_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, base: str, said: str) -> None:
+    assert main(["image", "init", str(tmp_path / name), "--base", base]) == 1
+    assert said in capsys.readouterr().err.lower()
