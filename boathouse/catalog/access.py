@@ -46,10 +46,7 @@ class Asker:
 def of_caller(ctx: Ctx) -> Asker:
     """The caller of a request; the workspace's metastore is made when it is first asked for. Raises ApiError 404 without one."""
     caller = ctx.caller
-    with ctx.read() as reader:
-        metastore = assignment.of(reader, caller.workspace_id)
-    if metastore is None:
-        metastore = _provided(ctx.store, caller.workspace_id)
+    metastore = provide(ctx.store, caller.workspace_id)
     if metastore is None:
         raise no_metastore()
     return Asker(
@@ -73,7 +70,12 @@ def ids_of(caller: Caller) -> frozenset[int]:
     return frozenset((grantees.ACCOUNT_USERS_ID, *caller.ids))
 
 
-def _provided(store: Store, workspace_id: int) -> Metastore | None:
+def provide(store: Store, workspace_id: int) -> Metastore | None:
+    """The metastore of a workspace, made when it is first asked for; None where it was taken away."""
+    with store.read() as reader:
+        found = assignment.of(reader, workspace_id)
+        if found is not None or assignment.unassigned(reader, workspace_id):
+            return found
     with store.transaction() as tx:
         return assignment.provide(tx, workspace_id)
 

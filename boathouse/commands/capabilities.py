@@ -1,4 +1,4 @@
-"""What a context's process may ask the control plane: secrets and files, as the principal whose context it is.
+"""What a context's process may ask the control plane: secrets, files and the catalog's SQL, as the principal whose context it is.
 
 The process holds a capability (256 random bits, stored as a hash, gone with the context); every call is decided here, as that
 principal, with the rights they have at that moment. Called by the relay, through `server.py`. Values that were read are
@@ -22,8 +22,8 @@ FILE_METHODS = (
     "fs.ls", "fs.read", "fs.put", "fs.create", "fs.append", "fs.close", "fs.cp", "fs.mv", "fs.rm", "fs.mkdirs",
 )  # fmt: skip
 
-#: All methods that a node may call, with those of secrets.
-METHODS = ("secrets.get", "secrets.list", "secrets.listScopes", *FILE_METHODS)
+#: All methods that a node may call, with those of secrets and of the catalog.
+METHODS = ("secrets.get", "secrets.list", "secrets.listScopes", "catalog.sql", *FILE_METHODS)
 
 Method = Callable[[str, dict[str, Any], str], Any]
 
@@ -69,7 +69,18 @@ class Capabilities:
     def node_methods(self) -> Mapping[str, Method]:
         """For the relay's table of methods. Each refuses with `Refused`, whose message the user's code sees."""
         files = {name: self._file_method(name) for name in FILE_METHODS}
-        return {"secrets.get": self._get, "secrets.list": self._list, "secrets.listScopes": self._list_scopes, **files}
+        return {
+            "secrets.get": self._get, "secrets.list": self._list, "secrets.listScopes": self._list_scopes,
+            "catalog.sql": self._sql, **files,
+        }  # fmt: skip
+
+    def _sql(self, node_id: str, params: dict[str, Any], capability: str) -> dict[str, Any]:
+        context = self._holder(node_id, capability)
+        catalog = self._ground.catalog
+        if catalog is None:
+            raise Refused("NOT_IMPLEMENTED", "The catalog is not served here.")
+        statement = _text(params, "statement")
+        return self._decide(lambda: catalog.sql(context.workspace_id, context.principal_id, statement))
 
     def _file_method(self, name: str) -> Method:
         def call(node_id: str, params: dict[str, Any], capability: str) -> Any:

@@ -55,6 +55,14 @@ class ContextFiles(Protocol):
         ...
 
 
+class ContextCatalog(Protocol):
+    """The catalog as one principal may use it (`commands.workspace_catalog`)."""
+
+    def sql(self, workspace_id: int, principal_id: int, text: str) -> dict[str, Any]:
+        """Carry out one of the catalog's statements; `columns` and `rows` where it shows something. Raises ApiError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ground:
     store: Store
@@ -63,3 +71,4 @@ class Ground:
     secrets: ContextSecrets
     changes: Changes = field(default_factory=Changes)
     files: ContextFiles | None = None
+    catalog: ContextCatalog | None = None

@@ -38,7 +38,10 @@ class Sessions:
                 if language == "python":
                     session = self._python(context, target)
                 elif language == "sql":
-                    session = SqlSession(context.context_id, self._http(target), self._news(context.context_id))
+                    session = SqlSession(
+                        context.context_id, self._http(target), self._news(context.context_id),
+                        self._calls(context) if context.language == "sql" else None,
+                    )  # fmt: skip
                 else:
                     session = self._shell(context, target, language)
                 mine[language] = session
@@ -78,6 +81,10 @@ class Sessions:
 
         return http
 
+    def _calls(self, context: Any) -> Callable[[], dict[str, str]]:
+        """How the context's own process calls the control plane: asked for when that process is really opened."""
+        return lambda: {"socket": NODE_SOCKET, "capability": self._capabilities.mint(context.context_id)}
+
     def _shell(self, context: Any, target: Target, language: str) -> Session:
         own = context.language == language
 
@@ -85,7 +92,7 @@ class Sessions:
             if language == "r":
                 return {"program": target.r}
             # The capability of a context is that of its own language's process.
-            return {"socket": NODE_SOCKET, "capability": self._capabilities.mint(context.context_id) if own else ""}
+            return self._calls(context)() if own else {"socket": NODE_SOCKET, "capability": ""}
 
         return ShellSession(
             context.context_id, language, self._http(target), options,

@@ -5,7 +5,7 @@ thread waits at the JVM for its end: that is the only thing here that is held be
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -24,8 +24,15 @@ HOLD_MS, GRACE_S = 20_000, 10.0
 class SqlSession:
     """See `session.Session`."""
 
-    def __init__(self, context_id: str, http: Callable[[], DriverHttp], on_news: Callable[[], None]) -> None:
-        self._context_id, self._make_http, self._on_news = context_id, http, on_news
+    def __init__(
+        self,
+        context_id: str,
+        http: Callable[[], DriverHttp],
+        on_news: Callable[[], None],
+        calls: Callable[[], Mapping[str, str]] | None = None,
+    ) -> None:
+        """`calls`: how the session calls the control plane, where SQL is the context's own language."""
+        self._context_id, self._make_http, self._on_news, self._calls = context_id, http, on_news, calls
         self._more: dict[str, str] = {}
         self._http: DriverHttp | None = None
         self._opened = False
@@ -37,7 +44,8 @@ class SqlSession:
     def prepare(self) -> Standing:
         if self._opened:
             return READY
-        status, answer = self._call("POST", "/sessions", {"context": self._context_id})
+        options = {"options": dict(self._calls())} if self._calls is not None else {}
+        status, answer = self._call("POST", "/sessions", {"context": self._context_id, **options})
         if status == 503:
             return Standing(Phase.AWAY, why_refused(answer))
         if status != 200:

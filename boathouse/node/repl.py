@@ -234,6 +234,7 @@ class Repl:
             self._spark = self._spare.take(context) if self._spare is not None else None
             if self._spark is None:
                 self._spark = connect(context, int(self._settings["gateway_port"]), secret)
+            self._spark.bind(context, self._settings.get("socket", ""), self._settings.get("capability", ""))
         except BaseException as error:
             self._failure = f"The cluster's Spark cannot be reached: {type(error).__name__}: {error}"
             self._send(self._failed())

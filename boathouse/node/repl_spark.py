@@ -23,6 +23,11 @@ class Spark:
         self.sc, self.session = sc, session
         self.cancels_future_jobs = _four()
 
+    def bind(self, context: str, path: str, capability: str) -> None:
+        """Have the session call the control plane as this context: for GRANT and the like."""
+        if capability:
+            self.sc._jvm.boathouse.spark.DriverMain.bind(context, path, capability)
+
     def enter(self, group: str, description: str) -> None:
         """For the calling thread: jobs belong to `group`, and JVM code that asks for the active session finds ours.
 

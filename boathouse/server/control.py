@@ -11,6 +11,7 @@ from boathouse.commands.capabilities import METHODS
 from boathouse.commands.ground import Ground
 from boathouse.commands.reconciler import Contexts
 from boathouse.commands.spark_ui import SparkUiFront
+from boathouse.commands.workspace_catalog import WorkspaceCatalog
 from boathouse.commands.workspace_files import WorkspaceFiles
 from boathouse.commands.workspace_secrets import WorkspaceSecrets
 from boathouse.compute import log_delivery, registry_password, retention, workspace_end
@@ -114,7 +115,7 @@ class ControlPlane:
         )  # fmt: skip
         ground = Ground(
             store, plane.link, self._launcher.endpoints, WorkspaceSecrets(store, secrets),
-            files=WorkspaceFiles(store, blobs, locations),
+            files=WorkspaceFiles(store, blobs, locations), catalog=WorkspaceCatalog(store),
         )  # fmt: skip
         self._contexts = Contexts(ground)
         self._methods = self._contexts.capabilities.node_methods()

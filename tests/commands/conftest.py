@@ -22,6 +22,7 @@ from boathouse.auth.bootstrap import Ready
 from boathouse.auth.permissions import lists
 from boathouse.commands.ground import Ground
 from boathouse.commands.reconciler import Contexts
+from boathouse.commands.workspace_catalog import WorkspaceCatalog
 from boathouse.commands.workspace_files import WorkspaceFiles
 from boathouse.commands.workspace_secrets import WorkspaceSecrets
 from boathouse.compute.tables import clusters
@@ -317,7 +318,8 @@ def jvm(node: FakeNode, launches: Launches) -> Iterator[FakeJvm]:
 @pytest.fixture
 def ground(store: Store, node: FakeNode, launches: Launches, services: Services) -> Ground:
     files = WorkspaceFiles(store, services.get(Blobs), services.get(Locations))
-    made = Ground(store, node, launches, WorkspaceSecrets(store, services.get(Secrets)), files=files)
+    vault, catalog = WorkspaceSecrets(store, services.get(Secrets)), WorkspaceCatalog(store)
+    made = Ground(store, node, launches, vault, files=files, catalog=catalog)
     services.add(made)
     return made
 

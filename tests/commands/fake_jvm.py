@@ -13,6 +13,7 @@ class FakeJvm:
     def __init__(self, token: str) -> None:
         self.token = token
         self.sessions: list[str] = []
+        self.calls_of: dict[str, dict] = {}
         self.removed: list[str] = []
         self.statements: dict[str, dict[str, Any]] = {}
         self.texts: dict[str, str] = {}
@@ -52,6 +53,7 @@ class FakeJvm:
             if (method, head) == ("POST", "sessions"):
                 if "language" not in body:
                     self.sessions.append(body["context"])
+                    self.calls_of[body["context"]] = body.get("options", {})
                     return 200, {}
                 key = (body["context"], body["language"])
                 if body.get("peek") and key not in self.shells:

@@ -182,10 +182,16 @@ final class ControlServer {
         return new Answer(200, json.append('}').toString());
     }
 
-    /** A context's Spark session, and with a {@code language} the shell of it; {@code peek} opens none. */
+    /**
+     * A context's Spark session, and with a {@code language} the shell of it; {@code peek} opens none. With a capability in
+     * {@code options} the session calls the control plane as the context.
+     */
     private static Answer open(Running spark, JsonNode body) {
         String context = text(body, "context");
         spark.sessions.get(context);
+        if (body.path("options").has("capability") && !body.path("options").path("capability").asText().isEmpty()) {
+            spark.sessions.bind(context, NodeCalls.of(body.path("options")));
+        }
         if (!body.has("language")) {
             return new Answer(200, "{}");
         }

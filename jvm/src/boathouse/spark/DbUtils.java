@@ -1,10 +1,6 @@
 package boathouse.spark;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import java.io.IOException;
-import java.net.SocketAddress;
-import java.nio.ByteBuffer;
-import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Base64;
@@ -18,14 +14,13 @@ public final class DbUtils {
     public final Notebook notebook = new Notebook();
     public final Secrets secrets;
 
-    private DbUtils(String socket, String capability) {
-        this.secrets = new Secrets(socket, capability);
+    private DbUtils(NodeCalls calls) {
+        this.secrets = new Secrets(calls);
     }
 
     /** @param options {@code socket} and {@code capability}: how the context calls the control plane */
     static DbUtils of(JsonNode options) {
-        return new DbUtils(
-                options.path("socket").asText("/run/boathouse/node.sock"), options.path("capability").asText(""));
+        return new DbUtils(NodeCalls.of(options));
     }
 
     public void help() {
@@ -128,14 +123,10 @@ public final class DbUtils {
 
     /** Secrets, as far as the context's principal may read them: every call is decided by the control plane. */
     public static final class Secrets {
-        private static final int MAX_ANSWER = 16 << 20;
+        private final NodeCalls calls;
 
-        private final String socket;
-        private final String capability;
-
-        private Secrets(String socket, String capability) {
-            this.socket = socket;
-            this.capability = capability;
+        private Secrets(NodeCalls calls) {
+            this.calls = calls;
         }
 
         public String get(String scope, String key) {
@@ -167,47 +158,11 @@ public final class DbUtils {
         }
 
         private JsonNode call(String method, String params) {
-            if (capability.isEmpty()) {
+            if (!calls.possible()) {
                 throw new UnsupportedOperationException(
                         "dbutils.secrets in Scala works in contexts whose language is scala; use it in Python here");
             }
-            String line = "{\"id\":1,\"method\":" + Json.quote(method) + ",\"params\":" + params + ",\"capability\":"
-                    + Json.quote(capability) + "}\n";
-            try (SocketChannel channel = SocketChannel.open(address())) {
-                ByteBuffer out = ByteBuffer.wrap(line.getBytes(StandardCharsets.UTF_8));
-                while (out.hasRemaining()) {
-                    channel.write(out);
-                }
-                JsonNode answer = Json.parse(line(channel));
-                if (answer.has("error")) {
-                    throw new SecurityException(answer.path("error").path("message").asText("refused"));
-                }
-                return answer.path("result");
-            } catch (IOException failure) {
-                throw new IllegalStateException(method + ": the platform cannot be reached: " + failure, failure);
-            }
-        }
-
-        private static byte[] line(SocketChannel channel) throws IOException {
-            java.io.ByteArrayOutputStream all = new java.io.ByteArrayOutputStream();
-            ByteBuffer part = ByteBuffer.allocate(64 << 10);
-            while (all.size() <= MAX_ANSWER && channel.read(part) >= 0) {
-                all.write(part.array(), 0, part.position());
-                if (part.position() > 0 && part.array()[part.position() - 1] == '\n') {
-                    return all.toByteArray();
-                }
-                part.clear();
-            }
-            throw new IOException("the platform closed the connection");
-        }
-
-        private SocketAddress address() {
-            try {
-                return (SocketAddress)
-                        Class.forName("java.net.UnixDomainSocketAddress").getMethod("of", String.class).invoke(null, socket);
-            } catch (ReflectiveOperationException olderJava) {
-                throw new UnsupportedOperationException("dbutils.secrets in Scala needs Java 16 or later", olderJava);
-            }
+            return calls.call(method, params);
         }
     }
 }

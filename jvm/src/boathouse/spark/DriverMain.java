@@ -63,6 +63,11 @@ public final class DriverMain {
         return Standby.lateEnvironment();
     }
 
+    /** As whom the context calls the control plane from its session: for its Python process. */
+    public static void bind(String contextId, String socket, String capability) {
+        SESSIONS.join().bind(contextId, new NodeCalls(socket, capability));
+    }
+
     /** The driver's Spark context, as PySpark wants it. */
     public static JavaSparkContext sparkContext() {
         return new JavaSparkContext(SESSIONS.join().spark());

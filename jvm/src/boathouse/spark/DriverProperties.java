@@ -16,6 +16,8 @@ import org.apache.spark.scheduler.boathouse.NodesSchedulerBackend;
  * plane on the node's tmpfs, because it may hold secrets.
  */
 final class DriverProperties {
+    private static final String EXTENSIONS = "spark.sql.extensions";
+    private static final String CATALOG = "boathouse.spark.CatalogExtension";
     private static final String SECRET = "spark.authenticate.secret";
 
     private final TreeMap<String, String> values = new TreeMap<>();
@@ -74,6 +76,8 @@ final class DriverProperties {
                 System.setProperty(name, value);
             }
         });
+        String extensions = conf.get(EXTENSIONS, ""); // the customer's take the place of the defaults, not of ours
+        conf.set(EXTENSIONS, extensions.isEmpty() ? CATALOG : CATALOG + "," + extensions);
         conf.set(NodesSchedulerBackend.APP_ID, require("boathouse.app.id"));
         conf.set(SECRET, secret(Paths.get(require("boathouse.secret.file"))));
         return conf;

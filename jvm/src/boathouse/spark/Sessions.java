@@ -61,6 +61,11 @@ final class Sessions {
         byContext.clear();
     }
 
+    /** As whom the context calls the control plane from its session. */
+    void bind(String context, NodeCalls calls) {
+        CatalogParser.bind(get(context), calls);
+    }
+
     /** @return false when there was none */
     boolean remove(String context) {
         return byContext.remove(context) != null;
