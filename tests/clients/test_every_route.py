@@ -168,7 +168,7 @@ class House:
             "libraries": [{"pypi": {"package": "six"}}],
             "table_type": "MANAGED", "data_source_format": "DELTA", "volume_type": "MANAGED", "connection_type": "MYSQL",
             "options": {}, "url": "s3://c", "credential_name": "k", "function_info": {"name": "g", **THERE}, **THERE,
-            "workspace_id": str(home.workspace_id),
+            "workspace_id": str(home.workspace_id), "setting": {},
             "userName": "new@x.org", "displayName": "new", **SPEC,
         }  # fmt: skip
 
@@ -211,9 +211,10 @@ class House:
             token, _ = credentials.issue(tx, self.parts.keys, credentials.PAT, made.principal_id, workspace_id=home.workspace_id)
         return made.principal_id, token
 
-    def ask(self, method, path, token="", **more):
+    def ask(self, method, path, token="", headers=None, **more):
         """`token` "": the bootstrap admin's; None: none."""
-        headers = {} if token is None else {"Authorization": f"Bearer {token or self.parts.ready.token}"}
+        credential = {} if token is None else {"Authorization": f"Bearer {token or self.parts.ready.token}"}
+        headers = {**(headers or {}), **credential}
 
         async def run():
             transport = self.httpx.ASGITransport(self.edge)
@@ -222,10 +223,9 @@ class House:
 
         return self.runner.run(run())
 
-    def call(self, served, path, token):
+    def call(self, served, path, token, **more):
         """A request that is well formed and names the victim's things."""
         wants = served.arguments
-        more = {}
         if wants.query is not None:
             more["params"] = self._document(wants.query, path)
             if served.action == "files.uploadInParts":
