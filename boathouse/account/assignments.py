@@ -8,7 +8,7 @@ from sqlalchemy import select
 from boathouse.account import rights
 from boathouse.edge import Ctx, endpoint
 from boathouse.edge.errors import denied, invalid, invalid_state, not_found
-from boathouse.identity import principals, registry, workspaces
+from boathouse.identity import departures, group_members, principals, registry, workspaces
 from boathouse.identity.principals import ADMINS, GROUP, SERVICE_PRINCIPAL, USER, USERS, Principal
 from boathouse.identity.tables import memberships
 from boathouse.identity.tables import principals as table
@@ -145,7 +145,10 @@ def _take_out(ctx: Ctx, tx: Tx, workspace: Workspace, found: Principal) -> None:
     mine = (memberships.c.member_id == found.principal_id) & memberships.c.group_id.in_(groups)
     if tx.execute(select(memberships.c.group_id).where(mine)).first() is None:
         raise not_found(f"Principal {found.principal_id} is not assigned to workspace {workspace.workspace_id}.")
-    registry.leave_workspace(tx, workspace.workspace_id, found.principal_id)
+    by = principals.by_id(tx, ctx.caller.principal_id)
+    assert by is not None  # let in a moment ago
+    with group_members.followed(tx, found, by):
+        departures.leave_workspace(tx, workspace.workspace_id, found, by)
     _keep_an_admin(tx, workspace, found)
 
 

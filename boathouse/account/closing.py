@@ -55,11 +55,12 @@ def _remove(tx: Tx, workspace_id: int) -> None:
     for group in tx.execute(
         select(principals.c.principal_id).where(principals.c.workspace_id == workspace_id, principals.c.kind == GROUP)
     ).scalars().all():  # fmt: skip
-        registry.remove_group(tx, group)
+        registry.remove(tx, group)
     for owned in reversed(metadata.sorted_tables):
         if "workspace_id" in owned.c and owned.name not in KEPT:
             _remove_children(tx, owned, workspace_id)
             tx.execute(delete(owned).where(owned.c.workspace_id == workspace_id))
+    tx.execute(delete(principals).where(principals.c.workspace_id == workspace_id))
     tx.execute(delete(table).where(table.c.workspace_id == workspace_id))
     revision.changed(tx)
 

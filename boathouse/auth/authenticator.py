@@ -100,6 +100,8 @@ class Authenticator:
             raise not_found(f"Workspace {choice[:64]} does not exist.")
         if token.workspace_id not in (0, workspace.workspace_id):
             raise bad_token()
+        if not principals.active_in(reader, principal, workspace.workspace_id):
+            raise bad_token()
         _check_personal(reader, token, workspace.workspace_id)
         groups = principals.groups_of(reader, principal.principal_id, workspace.workspace_id)
         system = {group.name for group in groups if group.workspace_id == workspace.workspace_id}
@@ -143,6 +145,8 @@ def _of_account(reader: Reader, token: credentials.Token, principal: principals.
     admin = principals.is_account_admin(reader, principal.principal_id)
     if token.kind == credentials.PAT:
         if not principals.assigned(reader, principal.principal_id, token.workspace_id):
+            raise bad_token()
+        if not principals.active_in(reader, principal, token.workspace_id):
             raise bad_token()
         _check_personal(reader, token, token.workspace_id)
         if not admin:

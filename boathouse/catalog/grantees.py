@@ -35,7 +35,7 @@ def names(reader: Reader, ids: Iterable[int]) -> dict[int, str]:
         query = (
             select(row.principal_id, row.name, row.workspace_id, workspaces.c.name.label("workspace"))
             .outerjoin(workspaces, workspaces.c.workspace_id == row.workspace_id)
-            .where(row.principal_id.in_(wanted))
+            .where(row.principal_id.in_(wanted), row.removed_at.is_(None))
         )
         for known in reader.execute(query):
             name = known.name

@@ -109,7 +109,7 @@ class Edge:
         method = scope["method"]
         path = _path(scope)
         hit = self.routes.find(method, path)
-        shape = hit[0].error_shape if hit else None
+        shape = hit[0].error_shape if hit else self.routes.shape_near(path)
         if hit is not None:
             who[1] = hit[0].action
         body: Body | None = None
@@ -172,6 +172,10 @@ class Edge:
 
     def _unserved(self, method: str, path: str, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Raw:
         known = self.catalogue.find(method, path)
+        if known is None and self.routes.shape_near(path) is not None and (allowed := self.routes.methods(path)):
+            self._who(scope, headers, None)
+            raise ApiError(405, "METHOD_NOT_ALLOWED", f"{path} answers {', '.join(allowed)} only.",
+                           headers={"Allow": ", ".join(allowed)})  # fmt: skip
         if known is None:
             raise no_such_endpoint(method, path)
         self._who(scope, headers, _account_id(known.path, path))
@@ -284,6 +288,8 @@ def _encode(answer: Any) -> Raw | Stream:
 
 def _refusal(error: ApiError, shape: Callable[[ApiError], Any] | None) -> Raw:
     body = shape(error) if shape else error.body()
+    if isinstance(body, Raw):
+        return body
     return Raw(msgspec.json.encode(body), error.status, headers=error.headers)
 
 

@@ -35,6 +35,7 @@ class Endpoint:
     public: bool = False
     body_limit: int = 1 << 20
     error_shape: Callable[[Any], Any] | None = None
+    error_root: str = ""
     is_async: bool = False
 
 
@@ -47,13 +48,15 @@ def endpoint(
     public: bool = False,
     body_limit: int = 1 << 20,
     error_shape: Callable[[Any], Any] | None = None,
+    error_root: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Mark a function as the answer to `method path` (and to the paths in `also`: other versions of the same API).
 
     Its parameters say what it needs: `ctx`; `body` and `query` (a `Wire` type each); `raw` (the undecoded body, bytes); `form`
     (a form-encoded body, dict); `stream` (a `Body` that is read as it arrives); any other name is a path parameter. It returns a
     `Wire`, something JSON-like, None for `{}`, `Raw`, or `Stream`.
-    `public`: answered without a credential. `body_limit` in bytes.
+    `public`: answered without a credential. `body_limit` in bytes. `error_shape`: from an ApiError to the body of the refusal, or
+    to a whole `Raw`. `error_root`: all paths under this one are refused in that shape, unknown ones and wrong methods (405) too.
     """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,7 +64,7 @@ def endpoint(
         marks.append(
             {
                 "method": method, "path": path, "also": tuple(also), "action": action, "public": public,
-                "body_limit": body_limit, "error_shape": error_shape,
+                "body_limit": body_limit, "error_shape": error_shape, "error_root": error_root,
             }
         )  # fmt: skip
         return function
@@ -163,6 +166,7 @@ class Routes:
         self.endpoints: list[Endpoint] = []
         self._exact: dict[tuple[str, str], Endpoint] = {}
         self._tree = Tree()
+        self._roots: list[tuple[re.Pattern[str], Callable[[Any], Any]]] = []
         for module in modules:
             for function in vars(module).values():
                 if callable(function) and getattr(function, "__module__", None) == module.__name__:
@@ -180,6 +184,10 @@ class Routes:
             self._exact[made.method, path] = made
             self._tree.add(made.method, path, made)
         self.endpoints.append(made)
+        if made.error_root and made.error_shape is not None:
+            parts = re.split(r"(\{[^}]*\})", made.error_root)
+            root = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts)
+            self._roots.append((re.compile(f"{root}/"), made.error_shape))
 
     def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]] | None:
         exact = self._exact.get((method, path))
@@ -189,3 +197,10 @@ class Routes:
 
     def methods(self, path: str) -> list[str]:
         return self._tree.methods(path)
+
+    def shape_near(self, path: str) -> Callable[[Any], Any] | None:
+        """How a protocol of its own (`error_root`) words refusals of paths under its root, those that are not served too."""
+        for root, shape in self._roots:
+            if root.match(path):
+                return shape
+        return None

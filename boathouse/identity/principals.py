@@ -3,13 +3,22 @@
 Names compare without regard to case. A name is a user name, a service principal's application id, or a group's name.
 """
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import CTE, Row, and_, literal, select
 
 from boathouse.identity import workspaces
-from boathouse.identity.tables import ACCOUNT_LEVEL, account_roles, departures, entitlements, memberships, principals
+from boathouse.identity.tables import (
+    ACCOUNT_LEVEL,
+    account_roles,
+    deactivations,
+    departures,
+    entitlements,
+    memberships,
+    principals,
+)
 from boathouse.store import Reader
 
 USER, SERVICE_PRINCIPAL, GROUP = "user", "service_principal", "group"
@@ -49,13 +58,19 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+def key_of(name: str) -> str:
+    """A name as it is compared: without regard to case, and to how Unicode composes its letters."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def _principal(row: Row | None) -> Principal | None:
     return Principal(*row) if row is not None else None
 
 
 def by_id(reader: Reader, principal_id: int) -> Principal | None:
-    """The principal with this id."""
-    return _principal(reader.execute(select(*_COLUMNS).where(principals.c.principal_id == principal_id)).first())
+    """The principal with this id; None for one that was removed."""
+    there = and_(principals.c.principal_id == principal_id, principals.c.removed_at.is_(None))
+    return _principal(reader.execute(select(*_COLUMNS).where(there)).first())
 
 
 def by_ids(reader: Reader, ids: Iterable[int]) -> list[Principal]:
@@ -63,7 +78,7 @@ def by_ids(reader: Reader, ids: Iterable[int]) -> list[Principal]:
     wanted = list(ids)
     found: list[Principal] = []
     for start in range(0, len(wanted), 500):  # what every database takes as values of one statement
-        chosen = principals.c.principal_id.in_(wanted[start : start + 500])
+        chosen = and_(principals.c.principal_id.in_(wanted[start : start + 500]), principals.c.removed_at.is_(None))
         found += [Principal(*row) for row in reader.execute(select(*_COLUMNS).where(chosen))]
     return sorted(found, key=lambda one: one.principal_id)
 
@@ -80,7 +95,7 @@ def by_name(
     rows = reader.execute(
         select(*_COLUMNS).where(
             principals.c.account_id == account_id,
-            principals.c.name_key == name.casefold(),
+            principals.c.name_key == key_of(name),
             principals.c.kind.in_(list(kinds)),
             principals.c.workspace_id.in_((ACCOUNT_LEVEL, workspace_id)),
         )
@@ -155,6 +170,12 @@ def is_account_admin(reader: Reader, principal_id: int) -> bool:
     return reader.execute(select(account_roles.c.role).where(mine)).first() is not None
 
 
+def active_in(reader: Reader, principal: Principal, workspace_id: int) -> bool:
+    """Whether the principal may call in a workspace: neither the account nor the workspace has deactivated it."""
+    mine = and_(deactivations.c.principal_id == principal.principal_id, deactivations.c.workspace_id == workspace_id)
+    return principal.active and reader.execute(select(deactivations.c.principal_id).where(mine)).first() is None
+
+
 def entitlements_of(reader: Reader, principal_id: int, workspace_id: int) -> frozenset[str]:
     """Entitlements in a workspace: the principal's own and those of all its groups."""
     ids = [principal_id, *(group.group_id for group in groups_of(reader, principal_id, workspace_id))]
@@ -172,9 +193,10 @@ def left_at(reader: Reader, principal_id: int, workspace_id: int) -> int:
     return reader.execute(select(departures.c.at).where(mine)).scalar_one_or_none() or 0
 
 
-def assigned_ids(workspace_id: int) -> CTE:
-    """A query for the ids (`member_id`) of all that are in a workspace, directly or through groups."""
-    system = and_(principals.c.workspace_id == workspace_id, principals.c.kind == GROUP, principals.c.name.in_((ADMINS, USERS)))
+def assigned_ids(workspace_id: int, names: Iterable[str] = (ADMINS, USERS)) -> CTE:
+    """A query for the ids (`member_id`) of all that are in a workspace, directly or through groups. `names`: of the system
+    groups that count."""
+    system = and_(principals.c.workspace_id == workspace_id, principals.c.kind == GROUP, principals.c.name.in_(list(names)))
     reached = (
         select(memberships.c.member_id)
         .join(principals, principals.c.principal_id == memberships.c.group_id)

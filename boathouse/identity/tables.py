@@ -55,6 +55,9 @@ principals = Table(
     Column("created_at", BigInteger, nullable=False),
     # The principal that `boathouse up` made and whose token it prints: cannot be removed through the API.
     Column("bootstrap", Boolean, nullable=False, default=False),
+    # When it was taken out of the account: epoch milliseconds. The row stays, because records of what it did name its id;
+    # its name is free for another.
+    Column("removed_at", BigInteger, nullable=True),
     Index("principals_by_name", "account_id", "workspace_id", "kind", "name_key", unique=True),
 )
 
@@ -73,6 +76,23 @@ entitlements = Table(
     Column("workspace_id", BigInteger, primary_key=True, autoincrement=False),
     Column("principal_id", BigInteger, ForeignKey("principals.principal_id"), primary_key=True, autoincrement=False),
     Column("entitlement", String(64), primary_key=True),
+)
+
+#: Roles in a workspace, which only travel: ARNs of instance profiles.
+workspace_roles = Table(
+    "workspace_roles",
+    metadata,
+    Column("workspace_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("principal_id", BigInteger, ForeignKey("principals.principal_id"), primary_key=True, autoincrement=False),
+    Column("role", String(512), primary_key=True),
+)
+
+#: Who may not call in a workspace, although the account lets them: `active` false in that workspace's SCIM.
+deactivations = Table(
+    "deactivations",
+    metadata,
+    Column("workspace_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("principal_id", BigInteger, ForeignKey("principals.principal_id"), primary_key=True, autoincrement=False),
 )
 
 #: Roles in the account: account_admin.

@@ -45,7 +45,7 @@ SLOW, SLOW_THREADS = (log_delivery.KIND, libraries.KIND, blob_sweep.KIND, retent
 
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
 ENDPOINT_MODULES = (
-    "boathouse.identity.me", "boathouse.identity.scim",
+    "boathouse.identity.me", "boathouse.identity.scim", "boathouse.identity.scim_account", "boathouse.identity.scim_discovery",
     "boathouse.auth.permissions.authorization",
     "boathouse.auth.discovery", "boathouse.auth.oauth", "boathouse.auth.authorize", "boathouse.auth.login",
     "boathouse.auth.azure",
@@ -70,8 +70,14 @@ ENDPOINT_MODULES = (
 )  # fmt: skip
 
 
+#: Modules of consequences of a principal's departure (`identity.departures.on_departure`): to be there, they are imported.
+DEPARTURE_MODULES = ("boathouse.auth.departures", "boathouse.compute.departures", "boathouse.commands.departures")
+
+
 def routes() -> Routes:
     """The routing table of everything that is served."""
+    for name in DEPARTURE_MODULES:
+        importlib.import_module(name)
     return Routes([importlib.import_module(name) for name in ENDPOINT_MODULES])
 
 

@@ -71,6 +71,13 @@ OPEN = {
     ("GET", f"{SCIM}/Groups/{{id}}"): 404,  # the id is a user's
     ("GET", f"{SCIM}/ServicePrincipals"): 200,
     ("GET", f"{SCIM}/ServicePrincipals/{{id}}"): 404,
+    # What SCIM looks like here; what a search shows is what the lists show.
+    ("GET", f"{SCIM}/ServiceProviderConfig"): 200,
+    ("GET", f"{SCIM}/ResourceTypes"): 200,
+    ("GET", f"{SCIM}/ResourceTypes/{{name}}"): 404,
+    ("GET", f"{SCIM}/Schemas"): 200,
+    ("GET", f"{SCIM}/Schemas/{{urn}}"): 404,
+    ("POST", f"{SCIM}/.search"): 200,
     ("POST", "/api/2.0/token/create"): 200,
     ("GET", "/api/2.0/token/list"): 200,
     ("POST", "/api/2.0/token/delete"): 404,  # there are no tokens but one's own

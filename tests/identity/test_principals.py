@@ -119,7 +119,7 @@ def test_every_change_raises_the_revision(store, ready):
     after(lambda tx: registry.grant_entitlements(tx, workspace, user, ["x"]))
     after(lambda tx: registry.grant_account_role(tx, user, "account_admin"))
     after(lambda tx: registry.leave_workspace(tx, workspace, user))
-    after(lambda tx: registry.remove_group(tx, team))
+    after(lambda tx: registry.remove(tx, team))
     after(lambda tx: workspaces.set_conf(tx, workspace, "enableDcs", "true"))
 
 
