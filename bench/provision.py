@@ -1,12 +1,15 @@
 """A thousand people: `examples/thousand_users.py` (users, assignment, schemas, grants, clusters, permissions, stop; 8 threads, no
 waiters, SDK unmodified) and `boathouse provision apply` of the same, each on a server of its own with simulated nodes, durable.
 
-Prints the time of each, of a second apply that has nothing to do, of undo, and the most memory that the server had.
+Prints the time of each, of a second apply that has nothing to do, of undo, and the most memory that the server had. `--real N`
+gives N people clusters of real containers, started in waves and stopped again, and prints what one person costs (`make soak`).
 """
 
 import argparse
+import csv
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,7 +36,7 @@ each:
        spark_conf: {{spark.databricks.cluster.profile: singleNode, spark.master: 'local[*, 4]'}},
        custom_tags: {{ResourceClass: SingleNode}}}}
   permissions: [{{on: 'cluster ${{slug}}', level: CAN_RESTART}}]
-start: {{clusters: none, idle_minutes: 20}}
+start: {{{start}, idle_minutes: 20}}
 """
 HEADER = "version:v1.0\n名前 [displayName] 必須,ユーザー名 [userPrincipalName] 必須,初期パスワード [passwordProfile] 必須\n"
 
@@ -57,6 +60,19 @@ def watched(pid: int) -> Iterator[dict[str, int]]:
         thread.join()
 
 
+def real(fleet: Path, count: int, wave: int) -> None:
+    """People with clusters of real containers, `wave` of them starting or running at a time."""
+    with server() as ready:
+        run(f"{count} people, real containers, waves of {wave}", ready, [BOATHOUSE, "provision", "apply", str(fleet)])
+        with open(fleet.with_suffix(".report.csv"), encoding="utf-8-sig", newline="") as report:
+            started = sorted(float(row["started_s"]) for row in csv.DictReader(report))
+        entries = [json.loads(line) for line in fleet.with_suffix(".journal").read_text().splitlines()]
+        took = (entries[-1]["at"] - entries[0]["at"]) / 1000
+        ran = f"{statistics.median(started):.1f} s (median), {started[-1]:.1f} s (longest)"
+        print(f"a person: {took / count:.2f} s of the whole; their cluster ran after {ran}")
+        run("provision undo", ready, [BOATHOUSE, "provision", "undo", str(fleet), "--yes"])
+
+
 def run(title: str, ready: dict, command: list[str]) -> None:
     """One command, timed; its last line is shown when it fails."""
     environ = {**os.environ, "DATABRICKS_HOST": ready["host"], "DATABRICKS_TOKEN": ready["token"]}
@@ -77,13 +93,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--policy", default="Personal Compute", help='"" for none')
     parser.add_argument("--workspace", action="store_true", help="make users in the workspace, not in the account")
+    parser.add_argument("--real", type=int, metavar="N", help="N people with clusters of real containers, and nothing else")
+    parser.add_argument("--wave", type=int, default=4, help="with --real: clusters at a time")
     options = parser.parse_args()
+    if options.real:
+        options.people, options.workspace, options.policy = options.real, True, ""
     with tempfile.TemporaryDirectory(prefix="boathouse-bench-") as scratch:
         people, fleet = Path(scratch) / "people.csv", Path(scratch) / "fleet.yaml"
         rows = (f"参加者 {n},p{n:04}@x.onmicrosoft.com,-" for n in range(options.people))
         people.write_text(HEADER + "\n".join(rows) + "\n")
         policy = f"policy: {json.dumps(options.policy)}," if options.policy else ""
-        fleet.write_text(FLEET.format(account=str(not options.workspace).lower(), policy=policy))
+        start = f"clusters: stagger, wave: {options.wave}, then: stop" if options.real else "clusters: none"
+        text = FLEET.format(account=str(not options.workspace).lower(), policy=policy, start=start)
+        fleet.write_text(text.replace("Standard_DS3_v2", "m5.large") if options.real else text)
+        if options.real:
+            real(fleet, options.real, options.wave)
+            return
         threads = ["--threads", str(options.threads)]
         print(f"{options.people} people, {options.threads} threads")
         if not options.workspace:
