@@ -25,6 +25,7 @@ from boathouse.compute import (
     registry_password,
     states,
     surroundings,
+    usage_records,
 )
 from boathouse.compute.cluster_wishes import described, move, paths, refuse, write
 from boathouse.compute.libraries import rows as library_rows
@@ -109,6 +110,7 @@ def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
         mine = clusters.c.cluster_id == cluster_id
         handed_over = {"facts": pool_stock.handed_over(instance, now), "version": instance.version + 1}
         tx.execute(update(clusters).where(mine).values({**row, **handed_over}))
+        usage_records.taken(tx, tx.execute(select(clusters).where(mine)).one(), now)
     permissions.created(tx, ctx.caller, access.CLUSTERS.name, cluster_id)
     for pool_id in {attached["pool_id"], attached["driver_pool_id"]} if attached else ():
         wake(tx, pool_stock.KIND, pool_id)

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Update, and_, bindparam, delete, insert, update
 
 from boathouse import telemetry
-from boathouse.compute import endings, events, log_delivery, plan_size, pool_stock, timeline
+from boathouse.compute import endings, events, log_delivery, plan_size, pool_stock, timeline, usage_records
 from boathouse.compute.evidence import telling
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch import CONTAINER_LOG, Effects, Result
@@ -236,7 +236,9 @@ class Reconciler:
         if row or facts or marks or gone or added or step.events or step.node_facts or step.leaving:
             with self._store.transaction(durable=False) as tx:
                 self._write_row(tx, sight, row, facts)
-                self._write_nodes(tx, sight.world, step, gone, added)
+                new = self._write_nodes(tx, sight.world, step, gone, added)
+                usage_records.began(tx, sight.row, new, self._store.clock())
+                usage_records.ended(tx, gone, self._store.clock())
                 for kind, details in step.events:
                     events.record(tx, sight.row.cluster_id, kind, details)
                 launch = int(row.get("launch", sight.row.launch))
@@ -273,7 +275,7 @@ class Reconciler:
         if not changed:
             raise Stale
 
-    def _write_nodes(self, tx: Tx, world: World, step: Step, gone: list[str], added: list[Result]) -> None:
+    def _write_nodes(self, tx: Tx, world: World, step: Step, gone: list[str], added: list[Result]) -> list[dict[str, Any]]:
         now = self._store.clock()
         launch = int(step.row.get("launch", world.cluster.launch))
         new = [
@@ -301,6 +303,7 @@ class Reconciler:
             tx.execute(_CHANGE_NODE, changed)
         if gone:
             tx.execute(delete(node_table).where(node_table.c.node_id.in_(gone)))
+        return new
 
     def _erase(self, sight: Sight) -> None:
         """Permanently deleted: no row, no log, no trace."""
