@@ -26,6 +26,7 @@ from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking, Parallel, Sight
 from boathouse.compute.nodes import NodeDirectories, node_id
 from boathouse.compute.plan import plan
+from boathouse.compute.policies import enforcement
 from boathouse.compute.states import KIND, LAUNCHING, SERVING, TERMINATED, WISH_RUNNING, may_move
 from boathouse.compute.tables import clusters
 from boathouse.compute.tables import events as event_table
@@ -236,6 +237,8 @@ class Reconciler:
         if row or facts or marks or gone or added or step.events or step.node_facts or step.leaving:
             with self._store.transaction(durable=False) as tx:
                 self._write_row(tx, sight, row, facts)
+                if row.get("state") == TERMINATED:
+                    enforcement.carry_out(tx, sight.row.cluster_id)
                 new = self._write_nodes(tx, sight.world, step, gone, added)
                 usage_records.began(tx, sight.row, new, self._store.clock())
                 usage_records.ended(tx, gone, self._store.clock())
@@ -318,6 +321,7 @@ class Reconciler:
             log_delivery.forget(tx, cluster_id)
             _tell_pools(tx, sight.row)
             library_rows.forget(tx, cluster_id)
+            enforcement.forget(tx, cluster_id)
         self._forget(cluster_id)
 
     def _forget(self, cluster_id: str) -> None:
