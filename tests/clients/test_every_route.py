@@ -174,7 +174,7 @@ class House:
             "permission": "MANAGE", "keys": "enableDcs", "command": "1", "language": "python", "string_value": "x",
             "path": "/Users/victim@x.org/f", "source_path": "/Users/victim@x.org/f", "destination_path": "/Users/victim@x.org/g",
             "session_token": "x", "start_part_number": 1, "count": 1, "handle": 1, "data": "",
-            "file_path": "/Volumes/c/s/v/f", "directory_path": "/Volumes/c/s/v",
+            "file_path": "/Volumes/victims/s/v/f", "directory_path": "/Volumes/victims/s/v",
             "oidc_policy": {"issuer": "https://idp.example"}, "policy_id": "x",
             "user_id": str(self.victim), "token": {"comment": "x"}, "update_mask": "comment",
             "instance_pool_id": self.pool_id, "instance_pool_name": "mine",
