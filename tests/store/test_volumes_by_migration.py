@@ -34,7 +34,7 @@ NODE = (
 @pytest.fixture
 def old(tmp_path):
     store = Store(f"sqlite:///{tmp_path / 'boathouse.db'}")
-    _to(store, "0015")
+    _to(store, "0016")
     yield store
     store.close()
 
