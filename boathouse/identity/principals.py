@@ -72,7 +72,7 @@ def _principal(row: Row | None) -> Principal | None:
 _BY_ID = select(*_COLUMNS).where(principals.c.principal_id == bindparam("of_id"), principals.c.removed_at.is_(None))
 
 
-def _groups_statement() -> Select[Any]:
+def _groups_statement() -> Select[Any, Any, Any, Any]:
     there = or_(principals.c.workspace_id == ACCOUNT_LEVEL, principals.c.workspace_id == bindparam("of_workspace"))
     reached = (
         select(memberships.c.group_id.label("group_id"), literal(1).label("direct"))
