@@ -46,9 +46,9 @@ class Gate:
         """A daemon has news (or dialled in, or fell silent): its cluster is looked at."""
         with self._store.transaction() as tx:
             if event == "exit" and str(payload.get("name", "")).startswith("library-"):
-                wake(tx, library_rows.KIND, cluster_of(node_id))
+                wake(tx, library_rows.KIND, cluster_of(tx, node_id))
             else:
-                wake(tx, reconciler.KIND, cluster_of(node_id))
+                wake(tx, reconciler.KIND, cluster_of(tx, node_id))
 
 
 @dataclass

@@ -45,7 +45,7 @@ class Endpoints:
     def driver(self, cluster_id: str) -> DriverSecrets:
         """The secrets of the driver of the launch that runs. Raises NotServing."""
         row = self._row(cluster_id)
-        token = self._inputs.keys(cluster_id, row.launch).token
+        token = self._inputs.keys(row).token
         with self._guard:
             known = self._gateways.get(cluster_id)
         if known is None or known[0] != row.launch:
@@ -56,7 +56,7 @@ class Endpoints:
 
     def token(self, cluster_id: str) -> str:
         """The bearer token of the driver's HTTP. Raises NotServing."""
-        return self._inputs.keys(cluster_id, self._row(cluster_id).launch).token
+        return self._inputs.keys(self._row(cluster_id)).token
 
     def environment(self, cluster_id: str, node_id: str = "") -> dict[str, str]:
         """The variables of a process on one node (the driver's, where none is named), secrets in place. Raises NotServing."""

@@ -16,7 +16,7 @@ from boathouse.compute.driver_start import DriverStart
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.init_scripts import NODE_LOG, log_name
 from boathouse.compute.launch_inputs import Inputs
-from boathouse.compute.nodes import NodeDirectories, node_id
+from boathouse.compute.nodes import NodeDirectories, node_id, place_of
 from boathouse.compute.plan_scripts import failure, process_name
 from boathouse.compute.script_shelf import ScriptPending, ScriptUnavailable
 from boathouse.compute.world import (
@@ -111,12 +111,13 @@ class Effects:
         cluster_id = world.cluster.cluster_id
         match action:
             case AddNode():
-                node = node_id(cluster_id, action.number, action.incarnation)
+                node = node_id(world.cluster.place, action.number, action.incarnation)
                 return Result(action, token_hash=self._directories.prepare(node))
             case DeleteNode():
                 return Result(action, self._delete(cluster_id, action.node_id, world.seen.get(action.node_id, Seen())))
             case ReleaseCluster():
-                return Result(action, self._driver.release(cluster_id) and self._handed_over(world))
+                released = all(self._driver.release(place) for place in sorted({world.cluster.place, cluster_id}))
+                return Result(action, released and (not action.ends or self._handed_over(world)))
         assert inputs is not None, "a launch without inputs asks for nothing else"
         match action:
             case WantImage():
@@ -149,7 +150,7 @@ class Effects:
         limits = inputs.limits.driver if node.number == 0 else inputs.limits.worker
         return NodeSpec(
             node_id=node.node_id,
-            cluster_id=inputs.cluster_id,
+            cluster_id=inputs.place,
             index=node.number,
             directory=self._directories.path(node.node_id),
             limits=Limits(limits.cpus, limits.memory_bytes),
@@ -169,7 +170,7 @@ class Effects:
     def _delete(self, cluster_id: str, node: str, seen: Seen) -> bool:
         """The customer's container, then the daemon's; then the logs are kept, and the directory goes."""
         self.keep_container_log(node, seen)
-        if not self._driver.delete(cluster_id, node):
+        if not self._driver.delete(place_of(node), node):
             return False
         self._link.forget(node)
         self._directories.archive(cluster_id, node)

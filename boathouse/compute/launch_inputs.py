@@ -53,9 +53,10 @@ class LaunchKeys:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that the effects of a launch need beside what they see."""
+    """All that the effects of a launch need beside what they see. `place`: the id under which its nodes are."""
 
     cluster_id: str
+    place: str
     launch: int
     workspace_id: int
     spec: ClusterSpec
@@ -108,7 +109,7 @@ class InputsCache:
         """
         with self._guard:
             known = self._known.get(row.cluster_id)
-        if known is not None and known.launch == launch:
+        if known is not None and known.launch == launch and known.place == _place(row):
             return known
         made = self._make(row, launch, used_bytes)
         with self._guard:
@@ -127,9 +128,11 @@ class InputsCache:
             self._promised.pop(cluster_id, None)
             self._recorded.pop(cluster_id, None)
 
-    def keys(self, cluster_id: str, launch: int) -> LaunchKeys:
-        """The keys of a launch; the same whenever they are asked for."""
-        what = f"{cluster_id}/{launch}"
+    def keys(self, row: Any) -> LaunchKeys:
+        """The keys of the launch that has begun of the cluster in `row`; the same whenever they are asked for."""
+        return self._keys(_origin(row, row.launch))
+
+    def _keys(self, what: str) -> LaunchKeys:
         return LaunchKeys(self._sources.keyed("driver-token", what), self._sources.keyed("spark-secret", what))
 
     def _make(self, row: Any, launch: int, used_bytes: Used) -> Inputs:
@@ -168,17 +171,18 @@ class InputsCache:
                 shlex.split(values.spark_conf.get(key, ""))
             except ValueError as error:
                 raise Refused(Failure("INVALID_ARGUMENT", f"spark_conf {key} cannot be read: {error}.", step="launch")) from None
-        number = max(launch, 1)  # of an idle instance: the launch that will take it
+        origin = _origin(row, launch)
         return Inputs(
             cluster_id=row.cluster_id,
+            place=_place(row),
             launch=launch,
             workspace_id=row.workspace_id,
             spec=spec,
             release=release,
             limits=limits,
             values=values,
-            keys=self.keys(row.cluster_id, number),
-            app_id=f"app-{row.cluster_id}-{number}",
+            keys=self._keys(origin),
+            app_id="app-" + origin.replace("/", "-"),
             scripts=script_shelf.of_launch(
                 spec, row.workspace_id, row.editor, row.facts.get("global_init_scripts") if begun else None, sources.scripts
             ),
@@ -252,6 +256,16 @@ class InputsCache:
         """The memory that a cluster that serves has; what it was promised beyond that is free again."""
         with self._promising:
             self._promised[cluster_id] = total_bytes
+
+
+def _place(row: Any) -> str:
+    return (row.facts or {}).get("place") or row.cluster_id
+
+
+def _origin(row: Any, launch: int) -> str:
+    """What the keys of a launch are made of. A driver in standby has those of the first launch under its instance's id."""
+    place = _place(row)
+    return f"{place}/{max(launch, 1) if place == row.cluster_id else 1}"
 
 
 def _size(node_type_id: str | None) -> Size:

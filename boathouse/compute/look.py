@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from boathouse.compute import autoscale, cluster_spec, driver_start, nodes, states, timeline
+from boathouse.compute import autoscale, cluster_spec, driver_start, nodes, pool_stock, states, timeline
 from boathouse.compute.driver_calls import read_health
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch_inputs import Inputs, InputsCache
@@ -95,6 +95,7 @@ class Looking:
             rows = nodes.of_cluster(reader, cluster_id)
             noted = timeline.noted(reader, cluster_id, row.launch)
             unfurnished = _unfurnished(reader, row, rows)
+            offer = "" if rows else pool_stock.offer(reader, row)
         inputs, refusal = self._given(row)
         live = [node for node in rows if not node.leaving]
         self._listen(row, live)  # before the engine is asked: daemons that live dial in even while it does not answer
@@ -121,6 +122,7 @@ class Looking:
             granted=granted,
             shortage=shortage,
             unfurnished=unfurnished,
+            offer=offer,
             **_told(inputs, self._store.clock()),
         )
         return Sight(row, replace(world, start=_driver_start(world, inputs)), inputs)
@@ -194,7 +196,7 @@ class Looking:
             seen.node_id: Seen(
                 seen.daemon.value, seen.container.value, seen.address, seen.exit_code, seen.oom_killed, seen.detail
             )
-            for seen in self._driver.inspect(row.cluster_id)
+            for seen in self._driver.inspect((row.facts or {}).get("place") or row.cluster_id)
         }
 
     def _listen(self, row: Any, live: list[NodeRow]) -> None:
@@ -225,7 +227,7 @@ class Looking:
         for node in live:
             process = daemons.get(node.node_id, Daemon()).processes.get(DRIVER)
             if node.number == 0 and process is not None and process.running and process.ready:
-                token = self._inputs.keys(row.cluster_id, row.launch).token
+                token = self._inputs.keys(row).token
                 return read_health(self._link, node.node_id, int(process.ready["http_port"]), token)
         return None
 

@@ -34,9 +34,19 @@ def node_parts(node: str) -> tuple[int, int]:
     return int(number), int(incarnation)
 
 
-def cluster_of(node: str) -> str:
-    """The cluster of a node id."""
+def place_of(node: str) -> str:
+    """The id under which a node was made: its cluster's, or that of an idle instance which a cluster took when it was started
+    again."""
     return node.rsplit("-", 2)[0]
+
+
+def cluster_of(reader: Reader, node: str) -> str:
+    """The cluster of a node."""
+    found = reader.execute(_CLUSTER, {"of_node": node}).scalar()
+    return place_of(node) if found is None else str(found)
+
+
+_CLUSTER = select(nodes.c.cluster_id).where(nodes.c.node_id == bindparam("of_node"))
 
 
 _OF_CLUSTER = select(nodes).where(nodes.c.cluster_id == bindparam("of_cluster")).order_by(nodes.c.number, nodes.c.incarnation)

@@ -38,7 +38,13 @@ def plan(world: World) -> Step:
     if cluster.launch != cluster.wished_launch:
         taken = plan_instance.taken(world)
         left = [] if taken is not None else _remains(world)
-        return _take_down(left) if left else _begin(world, taken)
+        if left:
+            return _take_down(left)
+        if taken is None and cluster.facts.get("place"):  # where the launch before was
+            return Step(actions=(ReleaseCluster(ends=False),), again=DOWN_POLL, after=Step(facts={"place": None}, again=0.0))
+        if taken is None and world.offer and world.refusal is None:
+            return Step(adopt=world.offer, again=0.0)
+        return _begin(world, taken)
     if cluster.state in SERVING:
         return plan_running.keep(world)
     return plan_launch.advance(world)
@@ -82,7 +88,7 @@ def _down(world: World) -> Step:
     reason = cluster.wish_reason or Reason("INTERNAL_ERROR", type_of("INTERNAL_ERROR"))
     end = Step(
         row={"state": TERMINATED, "terminated_time": world.now, "termination_reason": reason.document()},
-        facts={"driver": None, "executors": None, "spark": None, "driver_node": None},
+        facts={"driver": None, "executors": None, "spark": None, "driver_node": None, "place": None},
         marks=(Mark("teardown", ended=world.now),) if cluster.launch else (),
     )
     if nothing_made:
@@ -106,6 +112,7 @@ def _begin(world: World, taken: NodeRow | None) -> Step:
         "first_incarnation": incarnation,
         "spark_context_id": world.dice,
         "data_plane": world.data_plane,
+        "place": cluster.facts.get("place"),
         **world.given,
     }
     missing = range(0 if taken is None else 1, cluster.workers + 1)

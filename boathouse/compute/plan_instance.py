@@ -73,7 +73,8 @@ def _warm_up(draft: Draft, node: NodeRow) -> None:
     process = world.daemon(node).processes.get(STANDBY)
     begun = node.facts.get("standby_at")
     if not world.start:
-        draft.facts["warm"] = world.now
+        if world.at(node).address:  # none is wanted
+            draft.facts["warm"] = world.now
         return
     if not begun:
         draft.note(node, standby=dict(world.start), standby_at=world.now)
@@ -98,7 +99,10 @@ def relieved(draft: Draft, node: NodeRow) -> bool:
     world = draft.world
     process = world.daemon(node).processes.get(STANDBY)
     if node.number or process is None or not process.running:
-        if ("standby", node.node_id) in world.timeline:
+        if process is not None and ("standby", node.node_id) not in world.timeline:
+            draft.begin("standby", node.node_id)
+            draft.end("standby", node.node_id, outcome="skipped", message=f"The driver in standby had ended: {process.ending}.")
+        elif ("standby", node.node_id) in world.timeline:
             draft.end("standby", node.node_id)
         return True
     if not world.start:
@@ -140,7 +144,7 @@ def _image(draft: Draft) -> None:
 def taken(world: World) -> NodeRow | None:
     """The node that a launch that begins has from a pool, if what it holds is of use still."""
     instance = world.cluster.facts.get("instance")
-    if not instance or world.cluster.launch or world.refusal is not None:
+    if not instance or instance.get("launch", 1) != world.cluster.wished_launch or world.refusal is not None:
         return None
     nodes = world.active()
     if len(nodes) != 1 or len(world.nodes) != 1 or nodes[0].number:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, delete, func, or_, select, update
 
 from boathouse.auth import permissions
 from boathouse.compute import cluster_spec, states
 from boathouse.compute.pool_rules import PoolSeen
-from boathouse.compute.tables import clusters, instance_pools, nodes
+from boathouse.compute.tables import clusters, events, instance_pools, nodes, timeline
 from boathouse.edge.caller import Caller
 from boathouse.edge.errors import ApiError, denied, invalid, not_found
 from boathouse.store import Reader, Tx
@@ -117,7 +117,7 @@ def attached(tx: Tx, caller: Caller, spec: ClusterSpec) -> dict[str, Any]:
     return columns
 
 
-def take(tx: Tx, spec: ClusterSpec, pool_id: str | None) -> Any:
+def take(reader: Reader, spec: ClusterSpec, pool_id: str | None, lock: bool = True) -> Any:
     """The row of an idle instance of the pool that suits the wish: a warm one before others, the one that has waited longest;
     None without one."""
     if pool_id is None:
@@ -126,9 +126,34 @@ def take(tx: Tx, spec: ClusterSpec, pool_id: str | None) -> Any:
         clusters.c.driver_pool_id == pool_id, clusters.c.source == states.POOL, clusters.c.wish == states.WISH_RUNNING,
         clusters.c.state == states.PENDING,
     )  # fmt: skip
-    rows = tx.execute(select(clusters).where(mine).order_by(clusters.c.created_at, clusters.c.cluster_id).with_for_update())
+    found = select(clusters).where(mine).order_by(clusters.c.created_at, clusters.c.cluster_id)
+    rows = reader.execute(found.with_for_update() if lock else found)
     suiting = [row for row in rows if (row.facts or {}).get("ready") and _suits(row, spec)]
     return min(suiting, key=lambda row: not row.facts.get("warm"), default=None)
+
+
+def offer(reader: Reader, row: Any) -> str:
+    """The idle instance that the cluster in `row` may take when it is started again: its id, or an empty string."""
+    begins = row.wish == states.WISH_RUNNING and 0 < row.launch < row.wished_launch
+    if not begins or row.driver_pool_id is None:
+        return ""
+    instance = take(reader, cluster_spec.load(row.spec), row.driver_pool_id, lock=False)
+    return "" if instance is None else instance.cluster_id
+
+
+def adopt(tx: Tx, instance_id: str, row: Any, now: int) -> dict[str, Any] | None:
+    """Have the cluster in `row`, which starts again, take an idle instance: its node is the cluster's, its own row is gone. The
+    facts of the cluster; None where the instance is the pool's no more."""
+    mine = and_(clusters.c.cluster_id == instance_id, clusters.c.source == states.POOL, clusters.c.wish == states.WISH_RUNNING)
+    instance = tx.execute(select(clusters).where(mine).with_for_update()).first()
+    if instance is None or not (instance.facts or {}).get("ready"):
+        return None
+    tx.execute(update(nodes).where(nodes.c.cluster_id == instance_id).values(cluster_id=row.cluster_id))
+    for table in (events, timeline, clusters):
+        tx.execute(delete(table).where(table.c.cluster_id == instance_id))
+    facts = handed_over(instance, now, row.wished_launch)
+    facts["incarnation"] = max(facts["incarnation"], int((row.facts or {}).get("incarnation", 0)))
+    return {**facts, "place": instance_id}
 
 
 def _suits(row: Any, spec: ClusterSpec) -> bool:
@@ -141,12 +166,13 @@ def _url(spec: ClusterSpec) -> str | None:
     return spec.docker_image.url if spec.docker_image else None
 
 
-def handed_over(row: Any, now: int) -> dict[str, Any]:
-    """The facts of a cluster that begins with the instance in `row`."""
+def handed_over(row: Any, now: int, launch: int = 1) -> dict[str, Any]:
+    """The facts of a cluster whose launch begins with the instance in `row`."""
     facts = row.facts
     instance = {
         "pool_id": row.driver_pool_id, "release": (facts.get("release") or {}).get("digest"), "limits": facts.get("limits"),
         "idle_ms": max(0, now - int(facts["ready"])), "warm": bool(facts.get("warm")),
+        "launch": launch,
     }  # fmt: skip
     return {"instance": instance, "limits": facts.get("limits"), "incarnation": facts.get("incarnation", 1)}
 

@@ -22,7 +22,7 @@ _SESSION = ("spark.sql.", "spark.databricks.")
 _READ = ("spark.sql.catalog.", "spark.sql.extensions")
 
 #: Variables that nothing has read yet: the platform's own words on the cluster.
-_LATE_VARIABLES = frozenset({"DB_CLUSTER_NAME"})
+_LATE_VARIABLES = frozenset({"DB_CLUSTER_ID", "DB_CLUSTER_NAME"})
 
 #: What tells a driver to stand by.
 PROPERTY = "boathouse.standby"

@@ -10,7 +10,7 @@ import logging
 
 from sqlalchemy import delete, select
 
-from boathouse.compute.nodes import NodeDirectories, cluster_of
+from boathouse.compute.nodes import NodeDirectories, place_of
 from boathouse.compute.states import TERMINATED
 from boathouse.compute.tables import clusters, nodes
 from boathouse.dataplane.contract import Driver, DriverUnavailable, Link
@@ -45,12 +45,14 @@ class Sweep:
         return again(EVERY)
 
     def known(self) -> frozenset[str]:
-        """Clusters that may have something on the machine: all that are not at their end, and all that still have
-        nodes."""
+        """Clusters, and places of clusters, that may have something on the machine: all that are not at their end, and all that
+        still have nodes."""
         with self._store.read() as reader:
-            alive = reader.execute(select(clusters.c.cluster_id).where(clusters.c.state != TERMINATED))
-            found = {row.cluster_id for row in alive}
-            found |= {row.cluster_id for row in reader.execute(select(nodes.c.cluster_id))}
+            place = clusters.c.facts["place"].as_string().label("place")
+            alive = reader.execute(select(clusters.c.cluster_id, place).where(clusters.c.state != TERMINATED)).all()
+            found = {row.cluster_id for row in alive} | {row.place for row in alive if row.place}
+            for row in reader.execute(select(nodes.c.cluster_id, nodes.c.node_id)):
+                found |= {row.cluster_id, place_of(row.node_id)}
         return frozenset(found)
 
     def _rows(self) -> None:
@@ -68,8 +70,8 @@ class Sweep:
             rows = {row.node_id for row in reader.execute(select(nodes.c.node_id))}
         known = self.known()
         for node in present:
-            if node not in rows and cluster_of(node) not in known:
+            if node not in rows and place_of(node) not in known:
                 self._link.forget(node)
-                self._directories.archive(cluster_of(node), node)
+                self._directories.archive(place_of(node), node)
                 self._directories.remove(node)
                 log.warning("removed the directory of node %s: no cluster explains it", node)

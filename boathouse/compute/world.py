@@ -76,6 +76,12 @@ class Cluster:
     held: bool = False
 
     @property
+    def place(self) -> str:
+        """The id under which its nodes are, and what belongs to all of them: that of an instance of a pool that it took when it
+        was started again, else its own."""
+        return str(self.facts.get("place") or self.cluster_id)
+
+    @property
     def scales(self) -> bool:
         return self.least is not None
 
@@ -233,6 +239,8 @@ class World:
     shortage: Failure | None = None
     #: How Spark's driver would be started now in its node, where that is compared (`driver_start`, `standby`); may hold secrets.
     start: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: An idle instance of the cluster's pool that suits a launch that begins again.
+    offer: str = ""
     #: What a launch that begins now puts into the facts, and what it tells.
     given: Mapping[str, Any] = field(default_factory=dict)
     told: "tuple[Mark, ...]" = ()
@@ -335,7 +343,9 @@ class DeleteNode:
 
 @dataclass(frozen=True)
 class ReleaseCluster:
-    """Remove what belongs to the whole cluster, once no node is left."""
+    """Remove what belongs to the whole cluster, once no node is left. `ends`: the cluster ends with it."""
+
+    ends: bool = True
 
 
 Start = StartScript | StartDriver | StandBy | TakeStandby | DropStandby | StartExecutor
@@ -368,6 +378,8 @@ class Step:
     events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     marks: tuple[Mark, ...] = ()
     again: float | None = None
+    #: Take this idle instance of a pool; nothing else is done in such a step.
+    adopt: str = ""
     #: The launch or the cluster has failed: nothing else of this step counts.
     failure: Failure | None = None
     #: What is written too, in the same transaction, once every action says that it is finished; its `again` then holds.

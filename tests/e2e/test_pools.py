@@ -62,8 +62,15 @@ def test_a_cluster_takes_an_idle_instance(workspace, server, engine, private_reg
         until(lambda: w.instance_pools.get(pool_id).stats.idle_count == 1, 90, "another idle instance")
         has = w.instance_pools.get(pool_id).stats
         assert (has.used_count, has.pending_used_count, has.pending_idle_count) == (1, 0, 0)
+        held = names(engine, server).keys() - before.keys()
+        w.clusters.restart(wait.cluster_id).result()
+        assert names(engine, server).keys() >= held and not before.keys() & names(engine, server).keys()
+        again = Notebook(w, wait.cluster_id, compute.Language.PYTHON)
+        code = "import os\nprint(os.environ['DB_CLUSTER_ID'], spark.range(9).count())"
+        assert again.text(code) == f"{wait.cluster_id} 9"
+        assert steps(w, wait.cluster_id)["standby"]["outcome"] == "ok"
         w.clusters.delete(wait.cluster_id).result()
-        assert not before.keys() & names(engine, server).keys()  # it served one cluster
+        assert not held & names(engine, server).keys()  # each served one launch
         began = time.monotonic()
         with cluster(w, docker_image=image) as cold:
             cold_seconds = time.monotonic() - began

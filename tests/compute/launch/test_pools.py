@@ -324,8 +324,8 @@ def test_a_cluster_that_is_deleted_at_once(fleet):
     assert fleet.running() == [] and fleet.world.rows("SELECT * FROM network") == []
 
 
-def story(fleet: Any, workers: int) -> None:
-    """A pool with an image and an instance; a cluster takes it; both end."""
+def story(fleet: Any, workers: int, restarts: bool) -> None:
+    """A pool with an image and an instance; a cluster takes it, and where it `restarts` the next one; both end."""
     stage = fleet.data / "stage"
     at = int(stage.read_text()) if stage.exists() else 0
     if at == 0 and pool(fleet) is None:
@@ -335,7 +335,10 @@ def story(fleet: Any, workers: int) -> None:
     if at == 0 and ready and not mine:
         create(fleet, num_workers=workers, docker_image=DockerImage(url=IMAGE))
         stage.write_text("1")
-    if mine and at < 2 and mine[0].state == "RUNNING":
+    if restarts and mine and at < 2 and mine[0].state == "RUNNING" and mine[0].launch == 1:
+        if ready:
+            fleet.again(mine[0].cluster_id)
+    elif mine and at < 2 and mine[0].state == "RUNNING":
         change_pool(fleet, state="DELETED", live_name=None)
         fleet.delete_for_ever(mine[0].cluster_id)
         stage.write_text("2")
@@ -344,33 +347,37 @@ def story(fleet: Any, workers: int) -> None:
 PARTS = 6
 
 
-@pytest.mark.parametrize("workers", [0, 1], ids=["taken", "dropped"])  # what becomes of the driver in standby
+#: What becomes of the driver in standby, and whether the cluster is restarted with the next one.
+STORIES = {"dropped": (1, False), "restarted": (0, True)}
+
+
+@pytest.mark.parametrize("kind", STORIES)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_killed_after_every_effect(fleet_of_its_own, part, workers):
+def test_killed_after_every_effect(fleet_of_its_own, part, kind):
     with fleet_of_its_own() as fleet:
         bomb = explosive(fleet)
         bomb.armed = True
-        play(fleet, bomb, workers)
+        play(fleet, bomb, *STORIES[kind])
         total = bomb.count
     assert total > 60
     for at in range(1 + part, total + 1, PARTS):
         with fleet_of_its_own() as fleet:
             bomb = explosive(fleet)
             bomb.at, bomb.armed = at, True
-            play(fleet, bomb, workers)
+            play(fleet, bomb, *STORIES[kind])
             assert fleet.running() == [] and fleet.world.rows("SELECT * FROM network") == [], at
             assert fleet.directories.present() == [] and pool(fleet) is None and fleet.rows() == [], at
             doubled = {what: count for what, count in bomb.started.items() if count > 1 and "spare" not in what[1]}
             assert not doubled, (at, doubled)
 
 
-def play(fleet: Any, bomb: Any, workers: int, rounds: int = 1500) -> None:
+def play(fleet: Any, bomb: Any, workers: int, restarts: bool, rounds: int = 1500) -> None:
     stage = fleet.data / "stage"
     for _ in range(rounds):
         if stage.exists() and stage.read_text() == "2" and not fleet.rows() and pool(fleet) is None and not fleet.running():
             return
         armed, bomb.armed = bomb.armed, False
-        story(fleet, workers)
+        story(fleet, workers, restarts)
         bomb.armed = armed and bomb.count < (bomb.at or 10**9)
         try:
             fleet.step()

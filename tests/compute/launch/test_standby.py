@@ -7,7 +7,8 @@ import pytest
 from boathouse.compute import standby
 from boathouse.dataplane.simulated import Fault, Trouble
 from boathouse.wire.compute import Destination, DockerImage, InitScriptInfo
-from tests.compute.launch.test_pools import IMAGE, counts, create, instances, make_pool, rest
+from tests.compute.launch.conftest import SPEC, keyed
+from tests.compute.launch.test_pools import IMAGE, change_pool, counts, create, instances, make_pool, rest
 
 
 @pytest.fixture
@@ -39,6 +40,61 @@ def test_it_becomes_the_clusters(warm):
     assert told(fleet, cluster)["outcome"] == "ok"
     facts = fleet.row(cluster).facts
     assert facts["app_id"] == facts["spark"]["app_id"] == f"app-{cluster}-1"
+
+
+@pytest.mark.parametrize("verb", ["again", "start"])
+def test_a_cluster_that_is_started_again_takes_one(warm, verb):
+    fleet = warm
+    cluster = create(fleet, cluster_name="mine")
+    fleet.settle(cluster)
+    rest(fleet)
+    for launch in (2, 3):
+        (held,) = instances(fleet)
+        before = fleet.nodes(cluster)
+        if verb == "start":
+            fleet.delete(cluster)
+            fleet.settle(cluster)
+            assert fleet.world.rows("SELECT * FROM network WHERE cluster_id LIKE ?", before[0][:20] + "%") == []
+        getattr(fleet, verb)(cluster)
+        fleet.settle(cluster)
+        assert fleet.nodes(cluster) == [f"{held}-0-1"] and not set(before) & set(fleet.running())
+        assert fleet.state(held) == "GONE" and of(fleet, held) == ["driver"]
+        row = fleet.row(cluster)
+        assert (row.launch, row.facts["place"], row.facts["app_id"]) == (launch, held, f"app-{held}-1")
+        assert told(fleet, cluster)["outcome"] == "ok"
+        assert fleet.launcher.endpoints.token(cluster) == keyed("driver-token", f"{held}/1")
+        assert fleet.launcher.endpoints.environment(cluster)["DB_CLUSTER_ID"] == cluster
+        rest(fleet)
+        assert counts(fleet) == (1, 0, 1, 0)
+    fleet.restart()
+    fleet.pass_time(20_000)
+    assert fleet.state(cluster) == "RUNNING" and fleet.nodes(cluster) == [f"{held}-0-1"]
+    fleet.world.add(Trouble(Fault.PROCESS_EXITS, process="driver", cluster_id=held))
+    fleet.pass_time(60_000)
+    assert fleet.state(cluster) in ("RUNNING", "TERMINATED")
+    fleet.delete_for_ever(cluster)
+    change_pool(fleet, state="DELETED", live_name=None)
+    fleet.pass_time(20_000)
+    assert fleet.running() == [] and fleet.world.rows("SELECT * FROM network") == [] and fleet.directories.present() == []
+
+
+def test_what_it_took_does_not_outlive_its_launch(warm):
+    """Restarted without a pool: the place of the launch before is given back."""
+    fleet = warm
+    cluster = create(fleet)
+    fleet.settle(cluster)
+    rest(fleet)
+    fleet.again(cluster)
+    fleet.settle(cluster)
+    place = fleet.row(cluster).facts["place"]
+    fleet.wish(
+        cluster, state="RESTARTING", wished_launch=3, pool_id=None, driver_pool_id=None,
+        spec={**SPEC, "num_workers": 1},
+    )  # fmt: skip
+    fleet.settle(cluster)
+    assert "place" not in fleet.row(cluster).facts
+    assert all(node.startswith(f"{cluster}-") for node in fleet.nodes(cluster))
+    assert fleet.world.rows("SELECT * FROM network WHERE cluster_id = ?", place) == []
 
 
 @pytest.mark.parametrize(
@@ -129,6 +185,7 @@ def test_one_that_never_starts_leaves_a_container_that_is_ready(fleet):
     cluster = create(fleet)
     fleet.settle(cluster)
     assert of(fleet, cluster) == ["driver"]
+    assert "had ended: exit code 1" in told(fleet, cluster)["details"]["message"]
 
 
 def test_one_that_ends_is_replaced_with_its_instance(warm):
