@@ -28,16 +28,16 @@ def held_in(reader: Reader, ids: Collection[int], parent_id: str) -> dict[str, f
     return _gathered((row.securable_id, row.privilege) for row in rows)
 
 
-def on(reader: Reader, securable_ids: Iterable[str], of: Collection[int] | None = None) -> dict[str, dict[int, frozenset[str]]]:
-    """All that was granted on these: by securable and principal; `of`: to these principals only."""
+def on(reader: Reader, securable_ids: Iterable[str], of: Collection[int] | None = None) -> dict[str, dict[int, list[str]]]:
+    """All that was granted on these, in order: by securable and principal; `of`: to these principals only."""
     query = select(grants.c.securable_id, grants.c.principal_id, grants.c.privilege)
     query = query.where(grants.c.securable_id.in_(list(securable_ids)))
     if of is not None:
         query = query.where(grants.c.principal_id.in_(list(of)))
-    found: dict[str, dict[int, set[str]]] = {}
-    for row in reader.execute(query):
-        found.setdefault(row.securable_id, {}).setdefault(row.principal_id, set()).add(row.privilege)
-    return {each: {who: frozenset(what) for who, what in granted.items()} for each, granted in found.items()}
+    found: dict[str, dict[int, list[str]]] = {}
+    for row in reader.execute(query.order_by(grants.c.privilege)).all():
+        found.setdefault(row.securable_id, {}).setdefault(row.principal_id, []).append(row.privilege)
+    return found
 
 
 def grant(tx: Tx, securable_id: str, principal_id: int, privileges: Iterable[str]) -> None:

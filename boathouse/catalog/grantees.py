@@ -37,7 +37,7 @@ def names(reader: Reader, ids: Iterable[int]) -> dict[int, str]:
             .outerjoin(workspaces, workspaces.c.workspace_id == row.workspace_id)
             .where(row.principal_id.in_(wanted), row.removed_at.is_(None))
         )
-        for known in reader.execute(query):
+        for known in reader.execute(query).all():
             name = known.name
             if known.workspace is not None:  # of a workspace, which the account is not
                 name = system_group(name, known.workspace, known.workspace_id)

@@ -82,7 +82,7 @@ def _asked(reader: Reader, found: Found, principal: str | None) -> frozenset[int
     return one if ids is None else one & ids
 
 
-def granted(reader: Reader, found: Found, principal: str | None = None) -> dict[str, frozenset[str]]:
+def granted(reader: Reader, found: Found, principal: str | None = None) -> dict[str, list[str]]:
     """What was granted on the securable itself, by name of the principal."""
     on = grant_rows.on(reader, [found.securable_id], _asked(reader, found, principal))
     by_id = on.get(found.securable_id, {})
@@ -102,7 +102,7 @@ def effective(reader: Reader, found: Found, principal: str | None = None) -> dic
         for each, names in on.get(securable_id, {}).items():
             held[called[each]] += [
                 EffectivePrivilege(privilege=privilege, inherited_from_type=kind, inherited_from_name=name)
-                for privilege in sorted(names)
+                for privilege in names
             ]
     return held
 
@@ -127,7 +127,7 @@ def _granted_page(
     with ctx.read() as reader:
         held = granted(reader, look(reader, asker, securable_type, full_name).see(browse=True), principal)
     names, after = _page(list(held), size, field, token)
-    return [PrivilegeAssignment(principal=name, privileges=sorted(held[name])) for name in names], after
+    return [PrivilegeAssignment(principal=name, privileges=held[name]) for name in names], after
 
 
 def _effective_page(
@@ -191,5 +191,5 @@ def update(ctx: Ctx, body: UpdatePermissions, securable_type: str, full_name: st
     with ctx.read() as reader:
         held = granted(reader, found)
     return Permissions(
-        privilege_assignments=[PrivilegeAssignment(principal=name, privileges=sorted(held[name])) for name in held]
+        privilege_assignments=[PrivilegeAssignment(principal=name, privileges=held[name]) for name in held]
     )
