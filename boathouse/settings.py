@@ -74,6 +74,7 @@ FIELDS: dict[str, Field] = {
     "keep_logs_days": Field("days", "how long logs of nodes that ended are kept, in days"),
     "keep_image_checks_days": Field("days", "how long is remembered what the check of an image found, in days"),
     "simulated_node_ms": Field("count", "how long a simulated node takes to start, in milliseconds"),
+    "audit_folder": Field("str", "a folder where the audit log is written as JSON lines; empty: nowhere"),
     "log_level": Field("str", "how much is logged", ("debug", "info", "warning", "error")),
 }
 
@@ -120,6 +121,7 @@ class Settings:
     keep_logs_days: int
     keep_image_checks_days: int
     simulated_node_ms: int
+    audit_folder: str
     log_level: str
     sources: Mapping[str, str]
 
@@ -135,7 +137,7 @@ def _defaults() -> dict[str, Any]:
         "oidc_user_claim": "email", "azure_tenant": "", "azure_login_endpoint": "https://login.microsoftonline.com",
         "azure_issuer": "", "issuer_private_hosts": (), "trusted_proxies": (),
         "network_pool": "10.213.0.0/16", "pool_standby": True, "max_clusters": 0, "max_nodes": 0, "nodes_per_minute": 0,
-        "simulated_node_ms": 50, "keep_logs_days": 30, "keep_image_checks_days": 90, "log_level": "info",
+        "simulated_node_ms": 50, "keep_logs_days": 30, "keep_image_checks_days": 90, "audit_folder": "", "log_level": "info",
     }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The tables of the account plane. `account_id` is a column of all: nothing of one account is seen in another."""
 
-from sqlalchemy import JSON, Column, Integer, String, Table
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, String, Table, Text
 
 from boathouse.store import metadata
 
@@ -12,4 +12,47 @@ account_settings = Table(
     Column("name", String(80), primary_key=True),
     Column("value", JSON, nullable=True),
     Column("version", Integer, nullable=False),
+)
+
+#: One row a node, from when it was made until it was removed, under the names that cluster and tags had then. Written by the room
+#: that makes nodes, in the transaction in which it does. `owner` is the cluster's creator; `ended` is null while it is there.
+usage_records = Table(
+    "usage_records",
+    metadata,
+    Column("id", Integer().with_variant(BigInteger, "postgresql"), primary_key=True, autoincrement=True),
+    Column("account_id", String(36), nullable=True),
+    Column("workspace_id", BigInteger, nullable=False),
+    Column("cluster_id", String(64), nullable=False),
+    Column("cluster_name", Text, nullable=False),
+    Column("node_id", String(80), nullable=False),
+    Column("node_type", String(64), nullable=False),
+    Column("owner_id", BigInteger, nullable=False),
+    Column("owner", String(320), nullable=False),
+    Column("tags", JSON, nullable=False),
+    # API, JOB, ...; POOL for an idle instance of a pool.
+    Column("source", String(32), nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("ended", BigInteger, nullable=True),
+    Index("usage_records_by_node", "node_id", "ended"),
+    Index("usage_records_by_cluster", "cluster_id", "ended"),
+    Index("usage_records_by_time", "account_id", "ended", "started"),
+)
+
+#: Budgets, as they were accepted, with the ids that the server gave.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("budget_id", String(36), primary_key=True),
+    Column("account_id", String(36), nullable=False, index=True),
+    Column("document", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+#: How far the audit log was delivered to a folder: the number of the last row that is in a file.
+audit_deliveries = Table(
+    "audit_deliveries",
+    metadata,
+    Column("account_id", String(36), primary_key=True),
+    Column("last_id", BigInteger, nullable=False),
 )

@@ -117,7 +117,8 @@ def provide(tx: Tx, workspace_id: int) -> Metastore | None:
     workspace = workspaces.get(tx, workspace_id)
     if found is not None or workspace is None or unassigned(tx, workspace_id):
         return found
-    region = REGIONS.get(workspace.cloud, REGIONS["aws"])
+    said = workspace.details.get("aws_region") or workspace.details.get("location")
+    region = str(said or REGIONS.get(workspace.cloud, REGIONS["aws"]))[:64]
     metastore = by_region(tx, workspace.account_id, region)
     first = metastore is None or not assigned_to(tx, metastore.metastore_id)
     admins, users = _system_group(tx, workspace, principals.ADMINS), _system_group(tx, workspace, principals.USERS)

@@ -18,6 +18,7 @@ COMMANDS = {
     "logs": ("logs", "the logs of a cluster, also as they grow"),
     "top": ("top", "a live picture of clusters, nodes, Spark's tasks and commands"),
     "explain": ("explain", "what a termination code means, and what to do"),
+    "policies": ("policies", "what a cluster policy makes of a wish for a cluster, rule by rule"),
     "image": ("image", "build and check container images"),
     "provision": ("provision", "people, schemas, grants, clusters and permissions from one file"),
     "release": ("release", "list, build and patch runtime releases"),

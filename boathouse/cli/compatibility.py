@@ -47,8 +47,8 @@ def page(table: Routes, catalogue: Catalogue, served: list[Platform]) -> str:
     by_service: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for known in served:
         for name in known.names:
-            (side, service), method = name.rsplit(".", 1)[0].split(".", 1), name.rsplit(".", 1)[1]
-            by_service[f"{side}.{service}"].append((method, known.method, known.path))
+            service, _, method = name.rpartition(".")
+            by_service[service].append((method, known.method, known.path))
     for service in sorted(by_service):
         lines += [f"## {service}", "", "| method | endpoint |", "|---|---|"]
         lines += [f"| `{method}` | `{verb} {path}` |" for method, verb, path in sorted(by_service[service])]

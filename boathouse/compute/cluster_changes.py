@@ -12,6 +12,7 @@ import msgspec
 from boathouse.auth import permissions
 from boathouse.compute import access, cluster_spec, events, field_mask, pool_stock, quotas, registry_password, rules, states
 from boathouse.compute.cluster_wishes import described, move, paths, refuse, write
+from boathouse.compute.policies import admission, enforcement
 from boathouse.compute.surroundings import Surroundings, principal
 from boathouse.edge import ApiError, Ctx, endpoint
 from boathouse.edge.decoding import field_error
@@ -58,10 +59,15 @@ def update(ctx: Ctx, body: UpdateCluster) -> None:
         except msgspec.ValidationError as error:
             raise field_error(str(error), document, ClusterSpec) from None
 
+    change(ctx, body.cluster_id, wanted)
+
+
+def change(ctx: Ctx, cluster_id: str, wanted: Callable[[dict[str, Any]], ClusterSpec]) -> None:
+    """Put a wish that `wanted` makes of the old one (a document) in its place. Raises ApiError, as edit does."""
     for _ in range(ATTEMPTS):
-        if _replace(ctx, body.cluster_id, wanted, alone=True):
+        if _replace(ctx, cluster_id, wanted, alone=True):
             return
-    raise _at_once(body.cluster_id)
+    raise _at_once(cluster_id)
 
 
 def _without_password(document: dict[str, Any]) -> ClusterSpec:
@@ -79,7 +85,7 @@ def _replace(ctx: Ctx, cluster_id: str, wanted: Callable[[dict[str, Any]], Clust
     always where `alone`, otherwise where it keeps the old password."""
     with ctx.read() as reader:
         old = access.find(reader, ctx.caller, cluster_id, "manage", now=ctx.store.clock())
-    new = wanted(msgspec.json.decode(old.spec))
+    new = admission.governed(ctx, wanted(msgspec.json.decode(old.spec)), had=old.policy_id, fresh=False)
     kept = registry_password.kept(new, cluster_spec.load(old.spec))
     if kept is not None and new.docker_image is not None and new.docker_image.basic_auth is not None:
         new.docker_image.basic_auth.password = kept
@@ -97,10 +103,13 @@ def _replace(ctx: Ctx, cluster_id: str, wanted: Callable[[dict[str, Any]], Clust
         if answer.new_launch:
             limits = ctx.service(Surroundings).quotas
             quotas.admit(tx, limits, ctx.workspace_id, cluster_id, quotas.nodes_of(new), quotas.started(new))
+            admission.begin(tx, ctx.workspace_id, cluster_id, new.policy_id, row.creator_id, row.creator)
+        enforcement.forget(tx, cluster_id)
         before = described(msgspec.json.decode(row.spec), "previous_")
         events.record(tx, cluster_id, "EDITED", {**described(document), **before, "user": ctx.caller.name})
         attached = pool_stock.attached(tx, ctx.caller, new)
-        move(tx, row, answer, spec=document, name=new.cluster_name or "", editor=ctx.caller.name, **attached)
+        policy_id = new.policy_id or None
+        move(tx, row, answer, policy_id=policy_id, spec=document, name=new.cluster_name or "", editor=ctx.caller.name, **attached)
     return True
 
 
@@ -123,6 +132,7 @@ def resize(ctx: Ctx, body: ResizeCluster) -> None:
         if {name: document.get(name) for name in size} == size:
             return
         document = {name: value for name, value in {**document, **size}.items() if name not in size or value is not None}
+        admission.refuse_size(ctx, tx, document)
         current = _present(row)
         target = body.num_workers if body.autoscale is None else _within(current, body.autoscale)
         limits = ctx.service(Surroundings).quotas

@@ -14,7 +14,7 @@ from typing import Annotated, Any, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
-from sqlalchemy import Select, and_, bindparam, false, select, tuple_
+from sqlalchemy import Select, and_, bindparam, select, tuple_
 
 from boathouse.compute import access, cluster_view
 from boathouse.compute.surroundings import ZONES, Surroundings
@@ -150,6 +150,5 @@ def _conditions(by: ListClustersFilterBy | None) -> list[Any]:
     if by.is_pinned is not None:
         found.append(clusters.c.pinned_at.is_not(None) if by.is_pinned else clusters.c.pinned_at.is_(None))
     if by.policy_id:
-        # No cluster has a policy while none can be made.
-        found.append(false())
+        found.append(clusters.c.policy_id == by.policy_id)
     return found

@@ -13,8 +13,8 @@ from sqlalchemy import update
 from boathouse.compute import cluster_spec, events, pool_stock, rules, states, surroundings
 from boathouse.compute.surroundings import Surroundings
 from boathouse.compute.tables import clusters
-from boathouse.edge import ApiError, Ctx
-from boathouse.edge.errors import invalid, invalid_state, not_found
+from boathouse.edge import Ctx
+from boathouse.edge.errors import invalid, invalid_state
 from boathouse.reconcile import wake
 from boathouse.store import Tx
 from boathouse.wire.compute import ClusterAttributes, ClusterSpec
@@ -32,8 +32,6 @@ def refuse(ctx: Ctx, spec: ClusterSpec) -> None:
     first = next(rules.violations(spec, _world(ctx, spec)), None)
     if first is not None:
         raise invalid(first)
-    if spec.policy_id:
-        raise no_such_policy(spec.policy_id)
 
 
 def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
@@ -60,11 +58,6 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
             driver_pool=driver_pool,
             single_user_known=not somebody or surroundings.is_principal(reader, ctx.workspace_id, somebody),
         )
-
-
-def no_such_policy(policy_id: str) -> ApiError:
-    """404 with the platform's text."""
-    return not_found(f"Can't find a cluster policy with id: {policy_id[:100]}.")
 
 
 def described(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:

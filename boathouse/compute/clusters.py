@@ -24,10 +24,11 @@ from boathouse.compute import (
     quotas,
     registry_password,
     states,
-    surroundings,
+    usage_records,
 )
 from boathouse.compute.cluster_wishes import described, move, paths, refuse, write
 from boathouse.compute.libraries import rows as library_rows
+from boathouse.compute.policies import admission, enforcement
 from boathouse.compute.surroundings import ZONES, Surroundings
 from boathouse.compute.tables import clusters
 from boathouse.edge import Ctx, endpoint
@@ -62,7 +63,7 @@ def create(ctx: Ctx, body: CreateCluster) -> CreateClusterResponse:
     token = body.idempotency_token or None
     if token is not None and len(token) > LONGEST_TOKEN:
         raise invalid(f"idempotency_token: {len(token)} characters are too many; at most {LONGEST_TOKEN} are allowed")
-    _admit(ctx, body)
+    body = _admit(ctx, body)
     refuse(ctx, body)
     mine = None if token is None else _own_token(ctx, token)
     try:
@@ -76,15 +77,13 @@ def create(ctx: Ctx, body: CreateCluster) -> CreateClusterResponse:
             return CreateClusterResponse(existing or _insert(tx, ctx, body, mine))
 
 
-def _admit(ctx: Ctx, body: CreateCluster) -> None:
-    """Raise the ApiError of somebody who may not create this cluster."""
-    if ctx.caller.admin and body.clone_from is None:
-        return
-    with ctx.read() as reader:
-        if not surroundings.may_create(reader, ctx.caller):
-            raise denied("You are not authorized to create clusters. Please contact your administrator.")
-        if body.clone_from is not None:  # what is cloned are the libraries of a cluster
+def _admit(ctx: Ctx, body: CreateCluster) -> CreateCluster:
+    """The wish as its policy makes it. Raises the ApiError of somebody who may not create this cluster."""
+    wish = admission.governed(ctx, body)
+    if body.clone_from is not None:  # what is cloned are the libraries of a cluster
+        with ctx.read() as reader:
             access.find(reader, ctx.caller, body.clone_from.source_cluster_id, "see", now=ctx.store.clock())
+    return wish
 
 
 def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
@@ -101,7 +100,7 @@ def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
         "creator_id": ctx.caller.principal_id, "creator": ctx.caller.name, "editor": ctx.caller.name, "source": "API",
         "created_at": now, "spec": document, "wish": states.WISH_RUNNING, "wished_launch": 1, "wish_reason": None,
         "state": states.PENDING, "state_message": states.ACQUIRING, "launch": 0, "start_time": now,
-        "idempotency_token": token, "facts": {}, "version": 0, **attached,
+        "idempotency_token": token, "policy_id": body.policy_id or None, "facts": {}, "version": 0, **attached,
     }  # fmt: skip
     if instance is None:
         tx.execute(_INSERT, row)
@@ -109,6 +108,8 @@ def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
         mine = clusters.c.cluster_id == cluster_id
         handed_over = {"facts": pool_stock.handed_over(instance, now), "version": instance.version + 1}
         tx.execute(update(clusters).where(mine).values({**row, **handed_over}))
+        usage_records.taken(tx, tx.execute(select(clusters).where(mine)).one(), now)
+    admission.begin(tx, ctx.workspace_id, cluster_id, body.policy_id, ctx.caller.principal_id, ctx.caller.name)
     permissions.created(tx, ctx.caller, access.CLUSTERS.name, cluster_id)
     for pool_id in {attached["pool_id"], attached["driver_pool_id"]} if attached else ():
         wake(tx, pool_stock.KIND, pool_id)
@@ -175,12 +176,14 @@ def restart(ctx: Ctx, body: RestartCluster) -> None:
         row = access.find(tx, ctx.caller, body.cluster_id, "restart", now=ctx.store.clock(), lock=True)
         answer = states.restart(row.state)
         if answer.new_launch:
+            enforcement.carry_out(tx, row.cluster_id)
             _charge(ctx, tx, row)
         move(tx, row, answer, event="RESTARTING", user=user)
 
 
 def _charge(ctx: Ctx, tx: Tx, row: Any) -> None:
     """Count the nodes that a start of the cluster in `row` starts. Raises ApiError where the workspace may not have them."""
+    admission.begin(tx, ctx.workspace_id, row.cluster_id, row.policy_id, row.creator_id, row.creator)
     spec = cluster_spec.load(row.spec)
     nodes, starts = quotas.nodes_of(spec), quotas.started(spec)
     quotas.admit(tx, ctx.service(Surroundings).quotas, ctx.workspace_id, row.cluster_id, nodes, starts)

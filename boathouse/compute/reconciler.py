@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Update, and_, bindparam, delete, insert, update
 
 from boathouse import telemetry
-from boathouse.compute import endings, events, log_delivery, plan_size, pool_stock, timeline
+from boathouse.compute import endings, events, log_delivery, plan_size, pool_stock, timeline, usage_records
 from boathouse.compute.evidence import telling
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch import CONTAINER_LOG, Effects, Result
@@ -26,6 +26,7 @@ from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking, Parallel, Sight
 from boathouse.compute.nodes import NodeDirectories, node_id
 from boathouse.compute.plan import plan
+from boathouse.compute.policies import enforcement
 from boathouse.compute.states import KIND, LAUNCHING, SERVING, TERMINATED, WISH_RUNNING, may_move
 from boathouse.compute.tables import clusters
 from boathouse.compute.tables import events as event_table
@@ -239,7 +240,11 @@ class Reconciler:
         if row or facts or marks or gone or added or step.events or step.node_facts or step.leaving:
             with self._store.transaction(durable=False) as tx:
                 self._write_row(tx, sight, row, facts)
-                self._write_nodes(tx, sight.world, step, gone, added)
+                if row.get("state") == TERMINATED:
+                    enforcement.carry_out(tx, sight.row.cluster_id)
+                new = self._write_nodes(tx, sight.world, step, gone, added)
+                usage_records.began(tx, sight.row, new, self._store.clock())
+                usage_records.ended(tx, gone, self._store.clock())
                 for kind, details in step.events:
                     events.record(tx, sight.row.cluster_id, kind, details)
                 launch = int(row.get("launch", sight.row.launch))
@@ -276,7 +281,7 @@ class Reconciler:
         if not changed:
             raise Stale
 
-    def _write_nodes(self, tx: Tx, world: World, step: Step, gone: list[str], added: list[Result]) -> None:
+    def _write_nodes(self, tx: Tx, world: World, step: Step, gone: list[str], added: list[Result]) -> list[dict[str, Any]]:
         now = self._store.clock()
         launch = int(step.row.get("launch", world.cluster.launch))
         new = [
@@ -304,6 +309,7 @@ class Reconciler:
             tx.execute(_CHANGE_NODE, changed)
         if gone:
             tx.execute(delete(node_table).where(node_table.c.node_id.in_(gone)))
+        return new
 
     def _adopt(self, sight: Sight, instance_id: str) -> None:
         """An idle instance of its pool becomes the cluster's, which starts again."""
@@ -328,6 +334,7 @@ class Reconciler:
             log_delivery.forget(tx, cluster_id)
             _tell_pools(tx, sight.row)
             library_rows.forget(tx, cluster_id)
+            enforcement.forget(tx, cluster_id)
         self._forget(cluster_id)
 
     def _forget(self, cluster_id: str) -> None:

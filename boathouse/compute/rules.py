@@ -125,7 +125,9 @@ def not_served(name: str, value: str = "", instead: str = "") -> str:
 
 
 def _runtime(spec: ClusterSpec, world: World) -> Iterator[str]:
-    if spec.spark_version not in world.spark_versions:
+    if not spec.spark_version:
+        yield "Missing required field 'spark_version'. See clusters/spark-versions for the allowed values."
+    elif spec.spark_version not in world.spark_versions:
         listed = ", ".join(sorted(world.spark_versions))
         yield f"spark_version: Invalid spark version {_said(spec.spark_version)}. Allowed: {listed}"
 

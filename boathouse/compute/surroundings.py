@@ -50,6 +50,12 @@ def may_create(reader: Reader, caller: Caller) -> bool:
     return ENTITLEMENT in principals.entitlements_of(reader, caller.principal_id, caller.workspace_id)
 
 
+def cloud_of(reader: Reader, workspace_id: int) -> str:
+    """The workspace's cloud."""
+    workspace = workspaces.get(reader, workspace_id)
+    return DEFAULT_CLOUD if workspace is None else workspace.cloud
+
+
 class Surroundings:
     """`max_workers`: the most that one cluster of this data plane can have. `quotas`: the limits of every workspace."""
 

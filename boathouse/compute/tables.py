@@ -46,6 +46,8 @@ clusters = Table(
     Column("driver_pool_id", String(80), nullable=True),
     Column("pool_node_type", String(64), nullable=True),
     Column("driver_pool_node_type", String(64), nullable=True),
+    # The policy that its wish names; null without.
+    Column("policy_id", String(16), nullable=True),
     # SHA-256 of the caller and the token: a token belongs to who sent it. Cleared when the cluster has ended and the
     # token comes again.
     Column("idempotency_token", String(64), nullable=True),
@@ -61,6 +63,7 @@ clusters = Table(
     Index("clusters_by_token", "workspace_id", "idempotency_token", unique=True),
     Index("clusters_by_pool", "pool_id"),
     Index("clusters_by_driver_pool", "driver_pool_id"),
+    Index("clusters_by_policy", "policy_id", "creator_id"),
 )
 
 #: One row a node of the current launch. `token_hash`: HMAC of the tunnel token of this incarnation.
@@ -203,4 +206,38 @@ cluster_libraries = Table(
     # By node: {"since": epoch ms} once it began there, with {"ok": bool} once it ended.
     Column("nodes", JSON, nullable=False, default=dict),
     Index("cluster_libraries_by_key", "cluster_id", "key", unique=True),
+)
+
+#: Policies of clusters. A default policy (of a family, in every workspace) has a row only once it was edited.
+cluster_policies = Table(
+    "cluster_policies",
+    metadata,
+    Column("policy_id", String(16), primary_key=True),
+    Column("workspace_id", BigInteger, nullable=False),
+    # `name_key` is the name as compared: without regard to case.
+    Column("name", String(100), nullable=False),
+    Column("name_key", String(400), nullable=False),
+    Column("description", Text, nullable=True),
+    # A definition of its own, or a family and what is changed of its definition: JSON texts as they were sent.
+    Column("definition", Text, nullable=True),
+    Column("family_id", String(64), nullable=True),
+    Column("overrides", Text, nullable=True),
+    Column("libraries", JSON, nullable=True),
+    Column("max_clusters_per_user", Integer, nullable=True),
+    Column("is_default", Boolean, nullable=False),
+    Column("creator", String(320), nullable=True),
+    Column("created_at", BigInteger, nullable=False),
+    Index("cluster_policies_by_name", "workspace_id", "name_key", unique=True),
+)
+
+#: Clusters that are to obey their policies again once they have ended or restart. `status`: ACTIVE, or INACTIVE when that failed.
+policy_enforcements = Table(
+    "policy_enforcements",
+    metadata,
+    Column("cluster_id", String(64), primary_key=True),
+    Column("initiator", String(320), nullable=False),
+    Column("initiated_at", BigInteger, nullable=False),
+    Column("status", String(16), nullable=False),
+    # What was to change when it was asked for, [{field, previous_value, new_value}]; what changes is what is needed then.
+    Column("changes", JSON, nullable=False),
 )

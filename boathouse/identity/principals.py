@@ -6,8 +6,9 @@ Names compare without regard to case. A name is a user name, a service principal
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import CTE, Row, and_, literal, select
+from sqlalchemy import CTE, Row, Select, and_, bindparam, literal, or_, select
 
 from boathouse.identity import workspaces
 from boathouse.identity.tables import (
@@ -67,10 +68,37 @@ def _principal(row: Row | None) -> Principal | None:
     return Principal(*row) if row is not None else None
 
 
+#: Statements of every call, built once.
+_BY_ID = select(*_COLUMNS).where(principals.c.principal_id == bindparam("of_id"), principals.c.removed_at.is_(None))
+
+
+def _groups_statement() -> Select[Any, Any, Any, Any]:
+    there = or_(principals.c.workspace_id == ACCOUNT_LEVEL, principals.c.workspace_id == bindparam("of_workspace"))
+    reached = (
+        select(memberships.c.group_id.label("group_id"), literal(1).label("direct"))
+        .join(principals, principals.c.principal_id == memberships.c.group_id)
+        .where(memberships.c.member_id == bindparam("of_member"), there)
+        .cte("reached", recursive=True)
+    )
+    reached = reached.union(
+        select(memberships.c.group_id, literal(0))
+        .join(reached, memberships.c.member_id == reached.c.group_id)
+        .join(principals, principals.c.principal_id == memberships.c.group_id)
+        .where(there)
+    )
+    return (
+        select(principals.c.principal_id, principals.c.name, principals.c.workspace_id, reached.c.direct)
+        .join(reached, principals.c.principal_id == reached.c.group_id)
+        .order_by(principals.c.name)
+    )
+
+
+_GROUPS = _groups_statement()
+
+
 def by_id(reader: Reader, principal_id: int) -> Principal | None:
     """The principal with this id; None for one that was removed."""
-    there = and_(principals.c.principal_id == principal_id, principals.c.removed_at.is_(None))
-    return _principal(reader.execute(select(*_COLUMNS).where(there)).first())
+    return _principal(reader.execute(_BY_ID, {"of_id": principal_id}).first())
 
 
 def by_ids(reader: Reader, ids: Iterable[int]) -> list[Principal]:
@@ -121,24 +149,7 @@ def in_workspace(
 def groups_of(reader: Reader, principal_id: int, workspace_id: int) -> list[Membership]:
     """All groups the principal is in as seen from a workspace, directly or through other groups, by name. Groups of
     other workspaces neither appear nor lead anywhere."""
-    there = principals.c.workspace_id.in_((ACCOUNT_LEVEL, workspace_id))
-    reached = (
-        select(memberships.c.group_id.label("group_id"), literal(1).label("direct"))
-        .join(principals, principals.c.principal_id == memberships.c.group_id)
-        .where(memberships.c.member_id == principal_id, there)
-        .cte("reached", recursive=True)
-    )
-    reached = reached.union(
-        select(memberships.c.group_id, literal(0))
-        .join(reached, memberships.c.member_id == reached.c.group_id)
-        .join(principals, principals.c.principal_id == memberships.c.group_id)
-        .where(there)
-    )
-    rows = reader.execute(
-        select(principals.c.principal_id, principals.c.name, principals.c.workspace_id, reached.c.direct)
-        .join(reached, principals.c.principal_id == reached.c.group_id)
-        .order_by(principals.c.name)
-    ).all()
+    rows = reader.execute(_GROUPS, {"of_member": principal_id, "of_workspace": workspace_id}).all()
     found: dict[int, Membership] = {}
     for row in rows:
         known = found.get(row.principal_id)

@@ -182,6 +182,8 @@ def _do(document: dict[str, Any], op: str, target: Target, value: Any, members: 
     attribute = target.attribute
     if attribute.mutability == "readOnly":
         raise BadPatch("mutability", f"The attribute {attribute.name} is given by the server.")
+    if op != REMOVE and value is None:
+        raise BadPatch("invalidValue", f"The operation {op} of {target.text} needs a value.")
     if attribute.name == "members":
         members.done(op, target, value)
         return

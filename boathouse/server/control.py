@@ -3,9 +3,11 @@
 import importlib
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from boathouse.account import closing
+from boathouse.account import audit_delivery, closing
+from boathouse.account.audit_delivery import AuditDelivery
 from boathouse.catalog.seals import Seals
 from boathouse.commands.capabilities import METHODS
 from boathouse.commands.ground import Ground
@@ -41,7 +43,8 @@ log = logging.getLogger("boathouse.server")
 ENGINE_SECONDS = 60.0
 
 #: Work that waits for what users name (a bucket that takes its time), and its threads: not those that launch.
-SLOW, SLOW_THREADS = (log_delivery.KIND, libraries.KIND, blob_sweep.KIND, retention.KIND), 8
+SLOW = (log_delivery.KIND, libraries.KIND, blob_sweep.KIND, retention.KIND, audit_delivery.KIND)
+SLOW_THREADS = 8
 
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
 ENDPOINT_MODULES = (
@@ -63,9 +66,11 @@ ENDPOINT_MODULES = (
     "boathouse.compute.events", "boathouse.compute.node_types",
     "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.why", "boathouse.compute.logs",
     "boathouse.compute.global_init_scripts", "boathouse.compute.libraries.api", "boathouse.compute.pools",
+    "boathouse.compute.policies.api", "boathouse.compute.policies.compliance",
     "boathouse.compute.object_permissions",
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
     "boathouse.account.workspaces", "boathouse.account.assignments", "boathouse.account.rule_sets", "boathouse.account.settings",
+    "boathouse.account.usage", "boathouse.account.budgets", "boathouse.account.audit_log",
     "boathouse.server.top", "boathouse.server.metrics",
 )  # fmt: skip
 
@@ -141,6 +146,10 @@ class ControlPlane:
             blob_sweep.KIND: blob_sweep.BlobSweep(store, blobs),
             retention.KIND: retention.Retention(store, directories, *days),
         }
+        if parts.settings.audit_folder:
+            folder = Path(parts.settings.audit_folder).expanduser().absolute()
+            delivery = AuditDelivery(store, parts.ready.home.account_id, folder)
+            self._housekeeping[audit_delivery.KIND] = delivery
         self._store = store
         reconcilers = {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._housekeeping}
         reconcilers[closing.KIND] = closing.Closing(store, [workspace_end.end])

@@ -85,3 +85,46 @@ class UpdateSetting(Wire):
     setting: dict[str, Any]
     field_mask: str
     allow_missing: bool = False
+
+
+class UsageQuery(Wire):
+    """Times in epoch milliseconds."""
+
+    start_time: int | None = None
+    end_time: int | None = None
+    workspace_id: int | None = None
+    group_by: str = "cluster"
+
+
+class DownloadQuery(Wire):
+    start_month: str
+    end_month: str
+    personal_data: bool = False
+
+
+class BudgetDocument(Wire):
+    """A budget as it is sent: made anew, or as it was read with changes."""
+
+    display_name: str | None = None
+    filter: dict[str, Any] | None = None
+    alert_configurations: list[dict[str, Any]] | None = None
+    account_id: str | None = None
+    budget_configuration_id: str | None = None
+    create_time: int | None = None
+    update_time: int | None = None
+
+
+class BudgetBody(Wire):
+    budget: BudgetDocument
+
+
+class AuditQuery(Wire):
+    """Times in epoch milliseconds."""
+
+    start_time: int | None = None
+    end_time: int | None = None
+    workspace_id: int | None = None
+    principal: str | None = None
+    action: str | None = None
+    page_size: int = 100
+    page_token: str | None = None

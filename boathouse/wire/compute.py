@@ -136,9 +136,9 @@ class WorkloadType(Wire):
 
 
 class ClusterAttributes(Wire):
-    """What a cluster is, but for its size."""
+    """What a cluster is, but for its size. `spark_version` is needed, and may come from a policy."""
 
-    spark_version: str
+    spark_version: str = ""
     autotermination_minutes: int | None = None
     aws_attributes: AwsAttributes | None = None
     azure_attributes: AzureAttributes | None = None

@@ -15,6 +15,7 @@ from boathouse.workspace.clouds.store import SCHEMES, CloudStore
 from boathouse.workspace.files import nodes, paths, rights
 from boathouse.workspace.files import tree as trees
 from boathouse.workspace.files.tree import MAX_FILE, Tree
+from boathouse.workspace.files.volume_tree import VolumeTree
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ class Locations:
         """The tree of a location that is kept here, as the reader, and the path in it. Raises LocationError."""
         kind, path = split(location)
         who = self._member(location, reader)
-        tree = Tree(self._store, self._blobs, reader.workspace_id, kind, who)
+        if kind == rights.VOLUMES:
+            tree: Tree = VolumeTree(self._store, self._blobs, reader.workspace_id, who)
+        else:
+            tree = Tree(self._store, self._blobs, reader.workspace_id, kind, who)
         tree.prepare(path)
         return tree, path
 

@@ -10,7 +10,8 @@ from boathouse.compute.surroundings import Surroundings
 MODULES = (
     "boathouse.identity.me", "boathouse.identity.scim", "boathouse.auth.oauth", "boathouse.auth.discovery",
     "boathouse.auth.client_secrets", "boathouse.auth.tokens", "boathouse.account.workspaces", "boathouse.account.assignments",
-    "boathouse.account.rule_sets", "boathouse.account.settings", "boathouse.workspace.secrets",
+    "boathouse.account.rule_sets", "boathouse.account.settings", "boathouse.account.usage", "boathouse.account.budgets",
+    "boathouse.account.audit_log", "boathouse.workspace.secrets",
     "boathouse.workspace.files.dbfs", "boathouse.workspace.files.objects", "boathouse.compute.pools",
 )  # fmt: skip
 

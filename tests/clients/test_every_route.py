@@ -12,6 +12,7 @@ from sqlalchemy import insert
 from boathouse.auth import credentials
 from boathouse.auth.authenticator import Authenticator
 from boathouse.commands.tables import contexts
+from boathouse.compute.policies.store import default_id
 from boathouse.edge.app import Edge
 from boathouse.edge.unserved import Catalogue
 from boathouse.identity import principals, registry
@@ -90,6 +91,9 @@ OPEN = {
     ("GET", "/api/2.0/boathouse/top"): 200,
     ("GET", "/api/2.0/instance-pools/list"): 200,  # nobody's but one's own
     ("GET", "/api/2.0/libraries/all-cluster-statuses"): 200,  # of clusters that the caller sees
+    ("GET", "/api/2.0/policies/clusters/list"): 200,  # those that the caller may use
+    ("GET", "/api/2.0/policy-families"): 200,
+    ("GET", "/api/2.0/policy-families/{policy_family_id}"): 404,
     # Everybody knows the metastore, and sees what is theirs in it.
     **{
         ("GET", f"{UNITY}/{path}"): 200
@@ -140,6 +144,7 @@ class House:
         pool = {"instance_pool_name": "victims", "node_type_id": "i3.xlarge"}
         made = self.ask("POST", "/api/2.0/instance-pools/create", self.victims_token, json=pool)
         self.pool_id = made.json()["instance_pool_id"]
+        self.policy_id = default_id(home.workspace_id, "job-cluster")
         self.token_id = self.ask("POST", "/api/2.0/token/create", self.victims_token, json={}).json()["token_info"]["token_id"]
         self.ask("POST", "/api/2.0/secrets/scopes/create", self.victims_token, json={"scope": "s"})
         put = {"scope": "s", "key": "k", "string_value": SECRET}
@@ -158,7 +163,8 @@ class House:
                 )
             )  # fmt: skip
         #: For paths of permissions, by object type.
-        self.objects = {"clusters": self.cluster_id, "instance-pools": self.pool_id, **self.in_the_victims_home()}
+        mine = {"clusters": self.cluster_id, "instance-pools": self.pool_id, "cluster-policies": self.policy_id}
+        self.objects = mine | self.in_the_victims_home()
         self.make_catalog()
         self.names = {
             "cluster_id": self.cluster_id, "clusterId": self.cluster_id, "contextId": "1234", "commandId": "1",
@@ -168,7 +174,7 @@ class House:
             "permission": "MANAGE", "keys": "enableDcs", "command": "1", "language": "python", "string_value": "x",
             "path": "/Users/victim@x.org/f", "source_path": "/Users/victim@x.org/f", "destination_path": "/Users/victim@x.org/g",
             "session_token": "x", "start_part_number": 1, "count": 1, "handle": 1, "data": "",
-            "file_path": "/Volumes/c/s/v/f", "directory_path": "/Volumes/c/s/v",
+            "file_path": "/Volumes/victims/s/v/f", "directory_path": "/Volumes/victims/s/v",
             "oidc_policy": {"issuer": "https://idp.example"}, "policy_id": "x",
             "user_id": str(self.victim), "token": {"comment": "x"}, "update_mask": "comment",
             "instance_pool_id": self.pool_id, "instance_pool_name": "mine",
@@ -260,6 +266,8 @@ class House:
         if "/access-control/" in path:
             rules = f"{self.resource}/ruleSets/default"
             names |= {"name": rules, "resource": self.resource, "rule_set": {"name": rules, "etag": "x", "grant_rules": []}}
+        if "/policies/clusters" in path:
+            names = names | {"policy_id": self.policy_id}
         likely = {"cluster_id", "clusterId", "keys", "string_value", *SPEC}
         return {
             field.encode_name: names.get(field.encode_name, "x")

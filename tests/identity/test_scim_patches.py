@@ -74,6 +74,8 @@ def test_one_operation(operation, changes):
         (("replace", "nick", "x"), "invalidPath", "No such attribute with the name : nick"),
         (("remove", "externalId", None), "invalidPath", "No such attribute with the name : externalId in the current resource"),
         (("remove", None, None), "noTarget", "needs a path"),
+        (("replace", "active", None), "invalidValue", "replace of active needs a value"),
+        (("add", None, {"displayName": None}), "invalidValue", "add of displayName needs a value"),
         (("add", None, "x"), "invalidValue", "object of attributes"),
         (("replace", "id", "2"), "mutability", "given by the server"),
         (("add", "groups", [{"value": "1"}]), "mutability", "given by the server"),

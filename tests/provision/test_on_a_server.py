@@ -5,9 +5,11 @@ import csv
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.service import compute
 
 ROOT = Path(__file__).resolve().parents[2]
 BOATHOUSE = str(ROOT / ".venv" / "bin" / "boathouse")
@@ -109,7 +112,7 @@ def run(server: Server, *arguments: str, code: int = 0) -> Any:
     return json.loads(out) if out.strip() else err
 
 
-@pytest.mark.parametrize("account", [False], ids=["workspace"])
+@pytest.mark.parametrize("account", [False, True], ids=["workspace", "account"])
 def test_plan_apply_again_status_undo(server: Server, tmp_path: Path, account: bool):
     prefix = "acc" if account else "ws"
     file = str(fleet(tmp_path, prefix, 6, account, f"lab-{prefix}"))
@@ -175,3 +178,44 @@ def test_wrong_rows_are_named_before_anything_starts(server: Server, tmp_path: P
     said = run(server, "apply", str(file), code=1)
     assert [each["where"] for each in said["problems"]] == ["people.csv, line 4", "people.csv, line 5"]
     assert not file.with_suffix(".journal").exists()
+
+
+def test_the_script_of_the_competition(server: Server, tmp_path: Path):
+    (tmp_path / "people.csv").write_text(
+        "version:v1.0\n名前 [displayName] 必須,ユーザー名 [userPrincipalName] 必須,初期パスワード [passwordProfile] 必須\n"
+        + "".join(f"参加者 {number},s{number}@x.onmicrosoft.com,-\n" for number in range(5)),
+        encoding="utf-8-sig",
+    )
+    script = [sys.executable, str(ROOT / "examples" / "thousand_users.py"), str(tmp_path / "people.csv")]
+    for _ in range(2):  # new people every day: the same script again
+        done = subprocess.run(script, env=server.environ, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^5 clusters; 0 failures$", done.stdout, re.MULTILINE)
+    w = server.workspace
+    assert {"s0", "s4"} <= {schema.name for schema in w.schemas.list("competition")}
+    (cluster,) = [each for each in w.clusters.list() if each.single_user_name == "s3@x.onmicrosoft.com"][:1]
+    assert cluster.node_type_id == "Standard_DS3_v2" and cluster.num_workers == 0
+    levels = w.clusters.get_permissions(cluster.cluster_id or "").access_control_list or []
+    theirs = [each.all_permissions or [] for each in levels if each.user_name == "s3@x.onmicrosoft.com"]
+    assert [each[0].permission_level for each in theirs] == [compute.ClusterPermissionLevel.CAN_RESTART]
+    policies = {policy.policy_id: policy.name for policy in w.cluster_policies.list()}
+    assert policies[cluster.policy_id] == "Personal Compute"
+    granted = w.grants.get("schema", "competition.s3").privilege_assignments or []
+    assert [(each.principal, len(each.privileges or [])) for each in granted] == [("s3@x.onmicrosoft.com", 4)]
+
+
+def test_the_file_of_the_guide(server: Server, tmp_path: Path):
+    guide = (ROOT / "docs" / "provisioning.md").read_text()
+    (tmp_path / "fleet.yaml").write_text(guide.split("```yaml\n")[1].split("```")[0])
+    (tmp_path / "people.csv").write_text("user,name\ng.one+x@x.org,One\nG2@x.org,Two\nüg@x.org,Three\n")
+    file = str(tmp_path / "fleet.yaml")
+    done = run(server, "apply", file)
+    assert (done["ready"], done["failed"]) == (3, [])
+    w = server.workspace
+    (rowers,) = w.groups.list(filter='displayName eq "rowers"')
+    assert len(rowers.members or []) == 3
+    again = run(server, "apply", file, "--refresh")
+    assert (again["done"], again["as_wanted"]) == (0, done["done"]), run(server, "plan", file, "--refresh")
+    assert run(server, "undo", file, "--yes")["failed"] == []
+    assert not list(w.groups.list(filter='displayName eq "rowers"'))
+    assert "Lab" not in {policy.name for policy in w.cluster_policies.list()}

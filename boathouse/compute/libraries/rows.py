@@ -75,6 +75,16 @@ def clone(tx: Tx, source: str, cluster_id: str, installer: str, now: int) -> Non
         tx.execute(insert(table), [new(cluster_id, library, installer, now) for library in wished])
 
 
+def add(tx: Tx, cluster_id: str, wished: Sequence[Any], installer: str, now: int) -> None:
+    """A cluster is to have these libraries too; those that it is to have already stay as they are."""
+    known = {row.key for row in of_cluster(tx, cluster_id)}
+    rows = {rules.key(library): new(cluster_id, library, installer, now) for library in wished}
+    fresh = [row for key, row in rows.items() if key not in known]
+    if fresh:
+        tx.execute(insert(table), fresh)
+        wake(tx, KIND, cluster_id)
+
+
 def forget(tx: Tx, cluster_id: str) -> None:
     """The cluster is erased."""
     tx.execute(delete(table).where(table.c.cluster_id == cluster_id))

@@ -2,11 +2,10 @@
 no rule names takes a permission (`grants`, for the workspace tree), or is denied.
 
 `dbfs`: every member of the workspace reads and writes, as on the platform. `workspace`: a home (`/Users/<name>`, `/Repos/<name>`)
-is its user's, `/Shared` everybody's, the rest is the admins'; everybody may look at the roots. `volumes`: a volume is its
-owner's alone, until there are grants. Admins may do everything.
+is its user's, `/Shared` everybody's, the rest is the admins'; everybody may look at the roots. Admins may do everything.
+Volumes are the catalog's: nothing stands there that was not granted (`volume_tree`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from boathouse.workspace.files import paths
@@ -38,14 +37,10 @@ class Who:
         return [self.principal_id, *self.group_ids]
 
 
-def allowed(tree: str, path: str, who: Who, needs: str, owner_of: Callable[[str], int | None]) -> bool:
-    """Whether `who` may do what `needs` says at a normal path, by what stands.
-    `owner_of` a volume's path gives its owner's id, or None."""
+def allowed(tree: str, path: str, who: Who, needs: str) -> bool:
+    """Whether `who` may do what `needs` says at a normal path of DBFS or the workspace tree, by what stands."""
     if who.admin or tree == DBFS:
         return True
-    if tree == VOLUMES:
-        volume = volume_of(path)
-        return volume is not None and owner_of(volume) == who.principal_id
     if path in ("/", *HOMES):
         return needs == READ
     if paths.inside(path, SHARED):
@@ -81,11 +76,11 @@ def check_volume(path: str) -> None:
 
 
 def protected(tree: str, path: str) -> bool:
-    """Whether a folder stays, whoever asks: roots, and homes themselves."""
+    """Whether a folder stays, whoever asks: roots, homes and volumes themselves (these by their id)."""
     if path == "/":
         return True
     if tree == VOLUMES:
-        return path.count("/") < VOLUME_DEPTH
+        return path.count("/") < 2
     if tree == WORKSPACE:
         return path in (*HOMES, SHARED) or paths.parent(path) in HOMES
     return False

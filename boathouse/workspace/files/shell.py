@@ -71,7 +71,7 @@ class Shell:
         """Open a stream for a file of any size; `append` and `close` it."""
         tree, clean = self._tree(path)
         with explained(path), self._store.transaction() as tx:
-            there = nodes.get(tx, tree.place, tree.check(tx, clean, rights.WRITE))
+            there = tree.find(tx, clean, rights.WRITE)
             if there is not None and there.is_directory:
                 raise nodes.IsADirectory(clean)
             if there is not None and not overwrite:
@@ -135,7 +135,7 @@ class Shell:
         for found in below:
             self._keep(source, found)
         with explained(target), self._change("cp", source=source, target=target) as tx:
-            there = nodes.get(tx, new.place, new.check(tx, end, rights.WRITE))
+            there = new.find(tx, end, rights.WRITE)
             if node.is_directory:
                 new.make_directory(tx, end)
             elif there is not None and there.is_directory:
@@ -164,7 +164,7 @@ class Shell:
         new, end = self._tree(target)
         with explained(source), self._store.read() as reader:
             node = old.get(reader, start)
-            there = nodes.get(reader, new.place, new.check(reader, end, rights.WRITE))
+            there = new.find(reader, end, rights.WRITE)
         if node.is_directory and not recurse:
             raise LocationError("invalid", f"{source} is a directory; move it with recurse=True")
         if there is not None and there.is_directory and not node.is_directory:

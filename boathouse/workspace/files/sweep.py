@@ -1,4 +1,4 @@
-"""Ends idle streams and uploads, and removes content that no row names any more, once an hour.
+"""Ends idle streams and uploads, removes the files of dropped volumes, and content that no row names any more, once an hour.
 
 The reconciler of kind `blob-sweep`.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from boathouse.reconcile import Outcome, again
 from boathouse.store import Reader, Store
 from boathouse.store.blobs import Blobs
-from boathouse.workspace.files import handles, nodes, uploads
+from boathouse.workspace.files import handles, nodes, uploads, volume_tree
 
 log = logging.getLogger("boathouse.workspace")
 
@@ -30,6 +30,9 @@ class BlobSweep:
         """One sweep."""
         handles.end_idle(self._store, self._blobs)
         uploads.end_idle(self._store)
+        dropped = volume_tree.forget_dropped(self._store)
+        if dropped:
+            log.info("removed the files of %d volumes that were dropped", dropped)
         removed = self._blobs.sweep(self._named)
         if removed:
             log.info("removed %d contents that nothing names", len(removed))

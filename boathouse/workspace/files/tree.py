@@ -19,10 +19,10 @@ MAX_FILE = 5 << 30
 
 
 class Denied(Exception):
-    """`who` may not do what `needs` says at `path`."""
+    """`who` may not do what `needs` says at `path`. `why`: in other words than these."""
 
-    def __init__(self, path: str, who: str, needs: str) -> None:
-        super().__init__(f"{who} does not have {needs} permission on {path}")
+    def __init__(self, path: str, who: str, needs: str, why: str = "") -> None:
+        super().__init__(why or f"{who} does not have {needs} permission on {path}")
         self.path, self.who, self.needs = path, who, needs
 
 
@@ -47,29 +47,19 @@ def member(reader: Reader, workspace_id: int, name: str) -> Who | None:
 
 
 class Tree:
-    """One of the three trees of a workspace. Paths are taken as they come and put in normal form."""
+    """One of the trees of a workspace; that of volumes is a `VolumeTree`. Paths are taken as they come and put in normal form."""
 
     def __init__(self, store: Store, blobs: Blobs, workspace_id: int, tree: str, who: Who) -> None:
         self._store, self.blobs, self.who = store, blobs, who
         self.place = Place(workspace_id, tree)
 
     def check(self, reader: Reader, path: str, needs: str) -> str:
-        """The normal path, if `who` may do what `needs` says there. Raises PathError, Denied, and Missing for a volume that is
-        not there (but for the path of the volume itself)."""
+        """Where a path's node is kept (its normal form, but for volumes), if `who` may do what `needs` says there. Raises
+        PathError, Denied."""
         clean = paths.normal(path)
-        if self.place.tree == VOLUMES:
-            clean = rights.volume_lowered(clean)
-
-        def owner_of(volume: str) -> int | None:
-            there = nodes.get(reader, self.place, volume)
-            return there.owner_id if there is not None else None
-
-        stands = rights.allowed(self.place.tree, clean, self.who, needs, owner_of)
+        stands = rights.allowed(self.place.tree, clean, self.who, needs)
         if not stands and not (self.place.tree == WORKSPACE and self._given(reader, clean, needs)):
             raise Denied(clean, self.who.name, needs)
-        volume = rights.volume_of(clean) if self.place.tree == VOLUMES else None
-        if volume is not None and volume != clean and owner_of(volume) is None:
-            raise nodes.Missing(volume)
         return clean
 
     def _given(self, reader: Reader, path: str, needs: str) -> bool:
@@ -83,11 +73,14 @@ class Tree:
 
     def get(self, reader: Reader, path: str, needs: str = READ) -> Node:
         """The node at a path. Raises Missing."""
-        clean = self.check(reader, path, needs)
-        found = nodes.get(reader, self.place, clean)
+        found = self.find(reader, path, needs)
         if found is None:
-            raise nodes.Missing(clean)
+            raise nodes.Missing(paths.normal(path))
         return found
+
+    def find(self, reader: Reader, path: str, needs: str = READ) -> Node | None:
+        """The node at a path, or None."""
+        return nodes.get(reader, self.place, self.check(reader, path, needs))
 
     def files_below(self, reader: Reader, path: str) -> list[Node]:
         """Every file and notebook below a folder that may be read, at any depth. Everybody may look at the roots of the workspace
@@ -112,7 +105,7 @@ class Tree:
         return [node for node in inside if node.node_id in given or self._stands(node.path)]
 
     def _stands(self, path: str) -> bool:
-        return rights.allowed(WORKSPACE, path, self.who, READ, lambda volume: None)
+        return rights.allowed(WORKSPACE, path, self.who, READ)
 
     def _reads_all_below(self, reader: Reader, folder: str) -> bool:
         """Whether reading a folder of the workspace tree is inherited by what is in it: of the roots everybody may see no more
@@ -148,7 +141,7 @@ class Tree:
     ) -> int:
         """Name stored content, see `nodes.put`."""
         clean = self.check(tx, path, WRITE)
-        if clean == "/" or (self.place.tree == VOLUMES and clean.count("/") <= rights.VOLUME_DEPTH):
+        if clean == "/" or (self.place.tree == VOLUMES and rights.protected(VOLUMES, clean)):
             raise nodes.IsADirectory(clean)
         owner_id = self.who.principal_id
         return nodes.put(
@@ -158,8 +151,6 @@ class Tree:
     def make_directory(self, tx: Tx, path: str, parents: bool = True) -> bool:
         """Make a folder; False when it was there."""
         clean = self.check(tx, path, WRITE)
-        if self.place.tree == VOLUMES:
-            rights.check_volume(clean)
         return nodes.make_directory(tx, self.place, clean, self.who.principal_id, parents)
 
     def remove(self, tx: Tx, path: str, recursive: bool) -> None:

@@ -1,6 +1,6 @@
 """`/api/2.0/fs/files` and `/api/2.0/fs/directories`: the Files API, on volumes (reference api I).
 
-Until there is a catalog, a volume is made by an admin who makes its directory, and is its maker's (decision 13).
+Volumes are made in the catalog (`catalog.volumes`), which also says who may read and write them.
 """
 
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from boathouse.auth.discovery import base_url
 from boathouse.auth.keys import Keys
+from boathouse.catalog import access
 from boathouse.edge import ApiError, Ctx, Raw, endpoint
 from boathouse.edge.errors import denied, invalid
 from boathouse.edge.paging import decode_token, encode_token
@@ -17,9 +18,9 @@ from boathouse.store.blobs import Blobs, TooLarge
 from boathouse.wire.files import DirectoryEntries, DirectoryEntry, DirectoryQuery, DownloadUrlQuery, SignedUrl, UploadQuery
 from boathouse.workspace.files import nodes, paths, ranges, rights, tickets, tree
 from boathouse.workspace.files.nodes import Node
-from boathouse.workspace.files.rights import VOLUMES, Who
 from boathouse.workspace.files.tickets import NoTicket, Ticket
 from boathouse.workspace.files.tree import MAX_FILE, Tree
+from boathouse.workspace.files.volume_tree import VolumeTree
 
 ROOT = "/Volumes"
 MAX_PAGE = 1000
@@ -37,9 +38,10 @@ def volume_path(path: str) -> str:
     return inside
 
 
-def volumes(ctx: Ctx, who: Who | None = None, workspace_id: int | None = None) -> Tree:
-    """The tree of volumes as the caller, or as somebody whose ticket was shown."""
-    return Tree(ctx.store, ctx.service(Blobs), workspace_id or ctx.workspace_id, VOLUMES, who or tree.who_is(ctx.caller))
+def volumes(ctx: Ctx) -> Tree:
+    """The tree of volumes as the caller."""
+    who, asker = tree.who_is(ctx.caller), access.of_caller(ctx)
+    return VolumeTree(ctx.store, ctx.service(Blobs), ctx.workspace_id, who, asker)
 
 
 @contextmanager
@@ -76,7 +78,7 @@ def too_large(limit: int) -> ApiError:
 def may_write(ctx: Ctx, files: Tree, path: str, overwrite: bool) -> None:
     """Ask before any content is taken. Raises as `explained`."""
     with explained(), ctx.read() as reader:
-        there = nodes.get(reader, files.place, files.check(reader, path, rights.WRITE))
+        there = files.find(reader, path, rights.WRITE)
         if there is not None and there.is_directory:
             raise nodes.IsADirectory(there.path)
         if there is not None and not overwrite:
@@ -157,10 +159,10 @@ def delete(ctx: Ctx, file_path: str) -> Raw:
 
 @endpoint("PUT", "/api/2.0/fs/directories{directory_path}", action="files.createDirectory")
 def create_directory(ctx: Ctx, directory_path: str) -> Raw:
-    """Make a directory and those above it; an admin makes a volume so. Nothing happens when it is there."""
-    path = volume_path(directory_path)
+    """Make a directory and those above it, in a volume. Nothing happens when it is there."""
+    files, path = volumes(ctx), volume_path(directory_path)
     with explained(), ctx.transaction() as tx:
-        volumes(ctx).make_directory(tx, path)
+        files.make_directory(tx, path)
     return Raw(status=204)
 
 
@@ -244,7 +246,7 @@ def shown(ctx: Ctx, text: str, does: str) -> tuple[Ticket, Tree]:
         who = tree.member(reader, ticket.workspace_id, found.name) if found is not None else None
     if who is None:
         raise denied("Who asked for this address is no longer an active member of the workspace.")
-    return ticket, volumes(ctx, who, ticket.workspace_id)
+    return ticket, VolumeTree(ctx.store, ctx.service(Blobs), ticket.workspace_id, who)
 
 
 @endpoint("GET", "/api/2.0/boathouse/files/{ticket}", action="files.downloadByUrl", public=True)

@@ -7,6 +7,7 @@ from databricks.sdk.core import Config
 FILES = (
     "boathouse.identity.me", "boathouse.auth.discovery", "boathouse.workspace.files.dbfs", "boathouse.workspace.files.objects",
     "boathouse.workspace.files.volumes", "boathouse.workspace.files.uploads",
+    "boathouse.catalog.volumes",
     "boathouse.workspace.files.object_permissions",
 )  # fmt: skip
 

@@ -7,26 +7,41 @@ import re
 
 import pytest
 from databricks.sdk.errors import AlreadyExists, BadRequest, NotFound, PermissionDenied
+from databricks.sdk.service.catalog import VolumeType
 from hypothesis import given
 from hypothesis import strategies as st
 
 from boathouse.store.blobs import Blobs
-from boathouse.workspace.files import ranges
+from boathouse.workspace.files import nodes, ranges
 from boathouse.workspace.files.sweep import BlobSweep
+from boathouse.workspace.files.volume_tree import PLACE
 
 FILES, DIRECTORIES = "/api/2.0/fs/files", "/api/2.0/fs/directories"
-VOLUME = "/Volumes/main/default/data"
+VOLUME, UNITY = "/Volumes/main/default/data", "/api/2.1/unity-catalog"
 
 
 @pytest.fixture
 def api(api_of):
-    return api_of("boathouse.workspace.files.volumes", "boathouse.workspace.files.uploads")
+    return api_of(
+        "boathouse.workspace.files.volumes", "boathouse.workspace.files.uploads", "boathouse.catalog.volumes",
+        "boathouse.catalog.schemas", "boathouse.catalog.grants",
+    )  # fmt: skip
 
 
 @pytest.fixture
 def volume(api):
-    assert api.call("PUT", f"{DIRECTORIES}{VOLUME}").status_code == 204
+    make_volume(api, "data")
     return VOLUME
+
+
+def make_volume(api, name):
+    body = {"catalog_name": "main", "schema_name": "default", "name": name, "volume_type": "MANAGED"}
+    assert api.post(f"{UNITY}/volumes", json=body).status_code == 200
+
+
+def grant(api, kind, name, who, *privileges):
+    body = {"changes": [{"principal": who, "add": list(privileges)}]}
+    assert api.patch(f"{UNITY}/permissions/{kind}/{name}", json=body).status_code == 200
 
 
 def refused(answer):
@@ -122,22 +137,56 @@ def test_directories_and_pages(api, volume):
     assert refused(api.call("PUT", f"{DIRECTORIES}{volume}/d/f1/g")) == (409, "ALREADY_EXISTS")
 
 
-def test_a_volume_is_made_by_an_admin_and_is_its_makers(api, volume, make_user):
+def test_a_volumes_files_are_for_whom_the_catalog_says(api, volume, make_user):
     _, ann = make_user("ann@x.org")
     _, boss = make_user("boss@x.org", ["admins"])
     put(api, f"{volume}/f")
     for answer in (
         api.get(f"{FILES}{volume}/f", token=ann), put(api, f"{volume}/g", token=ann),
         api.get(f"{DIRECTORIES}{volume}", token=ann), api.call("DELETE", f"{FILES}{volume}/f", token=ann),
-        api.call("PUT", f"{DIRECTORIES}/Volumes/main/default/anns", token=ann),
         api.post(f"/api/2.0/fs/create-download-url?path={volume}/f", token=ann),
         api.post(f"{FILES}{volume}/f?action=initiate-upload", token=ann),
-        put(api, "/Volumes/no/no/no/f", token=ann),
+        put(api, "/Volumes/main/default/none/f", token=ann),
     ):  # fmt: skip
         assert refused(answer) == (403, "PERMISSION_DENIED"), answer.request.url
+    assert refused(put(api, "/Volumes/no/no/no/f", token=ann)) == (404, "NOT_FOUND")
     assert api.get(f"{FILES}/Volumes/MAIN/Default/data/f", token=boss).content == b"x"
+    assert refused(api.call("PUT", f"{DIRECTORIES}/Volumes/main/default/none")) == (404, "NOT_FOUND")
+    grant(api, "schema", "main.default", "ann@x.org", "USE_SCHEMA")
+    denied = api.get(f"{FILES}{volume}/f", token=ann).json()["message"]
+    assert denied == "User does not have READ VOLUME on Volume 'main.default.data'."
+    grant(api, "volume", "main.default.data", "ann@x.org", "READ_VOLUME")
+    assert api.get(f"{FILES}{volume}/f", token=ann).content == b"x"
+    assert [entry["name"] for entry in api.get(f"{DIRECTORIES}{volume}", token=ann).json()["contents"]] == ["f"]
+    for answer in (
+        put(api, f"{volume}/f", token=ann), api.call("DELETE", f"{FILES}{volume}/f", token=ann),
+        api.post(f"{FILES}{volume}/g?action=initiate-upload", token=ann),
+        api.call("PUT", f"{DIRECTORIES}{volume}/d", token=ann),
+    ):  # fmt: skip
+        assert refused(answer) == (403, "PERMISSION_DENIED"), answer.request.url
+    grant(api, "schema", "main.default", "ann@x.org", "WRITE_VOLUME")
+    assert put(api, f"{volume}/f", b"anns", token=ann).status_code == 204
+    assert refused(api.call("DELETE", f"{DIRECTORIES}{volume}")) == (403, "PERMISSION_DENIED")  # ended in the catalog
     assert refused(put(api, "/Volumes/main/default/none/f")) == (404, "NOT_FOUND")
     assert refused(api.call("PUT", f"{DIRECTORIES}/Volumes/main/a.b/c")) == (400, "INVALID_PARAMETER_VALUE")
+
+
+def test_a_volume_can_be_renamed_and_what_is_dropped_does_not_come_back(api, volume, store, services):
+    blobs = services.get(Blobs)
+    put(api, f"{volume}/a/f", b"old")
+    assert api.patch(f"{UNITY}/volumes/main.default.data", json={"new_name": "moved"}).status_code == 200
+    assert api.get(f"{FILES}/Volumes/main/default/moved/a/f").content == b"old"
+    assert refused(api.get(f"{FILES}{volume}/a/f")) == (404, "NOT_FOUND")
+    assert api.delete(f"{UNITY}/volumes/main.default.moved").status_code == 200
+    make_volume(api, "moved")
+    assert api.get(f"{DIRECTORIES}/Volumes/main/default/moved").json() == {}
+    put(api, "/Volumes/main/default/moved/g", b"new")
+    BlobSweep(store, blobs)("all")
+    with store.read() as reader:
+        (kept,) = nodes.children(reader, PLACE, "/")
+        assert [node.path for node in nodes.files_below(reader, PLACE, kept.path)] == [f"{kept.path}/g"]
+    assert api.delete(f"{UNITY}/schemas/main.default?force=true").status_code == 200
+    assert refused(api.get(f"{FILES}/Volumes/main/default/moved/g")) == (404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize(
@@ -261,7 +310,7 @@ def test_limits_of_size(api, volume, monkeypatch):
 
 
 def test_the_sdk_on_small_files(w, client, make_user, tmp_path):
-    w.files.create_directory(VOLUME)
+    w.volumes.create("main", "default", "data", VolumeType.MANAGED)
     w.files.create_directory(f"{VOLUME}/d/e")
     w.files.upload(f"{VOLUME}/d/f ü.txt", io.BytesIO(b"hello"))
     with pytest.raises(AlreadyExists):
@@ -286,7 +335,7 @@ def test_the_sdk_on_small_files(w, client, make_user, tmp_path):
 
 
 def test_the_sdk_sends_large_files_in_parts_and_reads_them_in_parallel(w, tmp_path):
-    w.files.create_directory(VOLUME)
+    w.volumes.create("main", "default", "data", VolumeType.MANAGED)
     source = tmp_path / "source"
     block = os.urandom(1 << 20)
     source.write_bytes(block * 60)
