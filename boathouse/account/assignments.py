@@ -154,9 +154,5 @@ def _take_out(ctx: Ctx, tx: Tx, workspace: Workspace, found: Principal) -> None:
 
 def _keep_an_admin(tx: Tx, workspace: Workspace, gone: Principal) -> None:
     """Raises ApiError 400 when nobody is left who could let others in; the transaction is rolled back."""
-    admins = _groups(tx, workspace)[ADMINS]
-    inside = select(memberships.c.member_id).where(memberships.c.group_id == admins).cte("inside", recursive=True)
-    inside = inside.union(select(memberships.c.member_id).join(inside, memberships.c.group_id == inside.c.member_id))
-    people = select(table.c.principal_id).join(inside, inside.c.member_id == table.c.principal_id)
-    if tx.execute(people.where(table.c.kind != GROUP, table.c.active.is_(True)).limit(1)).first() is None:
+    if not departures.has_admin(tx, workspace.workspace_id):
         raise invalid_state(f"{gone.name} is the last admin of workspace {workspace.workspace_id}: make another one first.")

@@ -53,6 +53,8 @@ def records(reader: Reader, account_id: str, start: int, end: int) -> list[Recor
 @endpoint("GET", "/api/2.0/boathouse/accounts/{account_id}/usage", action="usage.read")
 def usage(ctx: Ctx, account_id: str, query: UsageQuery) -> dict[str, Any]:
     """Node-seconds in a time (epoch ms; by default this month until now), most first."""
+    with ctx.read() as reader:
+        admit(ctx, reader, "look at usage")
     now = ctx.store.clock()
     start = usage_math.month(now)[0] if query.start_time is None else query.start_time
     end = now if query.end_time is None else query.end_time
@@ -62,7 +64,6 @@ def usage(ctx: Ctx, account_id: str, query: UsageQuery) -> dict[str, Any]:
     if tag is None and query.group_by not in GROUPS:
         raise invalid(f"group_by: '{query.group_by[:60]}' is not allowed. Allowed: {', '.join(GROUPS)}, tag:KEY.")
     with ctx.read() as reader:
-        admit(ctx, reader, "look at usage")
         found = records(reader, ctx.account_id, start, end)
     if query.workspace_id is not None:
         found = [record for record in found if record.workspace_id == query.workspace_id]
@@ -77,6 +78,8 @@ def usage(ctx: Ctx, account_id: str, query: UsageQuery) -> dict[str, Any]:
 @endpoint("GET", "/api/2.0/accounts/{account_id}/usage/download", action="billableUsage.download")
 def download(ctx: Ctx, account_id: str, query: DownloadQuery) -> Raw:
     """The platform's CSV: a row a cluster, node type and month, with machine hours; no DBUs."""
+    with ctx.read() as reader:
+        admit(ctx, reader, "download usage")
     months = [_month("start_month", query.start_month), _month("end_month", query.end_month)]
     if months[0] > months[1]:
         raise invalid(f"start_month: '{query.start_month}' is later than end_month, '{query.end_month}'.")
@@ -85,7 +88,6 @@ def download(ctx: Ctx, account_id: str, query: DownloadQuery) -> Raw:
     writer.writerow(DOWNLOAD)
     now, (start, end) = ctx.store.clock(), months[0]
     with ctx.read() as reader:
-        admit(ctx, reader, "download usage")
         while start <= min(months[1][0], now):
             _rows(writer, records(reader, ctx.account_id, start, end), start, end, now, query.personal_data)
             start, end = usage_math.month(end)

@@ -168,6 +168,7 @@ class House:
         self.make_catalog()
         self.names = {
             "cluster_id": self.cluster_id, "clusterId": self.cluster_id, "contextId": "1234", "commandId": "1",
+            "budget": {"display_name": "b"}, "start_month": "2026-01", "end_month": "2026-01",
             "account_id": home.account_id, "principal_id": str(self.victim),
             "service_principal_id": self.robot, "secret_id": self.robots_secret,
             "id": str(self.victim), "token_id": self.token_id, "scope": "s", "key": "k", "principal": "users",

@@ -236,7 +236,11 @@ def elsewhere(house):  # noqa: F811
 
 
 def told(house, answer, path):  # noqa: F811
-    """What of the victim's an answer tells. A refusal repeats what was asked for, and DBFS a path that they made themselves."""
+    """What of the victim's an answer tells. A refusal repeats what was asked for, the audit log of their own workspace what they
+    asked for, and DBFS a path that they made themselves."""
+    if path.endswith("/boathouse/audit") and answer.status_code == 200:
+        others = [entry for entry in answer.json()["entries"] if entry["userIdentity"]["email"] != "elsewhere@x.org"]
+        return others + ([SECRET] if SECRET in answer.text else [])
     if answer.status_code >= 400:
         return [SECRET] if SECRET in answer.text else []
     name = [] if "/dbfs/" in path else ["victim@x.org"]
