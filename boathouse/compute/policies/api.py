@@ -115,7 +115,7 @@ def list_policies(ctx: Ctx, query: ListPoliciesQuery) -> ListPoliciesResponse:
     by_name = query.sort_column == "POLICY_NAME"
     with ctx.read() as reader:
         cloud = ctx.service(Surroundings).cloud(reader, ctx.workspace_id)
-        found = [row for row in store.all_of(reader, ctx.workspace_id) if store.may_use(reader, ctx.caller, row.policy_id)]
+        found = store.all_usable(reader, ctx.caller)
     found.sort(key=lambda row: row.name.casefold())
     if not by_name:
         found.sort(key=lambda row: row.created_at)
@@ -196,7 +196,7 @@ def _shown(row: PolicyRow, cloud: str) -> Policy:
         policy_family_id=row.family_id, policy_family_definition_overrides=row.overrides,
         libraries=None if row.libraries is None else msgspec.convert(row.libraries, list[Library]),
         max_clusters_per_user=row.max_clusters_per_user, is_default=row.is_default or None, creator_user_name=row.creator,
-        created_at_timestamp=row.created_at,
+        created_at_timestamp=row.created_at or None,
     )  # fmt: skip
 
 

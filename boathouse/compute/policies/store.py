@@ -126,6 +126,18 @@ def may_use(reader: Reader, caller: Caller, policy_id: str) -> bool:
     return permissions.allows(reader, caller, TYPE, policy_id, CAN_USE)
 
 
+def all_usable(reader: Reader, caller: Caller) -> list[PolicyRow]:
+    """The policies that `caller` may use, the default ones first."""
+    found = all_of(reader, caller.workspace_id)
+    if caller.admin:
+        return list(found)
+    given = set(reader.execute(permissions.ids_of(TYPE), permissions.ids_values(caller)).scalars())
+    personal = default_id(caller.workspace_id, families.PERSONAL)
+    if may_use(reader, caller, personal):
+        given.add(personal)
+    return [row for row in found if row.policy_id in given]
+
+
 def usable(reader: Reader, caller: Caller, policy_id: str) -> PolicyRow:
     """A policy that `caller` may use. Raises ApiError 404, and 403."""
     found = find(reader, caller.workspace_id, policy_id)
