@@ -192,7 +192,7 @@ def serving(edge: Edge) -> Iterator[str]:
     import uvicorn
 
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(edge, lifespan="off", log_level="warning", access_log=False))
+    server = uvicorn.Server(uvicorn.Config(edge, lifespan="off", log_level="warning", access_log=False, proxy_headers=False))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     try:

@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Mapping
 
-from boathouse.auth import credentials
+from boathouse.auth import credentials, ip_gate
 from boathouse.auth.azure import AzureTenant, Bearer
+from boathouse.auth.ip_gate import Gate
 from boathouse.auth.keys import Keys
 from boathouse.auth.permissions import authorization
 from boathouse.edge.caller import Caller
@@ -31,7 +32,7 @@ class Authenticator:
     def __init__(self, store: Store, keys: Keys, look_every: float = 1.0, azure: AzureTenant | None = None) -> None:
         self._store, self._keys, self._look_every, self._azure = store, keys, look_every, azure
         self._lock = threading.Lock()
-        self._callers: dict[tuple[str, str, str | None], tuple[Caller, int]] = {}
+        self._callers: dict[tuple[str, str, str | None], tuple[Caller, int, Gate | None]] = {}
         self._generation = 0
         self._seen_here = revision.in_process(store)
         self._seen_stored = -1
@@ -53,15 +54,18 @@ class Authenticator:
             # Asked before the store is read: the tenant's keys may have to be fetched.
             bearer_of_tenant = self._azure.bearer(token, self._store.clock()) if self._azure and token.count(".") == 2 else None
             with self._store.read() as reader:
-                kept = self._find(reader, *key, bearer_of_tenant)
+                found, until = self._find(reader, *key, bearer_of_tenant)
+                kept = found, until, ip_gate.in_force(reader, found.account_id, found.workspace_id)
             with self._lock:
                 if generation == self._generation and revision.in_process(self._store) == self._seen_here:
                     if len(self._callers) >= KEPT:
                         self._callers.clear()
                     self._callers[key] = kept
-        caller, expires_at = kept
+        caller, expires_at, gate = kept
         if self._store.clock() >= expires_at:
             raise bad_token()
+        if gate is not None and not gate.admits(source):
+            raise ip_gate.blocked(source, caller.account_id, caller.workspace_id)
         return caller
 
     def confirm(self, reader: Reader, caller: Caller) -> None:

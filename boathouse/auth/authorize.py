@@ -21,7 +21,7 @@ def authorize(ctx: Ctx, query: AuthorizeQuery) -> Raw:
     return _authorize(ctx, query, None, agreed=False)
 
 
-@endpoint("POST", "/oidc/v1/authorize", action="oauth.authorize", public=True, body_limit=login.FORM_LIMIT)
+@endpoint("POST", "/oidc/v1/authorize", action="oauth.agree", public=True, body_limit=login.FORM_LIMIT)
 def agree(ctx: Ctx, query: AuthorizeQuery, form: dict[str, str]) -> Raw:
     """The user said yes."""
     login.check_form(ctx, form)
@@ -35,7 +35,7 @@ def authorize_in_account(ctx: Ctx, account_id: str, query: AuthorizeQuery) -> Ra
 
 
 @endpoint(
-    "POST", "/oidc/accounts/{account_id}/v1/authorize", action="oauth.authorize", public=True, body_limit=login.FORM_LIMIT
+    "POST", "/oidc/accounts/{account_id}/v1/authorize", action="oauth.agree", public=True, body_limit=login.FORM_LIMIT
 )
 def agree_in_account(ctx: Ctx, account_id: str, query: AuthorizeQuery, form: dict[str, str]) -> Raw:
     """The user said yes."""

@@ -164,3 +164,12 @@ permissions = Table(
     Column("level", String(48), nullable=False),
     Index("permissions_by_principal", "workspace_id", "principal_id", "object_type", "object_id"),
 )
+
+#: Whether the lists of an account hold; `version` is the setting's etag.
+ip_access_switches = Table(
+    "ip_access_switches",
+    metadata,
+    Column("account_id", String(36), primary_key=True),
+    Column("enabled", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+)

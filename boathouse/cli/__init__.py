@@ -25,6 +25,7 @@ COMMANDS = {
     "engine": ("engine", "the embedded container engine by hand"),
     "settings": ("settings", "every setting, its value and where it comes from"),
     "token": ("token", "the bootstrap admin's token"),
+    "unlock": ("unlock", "switch IP access lists off, when they shut out everybody"),
     "password": ("password", "set a user's password for the log-in page, or make a link by which the user does"),
     "setup": ("setup", "build images and releases that are missing (what `make setup` calls)"),
     "compatibility": ("compatibility", "print docs/compatibility.md from the routing table"),

@@ -54,6 +54,7 @@ ENDPOINT_MODULES = (
     "boathouse.auth.azure",
     "boathouse.auth.tokens", "boathouse.auth.token_management",
     "boathouse.auth.client_secrets", "boathouse.auth.federation_policies",
+    "boathouse.auth.ip_access_lists",
     "boathouse.edge.openapi",
     "boathouse.catalog.metastores", "boathouse.catalog.catalogs", "boathouse.catalog.schemas",
     "boathouse.catalog.table_metadata", "boathouse.catalog.volumes", "boathouse.catalog.functions",

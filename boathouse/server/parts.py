@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from boathouse.auth import bootstrap, passwords
+from boathouse.auth import bootstrap, ip_access_lists, ip_gate, passwords
 from boathouse.auth.keys import KeyFileError, Keys
-from boathouse.identity import principals
+from boathouse.identity import principals, workspaces
 from boathouse.identity.bootstrap import Founding
 from boathouse.settings import Settings
 from boathouse.store import Reader, Store, sqlite_url
@@ -48,6 +48,13 @@ class Parts:
         """The token of a one-time link by which a user sets a password."""
         with self.store.transaction() as tx:
             return passwords.make_link(tx, self.keys, self._user(tx, user_name))[0]
+
+    def unlock(self) -> None:
+        """Switch all IP access lists off."""
+        with self.store.transaction() as tx:
+            for row in workspaces.of_account(tx, self.ready.home.account_id):
+                workspaces.set_conf(tx, row.workspace_id, ip_gate.SWITCH, "false")
+            ip_access_lists.open_everything(tx)
 
     def _user(self, reader: Reader, user_name: str) -> int:
         found = principals.by_name(reader, self.ready.home.account_id, user_name, [principals.USER])

@@ -5,6 +5,7 @@ Everybody in the workspace may read them; admins set them. What a switch does is
 
 from typing import Any
 
+from boathouse.auth import ip_gate
 from boathouse.edge import ApiError, Ctx, Raw, endpoint
 from boathouse.edge.errors import denied, invalid, malformed
 from boathouse.identity import workspaces
@@ -15,6 +16,7 @@ BOOLEAN = ("true", "false")
 #: Switches that do something here, with the values they take (None: a number of days).
 SERVED: dict[str, tuple[str, ...] | None] = {
     "enableDcs": BOOLEAN,
+    "enableIpAccessLists": BOOLEAN,
     "enableTokensConfig": BOOLEAN,
     "maxTokenLifetimeDays": None,
 }
@@ -22,7 +24,7 @@ SERVED: dict[str, tuple[str, ...] | None] = {
 #: Switches that the platform has and that nothing here looks at yet: read as unset, and setting them is refused by name.
 NOT_SERVED = frozenset({
     "enableDbfsFileBrowser", "enableDeprecatedClusterNamedInitScripts", "enableDeprecatedGlobalInitScripts",
-    "enableExportNotebook", "enableFileStoreEndpoint", "enableGp3", "enableHlsRuntime", "enableIpAccessLists",
+    "enableExportNotebook", "enableFileStoreEndpoint", "enableGp3", "enableHlsRuntime",
     "enableJobViewAcls", "enableLibraryAndInitScriptOnSharedCluster", "enableNotebookGitVersioning",
     "enableNotebookTableClipboard", "enableProjectTypeInWorkspace", "enableProjectsAllowList", "enableResultsDownloading",
     "enableUploadDataUis", "enableVerboseAuditLogs", "enableWebTerminal", "enableWorkspaceFilesystem",
@@ -59,6 +61,8 @@ def set_status(ctx: Ctx, body: dict[str, Any]) -> Raw:
     with ctx.transaction() as tx:
         for key, value in values.items():
             workspaces.set_conf(tx, ctx.workspace_id, key, value)
+        if values.get(ip_gate.SWITCH) == "true":
+            ip_gate.refuse_lock_out(tx, ctx.source, ctx.caller.account_id, ctx.workspace_id)
     return Raw(status=204)
 
 

@@ -176,6 +176,8 @@ class House:
             "path": "/Users/victim@x.org/f", "source_path": "/Users/victim@x.org/f", "destination_path": "/Users/victim@x.org/g",
             "session_token": "x", "start_part_number": 1, "count": 1, "handle": 1, "data": "",
             "file_path": "/Volumes/victims/s/v/f", "directory_path": "/Volumes/victims/s/v",
+            "label": "office", "list_type": "ALLOW", "enabled": True, "ip_access_list_id": "x", "allow_missing": True,
+            "field_mask": "acct_ip_acl_enable.value",
             "oidc_policy": {"issuer": "https://idp.example"}, "policy_id": "x",
             "user_id": str(self.victim), "token": {"comment": "x"}, "update_mask": "comment",
             "instance_pool_id": self.pool_id, "instance_pool_name": "mine",
