@@ -10,10 +10,10 @@ one that removes it, and `passed` when it becomes another's.
 """
 
 from boathouse.auth.permissions.kinds import CAN_MANAGE, IS_OWNER, Grant, Level, ObjectType, declare, declared, kind_of
-from boathouse.auth.permissions.lists import allows, created, ids_of, ids_values, level, passed, removed
+from boathouse.auth.permissions.lists import allows, created, ids_of, ids_values, level, passed, rank_in, removed
 from boathouse.auth.permissions.served import endpoints
 
 __all__ = [
     "CAN_MANAGE", "IS_OWNER", "Grant", "Level", "ObjectType", "allows", "created", "declare", "declared", "endpoints", "ids_of",
-    "ids_values", "kind_of", "level", "passed", "removed",
+    "ids_values", "kind_of", "level", "passed", "rank_in", "removed",
 ]  # fmt: skip
