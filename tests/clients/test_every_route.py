@@ -184,7 +184,7 @@ class House:
             "libraries": [{"pypi": {"package": "six"}}],
             "table_type": "MANAGED", "data_source_format": "DELTA", "volume_type": "MANAGED", "connection_type": "MYSQL",
             "options": {}, "url": "s3://c", "credential_name": "k", "function_info": {"name": "g", **THERE}, **THERE,
-            "workspace_id": str(home.workspace_id), "setting": {},
+            "workspace_id": str(home.workspace_id), "setting": {"acct_ip_acl_enable": {"value": True}},
             "userName": "new@x.org", "displayName": "new", **SPEC,
         }  # fmt: skip
 
