@@ -5,6 +5,7 @@ workspace's admins', who have all privileges in it as they had. A volume keeps i
 by their volume's id from now on, in no workspace: a metastore serves several.
 """
 
+import json
 import time
 import uuid
 
@@ -97,7 +98,7 @@ class _Catalog:
             self._insert(
                 "securables", securable_id=made, metastore_id=metastore_id, parent_id=parent_id, kind=kind, name=names[-1],
                 full_name=".".join(names), owner_id=owner_id, isolated=False,
-                document=sa.JSON().bind_processor(self._connection.dialect)(document or {}), **self._times(),
+                document=json.dumps(document or {}), **self._times(),
             )  # fmt: skip
             if kind == "CATALOG":
                 for privilege in ("ALL_PRIVILEGES", "MANAGE"):
