@@ -25,6 +25,15 @@ DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 #: Seconds between two looks at clusters that start or stop.
 LOOK_EVERY = 1.0
 
+#: Why a cluster did not start although nothing is wrong with it: there was no room just now.
+NO_ROOM = frozenset(
+    {
+        "AWS_INSUFFICIENT_FREE_ADDRESSES_IN_SUBNET_FAILURE", "AWS_INSUFFICIENT_INSTANCE_CAPACITY_FAILURE",
+        "CLOUD_PROVIDER_RESOURCE_STOCKOUT", "GCP_INSUFFICIENT_CAPACITY", "INSTANCE_POOL_MAX_CAPACITY_REACHED",
+        "INTERNAL_CAPACITY_FAILURE", "SUBNET_EXHAUSTED_FAILURE",
+    }
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -216,6 +225,15 @@ class Runner:
             return f"launch {wish.key}" not in self._actions
         return wish.kind == "stop" or f"stop {wish.key}" not in self._actions
 
+    def _later(self, action: Action) -> None:
+        """There was no room for a start while others of the wave were there: the wave becomes narrower, and the start waits until
+        one of them goes. Alone in its wave it fails: nobody of this run will make room."""
+        self._journal.did_not(action.wish)
+        self._watched.pop(action.id, None)
+        self._wave_of.discard(action.wish.key)
+        self._wave = max(1, len(self._wave_of))
+        self._push(action)
+
     def _watch(self) -> None:
         """Look at all clusters that start or stop, by one list."""
         assert self._look is not None
@@ -235,9 +253,16 @@ class Runner:
                 self._end(Outcome(action, DONE, seconds=took))
             elif action.wish.kind == "stop" and state in ("TERMINATED", None):
                 self._end(Outcome(action, DONE, seconds=took))
+            elif action.wish.kind == "launch" and _no_room(thing) and len(self._wave_of) > 1:
+                self._later(action)
             elif state in ("TERMINATED", "ERROR", None):
                 self._journal.did_not(action.wish)
                 self._end(Outcome(action, FAILED, _why(thing), took))
+
+
+def _no_room(thing: Thing | None) -> bool:
+    reason = (thing.shown.get("termination_reason") or {}) if thing is not None else {}
+    return thing is not None and thing.shown.get("state") == "TERMINATED" and reason.get("code") in NO_ROOM
 
 
 def _why(thing: Thing | None) -> str:

@@ -39,6 +39,7 @@ class Platform:
         self.dead = False
         self.refuse: dict[tuple[str, str], Refused] = {}
         self.fails_to_start: set[str] = set()
+        self.room: int | None = None  # clusters that may be there at once; None: any number
         self._ids = itertools.count(1)
         self._lock = threading.RLock()
 
@@ -66,11 +67,16 @@ class Platform:
     def tick(self) -> None:
         """Time passes: what starts runs, what stops has stopped."""
         with self._lock:
+            running = sum(each["state"] in ("RUNNING", "TERMINATING") for each in self.clusters.values())
             for cluster in self.clusters.values():
                 if cluster["state"] == "PENDING" and cluster["cluster_name"] in self.fails_to_start:
                     reason = {"code": "DOCKER_IMAGE_PULL_FAILURE", "parameters": {"image": "x"}}
                     cluster.update(state="TERMINATED", termination_reason=reason)
+                elif cluster["state"] == "PENDING" and self.room is not None and running >= self.room:
+                    reason = {"code": "CLOUD_PROVIDER_RESOURCE_STOCKOUT", "parameters": {}}
+                    cluster.update(state="TERMINATED", termination_reason=reason)
                 else:
+                    running += cluster["state"] == "PENDING"
                     cluster["state"] = {"PENDING": "RUNNING", "TERMINATING": "TERMINATED"}.get(cluster["state"], cluster["state"])
 
     def state(self) -> Any:

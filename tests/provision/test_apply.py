@@ -222,6 +222,24 @@ def test_a_cluster_that_does_not_start_is_a_failure_and_gives_its_place_away(des
     assert ends(d.apply()) == {"done": ["launch lab-ann"]}
 
 
+@pytest.mark.parametrize(("start", "room"), [("{clusters: stagger, wave: 3, then: stop}", 1), ("{clusters: all, then: stop}", 2)])
+def test_a_start_without_room_waits_for_one_of_its_wave_to_go(desk: Make, start: str, room: int):
+    d = desk(start=start)
+    d.platform.room = room
+    assert set(ends(d.apply())) == {"done"}
+    assert d.plan() == []
+
+
+def test_without_any_room_a_start_fails_and_the_next_run_tries_again(desk: Make):
+    d = desk(start="{clusters: stagger, wave: 2}")
+    d.platform.room = 1  # the first stays, as the file says: nobody makes room
+    outcomes = d.apply()
+    failed = [outcome for outcome in outcomes if outcome.end == "failed"]
+    assert len(failed) == 2 and all("STOCKOUT" in outcome.message for outcome in failed)
+    d.platform.room = None
+    assert len(ends(d.apply())["done"]) == 2
+
+
 def test_two_runs_at_once_are_refused_by_name(desk: Make):
     d = desk()
     session, place = d.session(), d.platform.place()
