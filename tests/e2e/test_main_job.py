@@ -196,8 +196,8 @@ def test_down_leaves_nothing(server, workspace, engine):
     boathouse("down", "--data", str(server.data))
     prefix = f"bh-{server.instance}-"
     assert ours(engine, server) == []
-    assert [n.name for n in engine.networks.list() if n.name.startswith(prefix)] == []
-    assert [v.name for v in engine.volumes.list() if v.name.startswith(prefix)] == []
+    assert [each["Name"] for each in engine.api.networks() if each["Name"].startswith(prefix)] == []
+    assert [each["Name"] for each in engine.api.volumes()["Volumes"] or () if each["Name"].startswith(prefix)] == []
     assert list((server.data / "nodes").iterdir()) == []
     w = server.start()
     assert {c.state for c in w.clusters.list()} == {compute.State.TERMINATED}
