@@ -73,10 +73,11 @@ def _build(options: argparse.Namespace, settings: Settings) -> int:
 
 def _init(options: argparse.Namespace, settings: Settings) -> int:
     from boathouse.images import starter_kit
+    from boathouse.releases.runtimes import RUNTIMES
 
-    directory = Path(options.directory)
+    directory, keys = Path(options.directory), [runtime.key for runtime in RUNTIMES]
     try:
-        written = [str(path) for path in starter_kit.begin(directory, options.base, options.runtime)]
+        written = [str(path) for path in starter_kit.begin(directory, options.base, options.runtime, keys)]
     except starter_kit.CannotBegin as error:
         raise Failed(str(error)) from None
     if options.output == "json":

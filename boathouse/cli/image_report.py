@@ -27,8 +27,11 @@ def text(what: str, report: CheckReport) -> str:
     rows = [(_MARKS[f.severity], f.code, f.message + (f" ({f.evidence})" if f.evidence else "")) for f in report.findings]
     lines.append(table(rows))
     lines += [f"  fix for {f.code}: {f.fix}" for f in report.findings if f.fix and f.severity is not Severity.INFO]
-    python = f"Python {report.python.version} at {report.python.path}" if report.python else report.python_reason or "no Python"
-    lines.append(f"  {python}; {report.libc or 'no C library'}")
+    if report.libc:  # something could be looked at
+        python = (
+            f"Python {report.python.version} at {report.python.path}" if report.python else report.python_reason or "no Python"
+        )
+        lines.append(f"  {python}; {report.libc}")
     return "\n".join(plain(line) for line in lines if line)
 
 

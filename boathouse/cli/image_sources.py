@@ -61,6 +61,8 @@ def _in_engine(text: str, settings: Settings) -> Iterator[tuple[Any, Any, str]]:
     from boathouse.images.failures import ImageFailure
     from boathouse.server.planes import registry_settings
 
+    if text.startswith((".", "/", "~")) or text.endswith((".tar", ".tar.gz", ".tgz")):
+        raise Failed(f"{text}: no such file or folder")
     parsed = references.parse(text)
     try:
         engine = find(settings.cache, settings.engine or None)

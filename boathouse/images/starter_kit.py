@@ -4,6 +4,7 @@ The texts stand in `starter/`; what is there already is never written over.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -31,15 +32,17 @@ class CannotBegin(ValueError):
     """The folder cannot be made; the message names what is wrong."""
 
 
-def begin(directory: Path, base: str, runtime: str) -> list[Path]:
+def begin(directory: Path, base: str, runtime: str, runtimes: Sequence[str] = ()) -> list[Path]:
     """Write the folder's files; those that were written. `base`: a recipe of ours, `NAME:VERSION` of Databricks' published images
-    (`python:15.4-LTS`), or any reference. Raises CannotBegin."""
+    (`python:15.4-LTS`), or any reference; `runtimes`: those that there are. Raises CannotBegin."""
     name = directory.name.lower()
     if not _NAME.fullmatch(name):
         raise CannotBegin(f"the folder's name '{directory.name[:60]}' cannot be an image's: small letters, digits, '.', '_', '-'")
     taken = [file for file in FILES if (directory / file).exists()]
     if taken:
         raise CannotBegin(f"{directory} has already: {', '.join(taken)}; nothing was written")
+    if runtimes and runtime not in runtimes:
+        raise CannotBegin(f"no runtime '{runtime[:60]}'; there are: {', '.join(runtimes)}")
     reference = reference_of(base)
     values = {
         "name": name,

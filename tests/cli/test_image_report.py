@@ -43,3 +43,8 @@ def test_what_is_no_image_is_a_finding_too(tmp_path, capsys) -> None:
     assert capsys.readouterr().out.startswith("::error title=")
     assert main(["image", "check", str(path)]) == 1
     assert "image.unreadable" in capsys.readouterr().out
+
+
+def test_a_file_that_is_not_there_is_no_reference(tmp_path, capsys) -> None:
+    assert main(["image", "check", str(tmp_path / "nope.tar")]) == 1
+    assert "nope.tar: no such file or folder" in capsys.readouterr().err

@@ -43,3 +43,9 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_what_cannot_be_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, base: str, said: str) -> None:
     assert main(["image", "init", str(tmp_path / name), "--base", base]) == 1
     assert said in capsys.readouterr().err.lower()
+
+
+def test_an_unknown_runtime_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["image", "init", str(tmp_path / "mine"), "--runtime", "zz"]) == 1
+    assert "no runtime 'zz'; there are: 18.0" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
