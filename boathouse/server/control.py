@@ -16,7 +16,7 @@ from boathouse.commands.spark_ui import SparkUiFront
 from boathouse.commands.workspace_catalog import WorkspaceCatalog
 from boathouse.commands.workspace_files import WorkspaceFiles
 from boathouse.commands.workspace_secrets import WorkspaceSecrets
-from boathouse.compute import log_delivery, registry_password, retention, workspace_end
+from boathouse.compute import log_delivery, registry_password, retention, sweep, workspace_end
 from boathouse.compute.assembly import Gate, make_directories, make_launcher
 from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.libraries import rows as libraries
@@ -193,7 +193,9 @@ class ControlPlane:
         missing = self._plane.wait(ENGINE_SECONDS)
         if missing:
             raise StartError(missing)
-        return self._plane.driver.sweep(frozenset)
+        removed = self._plane.driver.sweep(frozenset)
+        self._launcher.reconcilers[sweep.KIND](ALL)  # and the directories of nodes that a deletion cut off at birth
+        return removed
 
     def _on_node_event(self, node_id: str, event: str, payload: dict[str, Any]) -> None:
         self._gate.on_node_event(node_id, event, payload)

@@ -4,6 +4,7 @@ from sqlalchemy import insert
 
 from boathouse.compute.tables import clusters
 from boathouse.server import opened
+from boathouse.server.control import ControlPlane
 from boathouse.server.down import down
 from boathouse.settings import load
 
@@ -28,3 +29,13 @@ def test_clusters_that_were_deleted_for_good_and_still_end_are_waited_for(tmp_pa
     assert down(settings) == (["0101-000000-aaaaaaaa"], [])
     with opened(settings) as parts, parts.store.read() as reader:
         assert reader.execute(clusters.select()).mappings().one()["state"] == "TERMINATED"
+
+
+def test_a_directory_that_a_deletion_cut_off_at_birth_goes_too(tmp_path):
+    settings = load({"data": str(tmp_path / "data"), "cache": str(tmp_path / "cache"), "driver": "simulated"}, {})
+    orphan = tmp_path / "data" / "nodes" / "0101-000000-cccccccc-0-1"
+    with opened(settings) as parts:
+        (orphan / "logs").mkdir(parents=True)
+        (orphan / "token").write_text("x")
+        ControlPlane(parts).sweep_everything()  # not started: nothing else sweeps
+    assert not orphan.exists()
