@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": ("explain", "what a termination code means, and what to do"),
     "policies": ("policies", "what a cluster policy makes of a wish for a cluster, rule by rule"),
     "image": ("image", "build and check container images"),
+    "advisories": ("advisories", "known vulnerabilities that `image scan` compares with: refresh, status"),
     "provision": ("provision", "people, schemas, grants, clusters and permissions from one file"),
     "release": ("release", "list, build and patch runtime releases"),
     "engine": ("engine", "the embedded container engine by hand"),

@@ -28,7 +28,7 @@ def arguments(verbs: Any) -> None:
     form = checked.add_mutually_exclusive_group()
     form.add_argument("--github", action="store_true", help="print annotations for GitHub's workflow logs")
     form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0, for code scanning")
-    billed = verbs.add_parser("sbom", help="the bill of materials: dpkg, apk, Python, R, npm, jars")
+    billed = verbs.add_parser("sbom", help="the bill of materials: dpkg, apk, RPM, Python, R, npm, jars")
     billed.add_argument("what", metavar="REF|TAR|DIR", help=SOURCE)
     billed.add_argument(
         "--format", choices=("cyclonedx", "spdx", "table"), default="table", help="CycloneDX 1.6, SPDX 2.3, or a table"
@@ -84,8 +84,8 @@ def run_sbom(options: argparse.Namespace, settings: Settings) -> int:
         print_json({"packages": [asdict(each) | {"purl": each.purl} for each in found.packages], "unread": found.unread})
     else:
         print(table([(each.kind, each.name, each.version, f"layer {each.layer}") for each in found.packages], indent=""))
-    for path in found.unread:
-        print(f"{path} is not read: what this data base lists is missing here", file=sys.stderr)
+    for path, reason in found.reasons:
+        print(plain(f"{path} is not read, or not wholly: {reason}; what it lists is missing here"), file=sys.stderr)
     return 0
 
 

@@ -12,7 +12,7 @@ _MARKS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: " "}
 #: The words of SARIF and of GitHub's annotations.
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _ANNOTATIONS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
-_SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _RULES_PAGE = "docs/image-contract.md"
 
 
@@ -60,7 +60,7 @@ def sarif(what: str, report: CheckReport) -> dict[str, Any]:
         for finding in report.findings
     ]
     driver = {"name": "boathouse image check", "version": version("boathouse"), "informationUri": _RULES_PAGE, "rules": rules}
-    return {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
 
 
 def github(what: str, report: CheckReport) -> str:

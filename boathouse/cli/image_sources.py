@@ -40,14 +40,14 @@ def listed(what: str, settings: Settings, keep: re.Pattern[str]) -> Iterator[tup
     """An image whose files can be listed, and its id where an engine has one: what the engine has is saved to a file first.
     Raises UnreadableArchive, Failed."""
     if Path(what).exists():
-        yield open_archive(Path(what), keep), ""
+        yield open_archive(Path(what), keep, jars=True), ""
         return
     with _in_engine(what, settings) as (client, _, image), tempfile.TemporaryDirectory(prefix="boathouse-image-") as scratch:
         saved = Path(scratch) / "image.tar"
         with client.calls() as api, saved.open("wb") as file:
             for block in api.get_image(image):
                 file.write(block)
-        yield open_archive(saved, keep), image
+        yield open_archive(saved, keep, jars=True), image
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from boathouse.images import image_config
+from boathouse.images import image_config, jar_contents
 from boathouse.images.findings import Entry, Kind
 from boathouse.images.image_config import CONFIG_LIMIT, FOREIGN, MANIFEST_LIMIT, ImageConfig
 from boathouse.images.tree import HostileImage, Tree, UnreadableArchive
@@ -32,14 +32,18 @@ _KEPT = re.compile(
 )
 KEPT_BYTES = 8 << 20
 KEPT_IN_ALL = 64 << 20
+MOST_JARS = 20_000
 
 
 class ArchiveView:
     """See `findings.ImageView`. What the check usually reads is kept when its layer passes by; any other file scans its layer
     again."""
 
-    def __init__(self, source: "_Source", config: ImageConfig, layers: list[str], keep: re.Pattern[str] | None = None) -> None:
+    def __init__(
+        self, source: "_Source", config: ImageConfig, layers: list[str], keep: re.Pattern[str] | None = None, jars: bool = False
+    ) -> None:
         self._source, self._layers, self.config = source, layers, config
+        self._jars: dict[tuple[int, str], tuple[jar_contents.Coordinates, ...] | str] = {}
         self._tree = Tree()
         if len(layers) > MOST_LAYERS:
             raise HostileImage(f"the image has more than {MOST_LAYERS} layers")
@@ -53,6 +57,33 @@ class ArchiveView:
                     room -= member.size
                     file = archive.extractfile(member)
                     self._kept[position, member.name] = file.read() if file else b""
+                elif jars and member.isreg() and member.name.endswith(".jar"):
+                    self._look_into(position, member, archive)
+
+    def _look_into(self, layer: int, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
+        file = archive.extractfile(member)
+        try:
+            found = jar_contents.artifacts(file, member.size) if file else ()
+            if len(self._jars) >= MOST_JARS:
+                found = f"the image has more than {MOST_JARS} jars"
+        except jar_contents.UnreadableJar as error:
+            found = str(error)
+        self._jars[layer, member.name] = found
+
+    def artifacts(self, path: str) -> "tuple[jar_contents.Coordinates, ...] | str":
+        """The Maven artifacts in a jar, when jars were asked for, or why it could not be read."""
+        found = self._tree.lookup(path)
+        return self._jars.get((found[1].layer, found[1].member), ()) if found else ()
+
+    def layer_of(self, path: str, otherwise: int) -> int:
+        """The layer that a file is from; `otherwise` where there is no such file."""
+        found = self._tree.lookup(path)
+        return found[1].layer if found and found[0].kind is Kind.FILE else otherwise
+
+    def at_hand(self, path: str) -> bool:
+        """Whether reading this file does not scan its layer again."""
+        found = self._tree.lookup(path)
+        return found is None or (found[1].layer, found[1].member) in self._kept
 
     @property
     def size_bytes(self) -> int | None:
@@ -87,21 +118,21 @@ class ArchiveView:
         return data
 
 
-def open_archive(path: Path, keep: re.Pattern[str] | None = None) -> ArchiveView:
-    """The image in a file or folder. `keep`: names of files that will be read beside those of the check. Raises
-    UnreadableArchive, HostileImage, or OSError when the path cannot be read."""
+def open_archive(path: Path, keep: re.Pattern[str] | None = None, jars: bool = False) -> ArchiveView:
+    """The image in a file or folder. `keep`: names of files that will be read beside those of the check; `jars`: look into them.
+    Raises UnreadableArchive, HostileImage, or OSError when the path cannot be read."""
     source = _Folder(path) if path.is_dir() else _TarFile(path)
     try:
         if (manifest := source.small("manifest.json", MANIFEST_LIMIT)) is not None and not source.has("oci-layout"):
-            return _docker(source, manifest, keep)
+            return _docker(source, manifest, keep, jars)
         if (index := source.small("index.json", MANIFEST_LIMIT)) is not None:
-            return _oci(source, index, keep)
+            return _oci(source, index, keep, jars)
     except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise UnreadableArchive(f"{path.name} is damaged: {error}") from error
     raise UnreadableArchive(f"{path.name} is no image: expected a `docker save` archive, an OCI archive or an OCI folder")
 
 
-def _docker(source: "_Source", manifest: bytes, keep: re.Pattern[str] | None) -> ArchiveView:
+def _docker(source: "_Source", manifest: bytes, keep: re.Pattern[str] | None, jars: bool) -> ArchiveView:
     entries = _json(manifest)
     if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], dict):
         raise UnreadableArchive("the archive must hold exactly one image")
@@ -111,10 +142,10 @@ def _docker(source: "_Source", manifest: bytes, keep: re.Pattern[str] | None) ->
     data = source.small(name, CONFIG_LIMIT)
     if data is None:
         raise UnreadableArchive("its configuration is missing")
-    return ArchiveView(source, _config(data), layers, keep)
+    return ArchiveView(source, _config(data), layers, keep, jars)
 
 
-def _oci(source: "_Source", index: bytes, keep: re.Pattern[str] | None) -> ArchiveView:
+def _oci(source: "_Source", index: bytes, keep: re.Pattern[str] | None, jars: bool) -> ArchiveView:
     document = _json(index)
     for _ in range(3):  # an index may name an index
         entries = document.get("manifests") if isinstance(document, dict) else None
@@ -128,7 +159,7 @@ def _oci(source: "_Source", index: bytes, keep: re.Pattern[str] | None) -> Archi
         kind = layer.get("mediaType") if isinstance(layer, dict) else None
         if isinstance(kind, str) and any(word in kind for word in FOREIGN):
             raise UnreadableArchive("a layer of it is foreign: its bytes are at an address of their own, which is not asked")
-    return ArchiveView(source, config, [_blob_name(layer) for layer in document["layers"]], keep)
+    return ArchiveView(source, config, [_blob_name(layer) for layer in document["layers"]], keep, jars)
 
 
 def _choose(entries: list[Any]) -> Any:

@@ -38,6 +38,7 @@ INSTALLED = {
     "/opt/jars/postgresql-42.7.3.jar": b"PK",
     "/opt/jars/noversion.jar": b"PK",
     "/var/lib/rpm/rpmdb.sqlite": b"x",
+    "/var/lib/dpkg/info/bash.list": b"/bin/bash\n",
 }
 FOUND = [
     "pkg:cran/ggplot2@3.5.1", "pkg:deb/ubuntu/adduser@3.134?arch=all", "pkg:deb/ubuntu/bash@5.2.15-2%2Bb7?arch=amd64",
