@@ -141,9 +141,10 @@ def _in_file(source: _Source) -> Iterable[Package]:
         yield from _jar(source)
         return
     reader, limit = next((reader, limit) for ending, reader, limit in _READERS if re.search(ending, path))
-    data = source.view.read(path, limit + 1)
-    yield from reader(data[:limit], source)
-    if len(data) > limit:
+    data = source.view.read(path, limit)
+    yield from reader(data, source)
+    entry = source.view.lookup(path)
+    if entry is not None and entry.size > limit:
         raise _Unreadable(f"it is larger than {limit >> 20} MiB, and was read up to there")
 
 
@@ -158,11 +159,16 @@ def _distribution(view: ImageView) -> Distribution:
 
 
 def _stanzas(data: bytes) -> Iterator[bytes]:
-    """The paragraphs of a data base, one at a time."""
-    start = 0
+    """The paragraphs of a data base, one at a time. Raises _Unreadable for one too long, or too many."""
+    start = count = 0
     while start < len(data):
         end = data.find(b"\n\n", start)
         end = len(data) if end < 0 else end
+        if end - start > LONGEST_METADATA:
+            raise _Unreadable(f"an entry of it is longer than {LONGEST_METADATA >> 20} MiB")
+        count += 1
+        if count > MOST_PACKAGES:
+            raise _Unreadable(f"it has more than {MOST_PACKAGES} entries")
         if data[start:end].strip():
             yield data[start:end]
         start = end + 2
@@ -172,8 +178,6 @@ def _dpkg(data: bytes, source: _Source) -> Iterator[Package]:
     from debian.deb822 import Deb822
 
     for stanza in _stanzas(data):
-        if len(stanza) > LONGEST_METADATA:
-            raise _Unreadable("an entry of it is too long")
         says = Deb822(stanza.decode("utf-8", "replace"))
         name, version, architecture = (says.get(key, "").strip() for key in ("Package", "Version", "Architecture"))
         if " installed" not in says.get("Status", "install ok installed") or not name or not version:

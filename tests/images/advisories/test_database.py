@@ -1,13 +1,17 @@
 """The local copy of advisories: made of the formats in which they are handed over, replaced at once or not at all."""
 
+import io
 import json
 import os
+import threading
 import zipfile
 from datetime import UTC, date, datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from boathouse.images.advisories import database, dumps
+from boathouse.images.advisories import database, dumps, shallow
 from boathouse.images.advisories.model import Level
 from tests.images.advisories.dumps import DOCUMENTS, TRACKER, osv, tracker, zipped
 
@@ -107,6 +111,36 @@ def test_a_missing_file_and_no_data_base(tmp_path, target):
     target.write_bytes(b"not a data base" * 100)
     with pytest.raises(database.NoAdvisories, match="damaged"):
         database.Database(target)
+
+
+def test_an_address(tmp_path, target):
+    (tmp_path / "served").mkdir()
+    zipped(tmp_path / "served" / "all.zip", DOCUMENTS)
+    serve = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}"
+            status = refreshed(target, f"{address}/all.zip")
+            assert (status.sources[0].place, status.sources[0].advisories) == (f"{address}/all.zip", len(DOCUMENTS))
+            with pytest.raises(dumps.BadDump, match="404"):
+                refreshed(target, f"{address}/none.zip")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100_000])
+def test_a_stream_may_be_nested_only_so_deep(size):
+    def read(data: bytes) -> bytes:
+        stream = shallow.Shallow(io.BytesIO(data))
+        return b"".join(iter(lambda: stream.read(size), b""))
+
+    good = b'{"a\\"[[": ["' + b"[" * 500 + b'\\\\", ' + b"[" * 50 + b"]" * 50 + b"]}"
+    assert read(good) == good
+    with pytest.raises(shallow.TooDeep):
+        read(b'["\\\\",' + b"[" * 70)
 
 
 def test_a_scan_goes_on_through_a_refresh(tmp_path, target):
