@@ -46,6 +46,7 @@ class EngineView:
                 "os": config.get("Os"),
                 "architecture": config.get("Architecture"),
                 "config": {name: config.get(name) for name in ("Env", "Entrypoint", "Cmd", "User", "WorkingDir", "Labels")},
+                "rootfs": {"diff_ids": (config.get("RootFS") or {}).get("Layers")},
             }
         )
         self._known: dict[str, Entry | None] = {}

@@ -245,6 +245,7 @@ class FakeRaw:
     """An engine's answers: links are told with where they lead."""
 
     config = {"Os": "linux", "Architecture": "amd64", "Env": ["PATH=/bin"], "Size": 7, "Cmd": ["sh"]}
+    config |= {"RootFS": {"Type": "layers", "Layers": ["sha256:0", "sha256:1"]}}
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -279,4 +280,5 @@ def test_an_engines_view() -> None:
     with pytest.raises(FileNotFoundError):
         view.read("/nothing", 4)
     assert (view.size_bytes, view.config.command) == (7, ("sh",))
+    assert view.config.diff_ids == ("sha256:0", "sha256:1")
     assert not check(view).ok
