@@ -120,6 +120,16 @@ def until(condition: Any, seconds: float, what: str) -> Any:
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
+def begun(workspace: WorkspaceClient, **command: str) -> compute.CommandStatus:
+    """Wait until a command has left the queue, which cannot be missed; the status it was seen in."""
+
+    def out_of_the_queue() -> compute.CommandStatus | None:
+        status = workspace.command_execution.command_status(**command).status
+        return None if status == compute.CommandStatus.QUEUED else status
+
+    return until(out_of_the_queue, 60, "the begin of the command")
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[EngineClient]:
     """The container engine that launches use, to look at what really runs."""

@@ -4,7 +4,7 @@ the middle of a job, and at last its driver."""
 import pytest
 from databricks.sdk.service import compute
 
-from tests.e2e.conftest import Notebook, cluster, ours, until
+from tests.e2e.conftest import Notebook, begun, cluster, ours, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.spark]
 
@@ -49,11 +49,10 @@ def kill(engine, server, node):
 
 
 def run_beside(workspace, living, python, text):
-    """Start a command and let it run; what waits for it."""
+    """Start a command and let it begin; what waits for it. It may be done already: a short job beside a slow look."""
     wait = workspace.command_execution.execute(cluster_id=living.cluster_id, context_id=python.id, language=PYTHON, command=text)
     command = {"cluster_id": living.cluster_id, "context_id": python.id, "command_id": wait.command_id}
-    status = workspace.command_execution.command_status
-    until(lambda: status(**command).status == compute.CommandStatus.RUNNING, 60, "running")
+    begun(workspace, **command)
     return wait
 
 

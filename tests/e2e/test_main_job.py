@@ -8,7 +8,7 @@ import pytest
 from databricks.sdk.errors import OperationFailed
 from databricks.sdk.service import compute
 
-from tests.e2e.conftest import Notebook, boathouse, cluster, ours, until
+from tests.e2e.conftest import Notebook, begun, boathouse, cluster, ours, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.spark]
 
@@ -89,7 +89,7 @@ def test_a_command_is_cancelled_in_the_middle_of_a_spark_job(workspace, river):
         command="import time; sc.parallelize(range(2), 2).map(lambda i: time.sleep(600)).collect()",
     )  # fmt: skip
     command = {"cluster_id": river.cluster_id, "context_id": python.id, "command_id": running.command_id}
-    until(lambda: workspace.command_execution.command_status(**command).status == compute.CommandStatus.RUNNING, 60, "running")
+    assert begun(workspace, **command) == compute.CommandStatus.RUNNING
     workspace.command_execution.cancel(**command).result()
     assert python.text("'still here'") == "'still here'"
 
