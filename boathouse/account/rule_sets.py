@@ -13,7 +13,7 @@ from typing import Any
 from boathouse.account import etags
 from boathouse.edge import Ctx, endpoint
 from boathouse.edge.errors import denied, invalid, not_found
-from boathouse.identity import principals, roles
+from boathouse.identity import impersonation, principals, roles
 from boathouse.identity.principals import GROUP, SERVICE_PRINCIPAL, USER
 from boathouse.store import Reader
 from boathouse.wire.account import GrantRule, ResourceQuery, RuleSetQuery, UpdateRuleSet
@@ -176,5 +176,8 @@ def _admit(ctx: Ctx, reader: Reader, resource: Resource) -> None:
         return
     robot = resource.principal if resource.kind == "servicePrincipals" else None
     if robot is not None and ctx.caller.admin and principals.assigned(reader, robot.principal_id, ctx.workspace_id):
-        return
+        why = impersonation.beyond(reader, robot, ctx.caller.principal_id)
+        if why is None:
+            return
+        raise denied(f"Only account admins and its managers can act for the service principal {robot.name}: {why}.")
     raise denied(f"{ctx.caller.name} is neither an account admin nor a manager of {resource.name}.")

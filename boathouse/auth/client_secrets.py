@@ -15,7 +15,7 @@ from boathouse.auth.keys import Keys
 from boathouse.auth.tables import client_secrets
 from boathouse.edge import ApiError, Ctx, endpoint
 from boathouse.edge.errors import denied, invalid, not_found
-from boathouse.identity import principals, roles
+from boathouse.identity import impersonation, principals, roles
 from boathouse.store import Reader
 from boathouse.wire.auth import ClientSecret, ClientSecrets, CreateClientSecret
 from boathouse.wire.base import Empty
@@ -104,16 +104,31 @@ def _manages(ctx: Ctx, service_principal_id: str) -> bool:
         found = principals.by_id(reader, number)
         if found is None or found.kind != principals.SERVICE_PRINCIPAL or found.account_id != ctx.account_id:
             return False
-        resource = roles.service_principal(found.account_id, found.name)
-        return roles.has(reader, ctx.caller.ids, resource, roles.SERVICE_PRINCIPAL_MANAGER)
+        return _is_manager(ctx, reader, found)
+
+
+def _is_manager(ctx: Ctx, reader: Reader, robot: principals.Principal) -> bool:
+    resource = roles.service_principal(robot.account_id, robot.name)
+    return roles.has(reader, ctx.caller.ids, resource, roles.SERVICE_PRINCIPAL_MANAGER)
 
 
 def _in_workspace(ctx: Ctx, service_principal_id: str) -> None:
     if not ctx.caller.admin and not _manages(ctx, service_principal_id):
         raise denied("Only workspace admins can manage the secrets of service principals.")
     with ctx.read() as reader:
-        if not principals.assigned(reader, _principal(ctx, reader, service_principal_id), ctx.workspace_id):
+        robot = principals.by_id(reader, _principal(ctx, reader, service_principal_id))
+        if robot is None or not principals.assigned(reader, robot.principal_id, ctx.workspace_id):
             raise _no_principal(service_principal_id)
+        refuse_beyond(ctx, reader, robot)
+
+
+def refuse_beyond(ctx: Ctx, reader: Reader, robot: principals.Principal) -> None:
+    """Raises the ApiError (403) of a workspace admin who would be more than that as this service principal."""
+    if ctx.caller.account_admin or _is_manager(ctx, reader, robot):
+        return
+    why = impersonation.beyond(reader, robot, ctx.caller.principal_id)
+    if why is not None:
+        raise denied(f"Only account admins and its managers can act for the service principal {robot.name}: {why}.")
 
 
 def _principal(ctx: Ctx, reader: Reader, service_principal_id: str) -> int:

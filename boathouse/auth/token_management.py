@@ -5,7 +5,7 @@ A token that is deleted here is refused at the next call, and a call that is und
 
 from sqlalchemy import Row
 
-from boathouse.auth import credentials, tokens
+from boathouse.auth import client_secrets, credentials, tokens
 from boathouse.edge import ApiError, Ctx, endpoint
 from boathouse.edge.errors import denied, invalid_state, not_found
 from boathouse.identity import principals
@@ -78,6 +78,7 @@ def create_obo_token(ctx: Ctx, body: CreateOnBehalfToken) -> ManagedTokenAnswer:
         owner = principals.in_workspace(tx, ctx.workspace_id, body.application_id, [principals.SERVICE_PRINCIPAL])
         if owner is None or not owner.active:
             raise not_found(f"Service principal with application id {body.application_id[:100]} does not exist.")
+        client_secrets.refuse_beyond(ctx, tx, owner)
         value, made = tokens.make(tx, ctx, body, owner.principal_id, owner.name)
         return ManagedTokenAnswer(token_value=value, token_info=_info(_row(ctx, tx, made.token_id), ctx.workspace_id))
 
