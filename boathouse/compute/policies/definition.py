@@ -6,13 +6,12 @@ and what is allowed.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from boathouse.compute.policies import attributes, runtimes
+from boathouse.compute.policies import attributes, patterns, runtimes
 from boathouse.compute.policies.attributes import Attribute, UnknownAttribute
 
 FIXED, FORBIDDEN, ALLOWLIST, BLOCKLIST = "fixed", "forbidden", "allowlist", "blocklist"
@@ -58,8 +57,8 @@ class Rule:
     hidden: bool = False
 
     @cached_property
-    def expression(self) -> re.Pattern[str]:
-        return re.compile(self.pattern)
+    def expression(self) -> Any:
+        return patterns.compiled(self.pattern)
 
 
 @dataclass(frozen=True)
@@ -212,9 +211,9 @@ def _bounds(path: str, type_: str, attribute: Attribute, rule: dict[str, Any]) -
         pattern = rule["pattern"]
         try:
             if not isinstance(pattern, str):
-                raise re.error("it is no text")
-            re.compile(pattern)
-        except (re.error, RecursionError, OverflowError) as error:
+                raise patterns.BadPattern("it is no text")
+            patterns.compiled(pattern)
+        except patterns.BadPattern as error:
             yield f"{path}.pattern: {_said(pattern)} is not a regular expression: {error}"
             return
     if type_ == RANGE:
@@ -226,8 +225,13 @@ def _bounds(path: str, type_: str, attribute: Attribute, rule: dict[str, Any]) -
             yield f"{path}.minValue: {_said(least)} is not allowed; give at most maxValue, which is {_said(most)}"
             return
     made = _rule(path, rule)
-    if made.default is not None and not str(made.default).startswith(runtimes.PREFIX) and not obeys(made, made.default):
-        yield f"{path}.defaultValue: {_said(rule['defaultValue'])} is not allowed; give a value that the rule itself allows"
+    if made.default is not None and not str(made.default).startswith(runtimes.PREFIX):
+        try:
+            if obeys(made, made.default, patterns.Patience()):
+                return
+            yield f"{path}.defaultValue: {_said(rule['defaultValue'])} is not allowed; give a value that the rule itself allows"
+        except patterns.OutOfPatience:
+            yield f"{path}.pattern: {_said(rule['pattern'])} takes too long to match the default value; give a simpler one"
 
 
 def _rule(path: str, rule: dict[str, Any]) -> Rule:
@@ -247,15 +251,15 @@ def _rule(path: str, rule: dict[str, Any]) -> Rule:
     )  # fmt: skip
 
 
-def obeys(rule: Rule, value: Any) -> bool:
+def obeys(rule: Rule, value: Any, patience: patterns.Patience) -> bool:
     """Whether a value (as the attribute has it) is one that the rule allows. `fixed` and `auto:` words are for `rules` to
-    know."""
+    know. Raises patterns.OutOfPatience."""
     if rule.type == ALLOWLIST:
         return value in rule.values
     if rule.type == BLOCKLIST:
         return value not in rule.values
     if rule.type == REGEX:
-        return rule.expression.fullmatch(value) is not None
+        return patterns.fits(rule.expression, value, patience)
     if rule.type == RANGE:
         return (rule.least is None or value >= rule.least) and (rule.most is None or value <= rule.most)
     return True

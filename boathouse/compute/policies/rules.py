@@ -6,10 +6,10 @@ have put there. `apply` also says of every rule what it came to, which is what `
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from boathouse.compute.policies import attributes, runtimes
+from boathouse.compute.policies import attributes, patterns, runtimes
 from boathouse.compute.policies.attributes import EVERY, LOG_PLACES, Attribute, Segment
 from boathouse.compute.policies.definition import (
     ALLOWLIST,
@@ -33,12 +33,13 @@ Verdict = Literal["fixed", "default", "allowed", "absent", "refused"]
 class World:
     """What the rules need to know besides the wish. `offered`: key and name of every runtime. `node_dbus`: what a node
     of a type uses in an hour, None for a type that is not known. `pool_node_type`: the node type of a pool, None for one that
-    is not known."""
+    is not known. `patience`: what is left of the time for matching patterns; each `apply` begins with a whole one."""
 
     offered: Sequence[tuple[str, str]]
     node_dbus: Callable[[str], float | None]
     cluster_type: str = "all-purpose"
     pool_node_type: Callable[[str], str | None] = lambda pool_id: None
+    patience: patterns.Patience = field(default_factory=patterns.Patience)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def apply(definition: Definition, wish: dict[str, Any], world: World, defaults: 
     filled in too (`apply_policy_default_values`). Without `fill` the wish is judged as it is: what a cluster has, not what is
     asked for."""
     document = copy.deepcopy(wish)
+    world = replace(world, patience=patterns.Patience())
     logs = any(rule.path in (attributes.LOG_TYPE, attributes.LOG_PATH, attributes.LOG_REGION) for rule in definition.rules)
     if logs:
         _flatten_logs(document)
@@ -245,8 +247,11 @@ def _judge(rule: Rule, value: Any, world: World) -> tuple[Verdict, str]:
             return "allowed", ""
         listed = ", ".join(map(attributes.text, values))
         return "refused", f"{'must' if rule.type == ALLOWLIST else 'cannot'} be one of {listed} (is {_quoted(found)})"
-    if obeys(rule, found):
-        return "allowed", ""
+    try:
+        if obeys(rule, found, world.patience):
+            return "allowed", ""
+    except patterns.OutOfPatience:
+        return "refused", f'cannot be matched with the pattern "{rule.pattern}" in time (is {_quoted(found)})'
     if rule.type == REGEX:
         return "refused", f'must match the pattern "{rule.pattern}" (is {_quoted(found)})'
     if rule.least is not None and found < rule.least:
