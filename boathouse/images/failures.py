@@ -44,6 +44,10 @@ class PullFailure(ImageFailure):
     """The registry cannot be reached, refuses, or sends what cannot be trusted."""
 
 
+class NotThere(PullFailure):
+    """The registry answers, and says that it does not have what was asked for (404)."""
+
+
 class WrongPlatform(ImageFailure):
     """The image is not for Linux on this machine's processors."""
 

@@ -8,11 +8,12 @@ registry sends is hostile until its digest fits.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from boathouse.images import addresses, image_config, registry_auth
-from boathouse.images.failures import PullFailure, TooLarge, WrongPlatform, quoted
+from boathouse.images.failures import NotThere, PullFailure, TooLarge, WrongPlatform, quoted
 from boathouse.images.image_config import CONFIG_LIMIT, FOREIGN, MANIFEST_LIMIT, ImageConfig
 from boathouse.images.references import Reference
 from boathouse.images.registry_auth import Login
@@ -26,6 +27,8 @@ from boathouse.images.registry_http import (
 
 OS, ARCHITECTURE = "linux", "amd64"
 MOST_LAYERS = 512
+#: How many attachments of an image are read, and bytes of each: signatures are a few hundred bytes.
+MOST_ATTACHED, ATTACHED_LIMIT = 64, 64 * 1024
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 _MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 _CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
@@ -73,6 +76,22 @@ def resolve(
     secrets = login.secrets if login else ()
     with Connection(settings or RegistrySettings(), resolver, clock, secrets) as connection:
         return _Session(connection, reference, login).resolve(max_bytes)
+
+
+def attached(
+    reference: Reference,
+    tag: str,
+    media_type: str,
+    login: Login | None = None,
+    settings: RegistrySettings | None = None,
+    resolver: addresses.Resolver = addresses.system_resolver,
+) -> tuple[tuple[bytes, Mapping[str, Any]], ...]:
+    """What is kept beside an image under `tag`, of one media type: the bytes of each and its annotations, which nothing
+    vouches for. Empty where the tag is not there. Raises PullFailure."""
+    secrets = login.secrets if login else ()
+    with Connection(settings or RegistrySettings(), resolver, None, secrets) as connection:
+        beside = Reference(reference.host, reference.repository, tag)
+        return _Session(connection, beside, login).attached(media_type)
 
 
 def ping(host: str, settings: RegistrySettings, resolver: addresses.Resolver = addresses.system_resolver) -> str:
@@ -130,6 +149,28 @@ class _Session:
             index_digest,
         )
 
+    def attached(self, media_type: str) -> tuple[tuple[bytes, Mapping[str, Any]], ...]:
+        self._log_in()
+        try:
+            _, document = self._manifest(self._reference.asked, None)
+        except NotThere:
+            return ()
+        layers = document.get("layers")
+        if not isinstance(layers, list) or len(layers) > MOST_ATTACHED:
+            raise PullFailure(f"{self._reference} has no list of up to {MOST_ATTACHED} layers.")
+        found, read = [], dict[str, bytes]()
+        for layer in layers:
+            descriptor = _descriptor(layer, self._reference)
+            if descriptor.media_type != media_type:
+                continue
+            if descriptor.size > ATTACHED_LIMIT:
+                raise PullFailure(f"A layer of {self._reference} has {descriptor.size} bytes; {ATTACHED_LIMIT} are allowed.")
+            if descriptor.digest not in read:
+                read[descriptor.digest] = self._blob(descriptor, ATTACHED_LIMIT, "layer")
+            annotations = layer.get("annotations")
+            found.append((read[descriptor.digest], annotations if isinstance(annotations, dict) else {}))
+        return tuple(found)
+
     def _log_in(self) -> None:
         response = self._connection.get(self._base, {}, SMALL_LIMIT)
         _refuse_no_registry(self._reference.api_host, response)
@@ -155,7 +196,7 @@ class _Session:
         if status in (401, 403):
             return registry_auth.rejected(self._reference, self._login, status, said)
         if status == 404:
-            return PullFailure(
+            return NotThere(
                 f"{self._reference} does not exist on its registry: no {what} (404).",
                 "Check repository and tag, and that the image was pushed.",
                 said,
@@ -213,18 +254,22 @@ class _Session:
     def _config(self, descriptor: Descriptor) -> ImageConfig:
         if descriptor.size > CONFIG_LIMIT:
             raise PullFailure(f"The configuration of {self._reference} has {descriptor.size} bytes; {CONFIG_LIMIT} are allowed.")
-        response = self._get(f"blobs/{descriptor.digest}", "*/*", CONFIG_LIMIT, "configuration")
+        body = self._blob(descriptor, CONFIG_LIMIT, "configuration")
+        try:
+            return image_config.parse(body)
+        except image_config.MalformedConfig as error:
+            raise PullFailure(f"The configuration of {self._reference} cannot be read: {error}.") from error
+
+    def _blob(self, descriptor: Descriptor, limit: int, what: str) -> bytes:
+        response = self._get(f"blobs/{descriptor.digest}", "*/*", limit, what)
         digest = f"sha256:{hashlib.sha256(response.body).hexdigest()}"
         if digest != descriptor.digest:
             raise PullFailure(
-                f"The configuration of {self._reference} does not have the digest it must have.",
+                f"The {what} of {self._reference} does not have the digest it must have.",
                 "Its bytes were changed on the way or in the registry: push the image again.",
                 f"wanted {descriptor.digest}, got {digest}",
             )
-        try:
-            return image_config.parse(response.body)
-        except image_config.MalformedConfig as error:
-            raise PullFailure(f"The configuration of {self._reference} cannot be read: {error}.") from error
+        return response.body
 
 
 def _refuse_no_registry(host: str, response: Response) -> None:

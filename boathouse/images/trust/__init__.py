@@ -1,0 +1,1 @@
+"""Whom an image comes from: signatures in cosign's format, verified by public keys."""
