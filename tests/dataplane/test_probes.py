@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from boathouse.dataplane.engine import podman, probes
+from boathouse.settings import default_cache
 
 
 def test_a_machine_without_an_engine_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +49,17 @@ def test_what_an_engine_without_root_needs(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / name).touch(mode=0o755)
     assert "cannot be opened" in probes.rootless(tmp_path / "tun", {"PATH": str(tmp_path)}).detail
     assert probes.rootless(tmp_path, {"PATH": str(tmp_path)}).ok
+
+
+def test_set_up_installs_what_the_embedded_engine_needs() -> None:
+    setup = (Path(__file__).parents[2] / "scripts" / "setup").read_text()
+    by_podman = {"conmon"}  # its package depends on it
+    for name, programs in probes.EMBEDDED_NEEDS:
+        assert name in by_podman or any(f" {program}:" in setup or f'"{program}:' in setup for program in programs), name
+
+
+@pytest.mark.engine
+def test_a_running_engine_whose_programs_are_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "EMBEDDED_NEEDS", (("netfilter", ("no-such-program",)),))
+    found = {one.name: one for one in probes.findings(default_cache(), tmp_path, "embedded")}
+    assert found["engine"].ok and found["embedded engine"].fatal and found["embedded engine"].detail == "missing: netfilter"

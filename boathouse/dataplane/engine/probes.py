@@ -53,7 +53,8 @@ def findings(cache: Path, data: Path, wanted: str | None = None, environ: Mappin
         return [Finding("engine", False, str(missing), fix), packages, *of_the_machine(cache, data)]
     client = EngineClient(engine.address)
     try:
-        return [*of_the_engine(client, engine), *of_the_machine(cache, data)]
+        programs = [embedded_programs(environ)] if engine.embedded else []  # a service runs without what its containers need
+        return [*of_the_engine(client, engine), *programs, *of_the_machine(cache, data)]
     finally:
         client.close()
 
