@@ -247,9 +247,9 @@ class Repl:
         self._connected.set()
 
     def _share_packages(self) -> None:
-        """Python workers on this very node find what %pip installed; those of other nodes have no such folder."""
-        if self._spark is not None and self._spark.sc.master.startswith("local") and self._environment.activate():
-            self._spark.sc.environment["PYTHONPATH"] = self._environment.packages
+        """Python workers find what %pip installed, on whichever node."""
+        if self._spark is not None and self._environment.activate():
+            self._spark.share(str(self._settings["context"]), self._environment)
 
     def _group(self, command: Command) -> str:
         """The Spark job group of a command; the driver serves many contexts."""

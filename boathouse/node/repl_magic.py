@@ -1,11 +1,12 @@
 """Lines that begin with a percent sign: `%pip`, `%sh`, `%sql`, `%md`, `%python`, `%restart_python`, at the head of a command.
 
 A Python command can begin with none of these, so nothing that is Python changes its meaning. What %pip installs goes into an
-environment of this context alone, over the image's packages.
+environment of this context alone, over the image's packages; `repl_spark` brings it to the workers of its tasks.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import re
@@ -14,10 +15,12 @@ import signal
 import site
 import subprocess
 import sys
+import tarfile
 
 from repl_notebook import RestartPython
 
 ENVIRONMENTS = "/local_disk0/.ephemeral_nfs/envs"
+_IMAGE_PACKAGES = "_image_packages.pth"
 _MAGIC = re.compile(r"\s*%([A-Za-z_][\w-]*)[ \t]*(.*)", re.DOTALL)
 _OTHER_LANGUAGES = {"scala": "scala", "r": "r"}
 _LATER = ("fs", "run", "lsmagic", "time", "timeit", "conda")
@@ -65,12 +68,45 @@ class Environment:
             raise MagicError(f"pip ended with exit code {code}")
         self.activate()
 
+    @property
+    def folder(self) -> str:
+        """All of it, on the driver's disk."""
+        return self._folder
+
+    def name(self) -> str:
+        """Says what is in it: another one after each change."""
+        listed = hashlib.sha256()
+        for path, below in self._files():
+            state = os.stat(path)
+            listed.update(f"{below}\0{state.st_size}\0{state.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+        return listed.hexdigest()[:16]
+
+    def pack(self, folder: str) -> str:
+        """Have `<name>.tar` of the packages in a folder; its name. Symbolic links become what they point to."""
+        name = self.name()
+        whole = os.path.join(folder, name + ".tar")
+        if not os.path.exists(whole):
+            with tarfile.open(whole + ".part", "w", format=tarfile.GNU_FORMAT, dereference=True) as file:
+                for path, below in self._files():
+                    file.add(path, below, recursive=False)
+            os.rename(whole + ".part", whole)
+        return name
+
+    def _files(self):
+        """What a Python on another node needs of it: (path, path below `packages`), in an order that is always the same."""
+        for folder, folders, names in os.walk(self.packages):
+            folders[:] = sorted(each for each in folders if each != "__pycache__")
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                if name != _IMAGE_PACKAGES and os.path.isfile(path):
+                    yield path, os.path.relpath(path, self.packages)
+
     def _make(self) -> None:
         code = run_program([sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", self._folder])
         if code != 0:
             raise MagicError("the environment of this context could not be made: the image's Python has no usable venv")
         # The image's Python may be a virtual environment itself, whose packages a new one does not see by itself.
-        with open(os.path.join(self.packages, "_image_packages.pth"), "w", encoding="utf-8") as file:
+        with open(os.path.join(self.packages, _IMAGE_PACKAGES), "w", encoding="utf-8") as file:
             file.write("".join(f"{path}\n" for path in site.getsitepackages()))
 
 

@@ -12,6 +12,9 @@ import sys
 import threading
 import time
 
+#: The property of jobs that says which packages their tasks want (`ContextPackages` in the JVM module).
+PACKAGES = "spark.boathouse.packages"
+
 #: Seconds between looks for the file that tells where the starting driver is.
 GATEWAY_POLL_S = 0.01
 
@@ -22,6 +25,7 @@ class Spark:
     def __init__(self, sc, session) -> None:
         self.sc, self.session = sc, session
         self.cancels_future_jobs = _four()
+        self._packages = ""
 
     def bind(self, context: str, path: str, capability: str) -> None:
         """Have the session call the control plane as this context: for GRANT and the like."""
@@ -35,6 +39,28 @@ class Spark:
         """
         self._session_class().setActiveSession(self.session._jsparkSession)
         self.sc.setJobGroup(group, description, True)
+        if self._packages:
+            self.sc.setLocalProperty(PACKAGES, self._packages)
+
+    def share(self, context: str, environment) -> None:
+        """Have the context's tasks import what is in the environment (`repl_magic.Environment`), on every node.
+
+        Python workers are Spark's own for each set of variables: with the path, what they imported before changes too.
+        """
+        driver = self.sc._jvm.boathouse.spark.DriverMain
+        served = driver.packages(context, environment.folder)
+        if self.sc.master.startswith("local"):
+            path, name = environment.packages, environment.name()
+        else:
+            name = environment.pack(served)
+            path = os.path.join(driver.executorsPackages(), context, name)
+            # Functions that were made before go on with what was there then, after a restart of this Python too.
+            known = [each for each in self.session.conf.get(PACKAGES, "").split(",") if each]
+            wanted = f"{context}/{name}"
+            self._packages = ",".join(known if wanted in known else [*known, wanted])
+            self.sc.setLocalProperty(PACKAGES, self._packages)
+            self.session.conf.set(PACKAGES, self._packages)  # jobs of SQL have it from here, whichever thread starts them
+        self.sc.environment.update(PYTHONPATH=path, BOATHOUSE_PACKAGES=name)
 
     def cancel(self, group: str) -> None:
         """Cancel the jobs of a command, and those that it would start from now on where Spark can."""

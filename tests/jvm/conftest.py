@@ -67,6 +67,7 @@ class Cluster:
     def spawn(self, name: str, argv: list[str], ready: int | None = None) -> subprocess.Popen:
         env = {**os.environ, **arguments.jvm_env(str(self.work / "local")), **arguments.python_env(self.release)}
         env["PYSPARK_PYTHON"] = sys.executable
+        env["BOATHOUSE_TEST_EXECUTOR"] = name.rpartition("-")[2]
         if ready is not None:
             env["BOATHOUSE_READY_FD"] = str(ready)
         root = self.work / f"root-{len(self.processes)}"
@@ -97,6 +98,10 @@ class Cluster:
         return process
 
     def start_executor(self, number: int, secret_file: Path | None = None) -> subprocess.Popen:
+        """Each has a disk of its own for packages, as on nodes of their own."""
+        own, shared = self.work / f"packages-of-{number}", self.work / "local" / ".packages"
+        own.mkdir()
+        shared.mkdir(parents=True, exist_ok=True)
         argv = arguments.executor_argv(
             self.release,
             driver_host="127.0.0.1",
@@ -108,7 +113,8 @@ class Cluster:
             heap_mb=512,
             secret_file=str(secret_file or self.secret_file),
         )
-        return self.spawn(f"executor-{number}", argv)
+        mount = ["/bin/sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', str(own), str(shared)]
+        return self.spawn(f"executor-{number}", [*mount, *argv])
 
     def call(self, method: str, path: str, body: object = None, token: str | None = None) -> tuple[int, dict]:
         """(status, answer) of one call of the control interface."""

@@ -117,7 +117,9 @@ def node(short_folder: Path, launcher: Path, log_cap: int) -> Iterator[Node]:
 class Repl:
     """The Python REPL as a process on a socket pair."""
 
-    def __init__(self, folder: Path, python: str = PYTHON, spare: bool = False, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, python: str = PYTHON, spare: bool = False, environment: dict[str, str] | None = None, **settings: Any
+    ) -> None:
         own = {"context": "1", "capability": "cap", "environments": str(folder / "envs"), **settings}
         (folder / "context.json").write_text(json.dumps(own))
         mine, theirs = socket.socketpair()
@@ -128,6 +130,7 @@ class Repl:
                 pass_fds=[theirs.fileno()],
                 env={
                     **os.environ,
+                    **(environment or {}),
                     "BOATHOUSE_CHANNEL_FD": str(theirs.fileno()),
                     "BOATHOUSE_GATEWAY_FILE" if spare else "BOATHOUSE_CONTEXT_FILE": str(folder / "context.json"),
                 },

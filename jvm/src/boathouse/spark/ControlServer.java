@@ -16,6 +16,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.spark.SparkContext;
 import org.apache.spark.scheduler.SchedulerBackend;
+import org.apache.spark.scheduler.boathouse.ContextPackages;
 import org.apache.spark.scheduler.boathouse.NodesDemand;
 import org.apache.spark.scheduler.boathouse.NodesExecutors;
 import org.apache.spark.scheduler.boathouse.NodesSchedulerBackend;
@@ -138,6 +139,7 @@ final class ControlServer {
             case "DELETE sessions 2":
                 spark.statements.forgetContext(path[1]);
                 Shells.closeAll(path[1]);
+                ContextPackages.end(path[1]);
                 return new Answer(200, "{\"removed\":" + spark.sessions.remove(path[1]) + "}");
             case "POST sql 1":
                 return execute(spark, Json.parse(body));

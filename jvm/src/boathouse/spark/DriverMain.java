@@ -1,5 +1,6 @@
 package boathouse.spark;
 
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,6 +15,7 @@ import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.api.python.Py4JServer;
+import org.apache.spark.scheduler.boathouse.ContextPackages;
 import org.apache.spark.scheduler.boathouse.NodesClusterManager;
 import org.apache.spark.sql.SparkSession;
 
@@ -66,6 +68,16 @@ public final class DriverMain {
     /** As whom the context calls the control plane from its session: for its Python process. */
     public static void bind(String contextId, String socket, String capability) {
         SESSIONS.join().bind(contextId, new NodeCalls(socket, capability));
+    }
+
+    /** See {@link ContextPackages#folderOf}: for the context's Python process. */
+    public static String packages(String contextId, String own) throws IOException {
+        return ContextPackages.folderOf(contextId, own);
+    }
+
+    /** See {@link ContextPackages#executorsFolder}. */
+    public static String executorsPackages() throws IOException {
+        return ContextPackages.executorsFolder();
     }
 
     /** The driver's Spark context, as PySpark wants it. */

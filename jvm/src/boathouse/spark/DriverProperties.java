@@ -9,6 +9,8 @@ import java.nio.file.Paths;
 import java.util.Properties;
 import java.util.TreeMap;
 import org.apache.spark.SparkConf;
+import org.apache.spark.scheduler.boathouse.ContextPackages;
+import org.apache.spark.scheduler.boathouse.NodesClusterManager;
 import org.apache.spark.scheduler.boathouse.NodesSchedulerBackend;
 
 /**
@@ -18,6 +20,7 @@ import org.apache.spark.scheduler.boathouse.NodesSchedulerBackend;
 final class DriverProperties {
     private static final String EXTENSIONS = "spark.sql.extensions";
     private static final String CATALOG = "boathouse.spark.CatalogExtension";
+    private static final String PLUGINS = "spark.plugins";
     private static final String SECRET = "spark.authenticate.secret";
 
     private final TreeMap<String, String> values = new TreeMap<>();
@@ -76,11 +79,18 @@ final class DriverProperties {
                 System.setProperty(name, value);
             }
         });
-        String extensions = conf.get(EXTENSIONS, ""); // the customer's take the place of the defaults, not of ours
-        conf.set(EXTENSIONS, extensions.isEmpty() ? CATALOG : CATALOG + "," + extensions);
+        // The customer's take the place of the defaults, not of ours.
+        conf.set(EXTENSIONS, first(CATALOG, conf.get(EXTENSIONS, "")));
+        if (conf.get("spark.master").startsWith(NodesClusterManager.PREFIX)) {
+            conf.set(PLUGINS, first(ContextPackages.class.getName(), conf.get(PLUGINS, "")));
+        }
         conf.set(NodesSchedulerBackend.APP_ID, require("boathouse.app.id"));
         conf.set(SECRET, secret(Paths.get(require("boathouse.secret.file"))));
         return conf;
+    }
+
+    private static String first(String ours, String theirs) {
+        return theirs.isEmpty() ? ours : ours + "," + theirs;
     }
 
     /** The cluster's secret; at least 128 bits as text, so that an empty or cut file is not taken for one. */

@@ -3,13 +3,8 @@ package boathouse.spark;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.Path;
-import java.nio.file.Paths;
-import java.util.Comparator;
-import java.util.List;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
+import org.apache.spark.scheduler.boathouse.NodeDisk;
 import org.apache.spark.scheduler.boathouse.ReplFiles;
 
 /**
@@ -34,10 +29,7 @@ final class ReplClasses extends ClassLoader {
     /** The folder that all contexts' classes are written to, served to the executors from the first call on. */
     static synchronized File folder() throws IOException {
         if (folder == null) {
-            String local = System.getenv("SPARK_LOCAL_DIRS");
-            Path root = Paths.get(local == null ? System.getProperty("java.io.tmpdir") : local.split(",")[0]);
-            Files.createDirectories(root);
-            File made = Files.createTempDirectory(root, "repl-").toFile();
+            File made = Files.createTempDirectory(NodeDisk.root(), "repl-").toFile();
             ReplFiles.serve(made);
             folder = made;
         }
@@ -61,14 +53,7 @@ final class ReplClasses extends ClassLoader {
             return;
         }
         for (File line : found) {
-            try (Stream<Path> below = Files.walk(line.toPath())) {
-                List<Path> deepest = below.sorted(Comparator.reverseOrder()).collect(Collectors.toList());
-                for (Path each : deepest) {
-                    Files.delete(each);
-                }
-            } catch (IOException failure) {
-                System.err.println("classes of an ended context stay in " + line + ": " + failure);
-            }
+            NodeDisk.remove(line.toPath());
         }
     }
 
