@@ -9,7 +9,7 @@ they are stored nowhere. Called by the reconciler before a launch's first effect
 import shlex
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -38,6 +38,8 @@ class ReleaseShelf(Protocol):
     """`releases.Releases` has this shape."""
 
     def get(self, spark_version: str) -> Release | None: ...
+
+    def recorded(self, spark_version: str, layer_names: Sequence[str]) -> Release | None: ...
 
 
 @dataclass(frozen=True)
@@ -138,17 +140,8 @@ class InputsCache:
     def _make(self, row: Any, launch: int, used_bytes: Used) -> Inputs:
         sources = self._sources
         spec = cluster_spec.effective(row.spec, row.creator, pooled=cluster_spec.pooled(row))
-        release = sources.releases.get(spec.spark_version)
-        if release is None:
-            raise Refused(
-                Failure(
-                    "SPARK_IMAGE_NOT_FOUND",
-                    f"The runtime release of {spec.spark_version} is not on this machine. Build it with: "
-                    f"{sources.set_up(spec.spark_version)}",
-                    step="image.resolve",
-                )
-            )
         begun = row.launch == launch
+        release = self._release(spec.spark_version, (row.facts.get("release") or {}).get("layers") if begun else None)
         recorded = row.facts.get("limits") if begun else None
         limits = scaling.restore(recorded) if recorded else self._promise(row.cluster_id, spec, used_bytes)
         instance = (row.facts.get("instance") or {}).get("limits")
@@ -189,6 +182,16 @@ class InputsCache:
             strict=sources.strict(row.workspace_id),
             standby=sources.standby and row.source == states.POOL,
         )
+
+    def _release(self, spark_version: str, layer_names: Sequence[str] | None) -> Release:
+        """The release of a launch: the one that it began with (`layer_names`), so that all its JVMs run the same jars, also when
+        another one was published meanwhile."""
+        releases = self._sources.releases
+        found = (releases.recorded(spark_version, layer_names) if layer_names else None) or releases.get(spark_version)
+        if found is None:
+            text = f"The runtime release of {spark_version} is not on this machine. Build it with: "
+            raise Refused(Failure("SPARK_IMAGE_NOT_FOUND", text + self._sources.set_up(spark_version), step="image.resolve"))
+        return found
 
     def _promise(self, cluster_id: str, spec: ClusterSpec, used_bytes: Used) -> ClusterLimits:
         """Limits for a launch that begins. Promises that are not in the store yet count too, so that two clusters that begin at

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +75,20 @@ class Releases:
         if entry is None or not (self.root / entry["release"] / "RELEASE.json").exists():
             return None
         return self._read(plain_key(spark_version), entry)
+
+    def recorded(self, spark_version: str, layer_names: Sequence[str]) -> Release | None:
+        """The stack that a launch was given, by its `layer_names`, whatever the key means by now; None when a layer is gone."""
+        layers = [self._layer(name) for name in layer_names]
+        there = [layer for layer in layers if layer is not None]
+        if not there or len(there) < len(layers) or not (there[-1] / "RELEASE.json").exists():
+            return None
+        return compose(plain_key(spark_version), there[-1], tuple(there[:-1]))
+
+    def _layer(self, name: str) -> Path | None:
+        kind, _, digest = name.rpartition(":")
+        folder = self.root if kind.startswith("release") else self.root / "patches"
+        found = [path for path in folder.glob(f"{digest}*") if digest and path.is_dir()]
+        return found[0] if len(found) == 1 else None
 
     def point(self, key: str, digest: str) -> None:
         """Makes a built release the one of a runtime key. Patches of another release do not carry over."""

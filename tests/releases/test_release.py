@@ -72,6 +72,17 @@ def test_a_patch_without_jars_keeps_the_archive(releases: Releases, tmp_path: Pa
     assert releases.get(KEY) == patched
 
 
+def test_a_stack_is_found_again_by_the_names_of_its_layers(releases: Releases, tmp_path: Path) -> None:
+    first = releases.get(KEY)
+    patched = patches.add_patch(releases, KEY, patch(tmp_path, {"conf/log4j2.properties": "x"}), silent)
+    assert first is not None and releases.recorded(KEY, first.layer_names) == first
+    releases.point(KEY, "another")
+    assert releases.recorded(KEY, patched.layer_names) == patched
+    assert releases.recorded(KEY, ["patch:0123456789ab", *first.layer_names]) is None
+    assert releases.recorded(KEY, patched.layer_names[:1]) is None
+    assert releases.recorded(KEY, []) is None and releases.recorded(KEY, ["release:"]) is None
+
+
 def test_a_patch_of_a_jar_switches_the_archive_off_and_says_so(releases: Releases, tmp_path: Path) -> None:
     folder = patch(tmp_path, {"jars/x-2.jar": "new", "PATCH.json": '{"removes": ["x-1.jar"]}'})
     patched = patches.add_patch(releases, KEY, folder, silent, with_archive=False)

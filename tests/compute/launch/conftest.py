@@ -3,8 +3,9 @@
 import hashlib
 import hmac
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +34,7 @@ GIB = 1 << 30
 
 
 class Shelf:
-    """Releases of which one exists."""
+    """Releases of which one key exists; `publish` puts a patch layer on it."""
 
     def __init__(self, root: Path) -> None:
         self.release = Release(
@@ -41,9 +42,17 @@ class Shelf:
             java_major=17, python_minor="3.12", connect=True, jars=("boathouse.jar",), archive=None, archive_note="none",
             glibc="2.34",
         )  # fmt: skip
+        self.built = [self.release]
+
+    def publish(self, patch: Path) -> None:
+        self.release = replace(self.release, layers=(patch, *self.release.layers))
+        self.built.append(self.release)
 
     def get(self, spark_version: str) -> Release | None:
         return self.release if spark_version == RUNTIME_KEY else None
+
+    def recorded(self, spark_version: str, layer_names: Sequence[str]) -> Release | None:
+        return next((each for each in self.built if each.layer_names == tuple(layer_names)), None)
 
 
 class Vault:
@@ -103,6 +112,7 @@ class Fleet:
         self.world = World(clock=lambda: clock() / 1000, delays=Delays())
         self.capacity = capacity or Limits(64, 512 * GIB)
         self.vault = Vault()
+        self.shelf = Shelf(data)
         self.images: Any = SimulatedImages()
         self.scripts: Any = NoScripts()
         self.wrap: Callable[[str, Any], Any] = lambda name, thing: thing
@@ -118,7 +128,7 @@ class Fleet:
         self.driver = self.wrap("driver", SimulatedDriver(self.world, self.capacity))
         self.link = self.wrap("link", SimulatedLink(self.world))
         self.directories = self.wrap("directories", make_directories(self.data, keyed))
-        sources = Sources(releases=Shelf(self.data), resolver=self.vault, keyed=keyed, scripts=self.scripts)
+        sources = Sources(releases=self.shelf, resolver=self.vault, keyed=keyed, scripts=self.scripts)
         self.launcher = make_launcher(
             self.store, self.driver, self.driver, self.link, self.directories, sources, self.images, threads=0,
             write_log=self.wrap("bucket", self.bucket).write, locations=cast(Locations, self.locations),
