@@ -20,6 +20,9 @@ WINDOW_KEY = "spark.databricks.aggressiveWindowDownS"
 #: How often a driver is asked for its backlog, in seconds.
 LOOK_S = 2.0
 
+#: A cluster that nobody has used for so long, in ms, has none: it is looked at like any other at rest until somebody comes.
+QUIET_MS = 180_000
+
 
 @dataclass(frozen=True)
 class Load:

@@ -6,6 +6,7 @@ None): the plan decides what that means.
 """
 
 import logging
+import random
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -47,7 +48,7 @@ Parallel = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
 #: How often a cluster at rest is looked at, in seconds: daemons and drivers hint at news, this is for what nobody can hint at.
 #: More than ten clusters at rest share the looks of ten, so that a thousand cost no more: each is then looked at every
-#: `WATCH_EACH` seconds a cluster.
+#: `WATCH_EACH` seconds a cluster, by turns that chance keeps apart.
 WATCH, WATCH_EACH = 15.0, 1.5
 
 #: How long a daemon may take to answer a look, in seconds.
@@ -135,7 +136,9 @@ class Looking:
     def _watch(self, row: Any) -> float:
         if row.state != TERMINATED:
             self._at_rest.add(row.cluster_id)
-        return max(WATCH, WATCH_EACH * len(self._at_rest))
+        shared = WATCH_EACH * len(self._at_rest)
+        # Clusters that came at once are not looked at at once for ever.
+        return WATCH if shared <= WATCH else max(WATCH, shared * random.uniform(0.5, 1.5))
 
     def blind(self, cluster_id: str) -> Sight | None:
         """As `at`, from the store alone: for when the driver of nodes does not answer."""

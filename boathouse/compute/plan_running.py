@@ -115,7 +115,8 @@ def _scaled(draft: Draft, nodes: list[NodeRow]) -> bool:
         if "target" in facts:
             draft.facts |= {"target": None, "backlog_since": None, "grown_at": None}
         return False
-    draft.poll(autoscale.LOOK_S)
+    if not _quiet(world):
+        draft.poll(autoscale.LOOK_S)
     limits = facts.get("limits")
     if world.health is None or not limits or world.refusal is not None:
         return False
@@ -139,6 +140,15 @@ def _scaled(draft: Draft, nodes: list[NodeRow]) -> bool:
     plan_size.announce(draft, plan_size.SCALED, len(staying), found.target)
     draft.poll(0.0)
     return True
+
+
+def _quiet(world: World) -> bool:
+    """Whether nothing of a cluster that scales can change soon: it has its least size and nothing to do, and whoever comes to
+    use it has it looked at (`activity.touch`)."""
+    cluster, health = world.cluster, world.health
+    used = max(cluster.last_activity or 0, cluster.start_time or 0)
+    busy = health is None or health.busy or health.pending or health.running
+    return not busy and cluster.state == RUNNING and cluster.workers == cluster.least and world.now - used >= autoscale.QUIET_MS
 
 
 def _without_inputs(draft: Draft, refusal: Failure) -> None:

@@ -360,7 +360,9 @@ def test_many_clusters_at_rest_share_the_looks_of_ten(fleet):
     names = [fleet.create(f"1123-120000-{number:08d}", num_workers=0) for number in range(12)]
     fleet.settle()
     looking = fleet.launcher.reconcilers["cluster"]._looking
-    assert looking.at(names[0]).world.watch == 12 * 1.5
+    watched = [looking.at(names[0]).world.watch for _ in range(200)]
+    assert min(watched) >= 15.0 and max(watched) <= 12 * 1.5 * 1.5 and 16 < sum(watched) / 200 < 22
+    assert len(set(watched)) > 50  # those that came at once part
     for name in names[4:]:
         fleet.delete(name)
     fleet.settle()

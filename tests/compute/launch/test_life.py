@@ -2,7 +2,7 @@
 
 import pytest
 
-from boathouse.compute import autoscale, plan_size
+from boathouse.compute import activity, autoscale, plan_size
 from boathouse.compute.world import Step
 from boathouse.dataplane.contract import Limits
 from boathouse.dataplane.simulated import Fault, Trouble
@@ -147,6 +147,30 @@ def test_scaling_up_within_seconds_and_down_after_idleness(fleet):
         {"cause": "AUTOSCALE", "current_num_workers": 4, "target_num_workers": 1}
     ]  # fmt: skip
     assert "autoscale" in fleet.row(cluster).spec
+
+
+def test_a_cluster_that_scales_is_looked_at_seldom_while_nobody_uses_it(fleet, monkeypatch):
+    """And within seconds of a backlog again, from the first command on."""
+    from boathouse.compute import reconciler
+
+    cluster = fleet.create(**SCALES)
+    fleet.settle()
+    looks: list[Step] = []
+    plain = reconciler.plan
+    monkeypatch.setattr(reconciler, "plan", lambda world: looks.append(plain(world)) or looks[-1])
+    fleet.pass_time(60_000)
+    assert len(looks) >= 25
+    fleet.pass_time(autoscale.QUIET_MS)
+    looks.clear()
+    fleet.pass_time(60_000)
+    assert 3 <= len(looks) <= 6
+    with fleet.store.transaction() as tx:
+        activity.touch(tx, cluster)  # what each command does
+    fleet.pass_time(30_000)
+    fleet.world.set_load(cluster, 3 * SLOTS)
+    fleet.pass_time(5_000)
+    fleet.settle()
+    assert len(live_executors(fleet)) == 3
 
 
 def test_a_cluster_may_scale_from_nothing_and_back(fleet):
