@@ -48,8 +48,9 @@ Parallel = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
 #: How often a cluster at rest is looked at, in seconds: daemons and drivers hint at news, this is for what nobody can hint at.
 #: More than ten clusters at rest share the looks of ten, so that a thousand cost no more: each is then looked at every
-#: `WATCH_EACH` seconds a cluster, by turns that chance keeps apart.
-WATCH, WATCH_EACH = 15.0, 1.5
+#: `WATCH_EACH` seconds a cluster, by turns that chance keeps apart. That is a little less often than ten are: a look at one of
+#: many writes to more pages of the database.
+WATCH, WATCH_EACH, TEN = 15.0, 2.0, 10
 
 #: How long a daemon may take to answer a look, in seconds.
 DAEMON_TIMEOUT = 5.0
@@ -136,9 +137,10 @@ class Looking:
     def _watch(self, row: Any) -> float:
         if row.state != TERMINATED:
             self._at_rest.add(row.cluster_id)
-        shared = WATCH_EACH * len(self._at_rest)
+        if len(self._at_rest) <= TEN:
+            return WATCH
         # Clusters that came at once are not looked at at once for ever.
-        return WATCH if shared <= WATCH else max(WATCH, shared * random.uniform(0.5, 1.5))
+        return max(WATCH, WATCH_EACH * len(self._at_rest) * random.uniform(0.5, 1.5))
 
     def blind(self, cluster_id: str) -> Sight | None:
         """As `at`, from the store alone: for when the driver of nodes does not answer."""
