@@ -11,7 +11,7 @@ from boathouse.store import Tx
 _LAST = func.coalesce(clusters.c.last_activity_time, 0)
 _TOUCH = (
     update(clusters)
-    .where(and_(clusters.c.cluster_id == bindparam("id"), _LAST < bindparam("before")))
+    .where(and_(clusters.c.cluster_id == bindparam("id"), bindparam("before") > _LAST))
     .values(last_activity_time=bindparam("now"))
 )
 

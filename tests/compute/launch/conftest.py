@@ -27,6 +27,7 @@ from boathouse.releases.release import Release
 from boathouse.store import Store
 from boathouse.workspace.locations import LocationError, Locations
 from boathouse.workspace.references import SecretDenied, SecretMissing
+from tests.compute.launch.moments import Moment
 
 RUNTIME_KEY = "17.3.x-scala2.13"
 SPEC = {"spark_version": RUNTIME_KEY, "node_type_id": "i3.xlarge", "num_workers": 0, "cluster_name": "a cluster"}
@@ -107,9 +108,14 @@ class Files:
 class Fleet:
     """Clusters, and everything that makes them run. `restart()` is a new control plane over the same world."""
 
-    def __init__(self, store: Store, clock: Any, data: Path, capacity: Limits | None = None) -> None:
+    def __init__(
+        self, store: Store, clock: Any, data: Path, capacity: Limits | None = None, moment: Moment | None = None
+    ) -> None:
+        """`moment`: where to go on."""
         self.store, self.clock, self.data = store, clock, data
         self.world = World(clock=lambda: clock() / 1000, delays=Delays())
+        if moment is not None:
+            self.world._db.deserialize(moment.world)
         self.capacity = capacity or Limits(64, 512 * GIB)
         self.vault = Vault()
         self.shelf = Shelf(data)
@@ -117,8 +123,8 @@ class Fleet:
         self.scripts: Any = NoScripts()
         self.wrap: Callable[[str, Any], Any] = lambda name, thing: thing
         self.launcher: Launcher
-        self.states: dict[str, list[str]] = {}
-        self.bucket = Bucket()
+        self.states: dict[str, list[str]] = moment.states if moment else {}
+        self.bucket: Bucket = moment.bucket if moment else Bucket()
         self.kinds: tuple[str, ...] = ("cluster", "log-delivery", "pool", "libraries")
         self.locations = Files()
         self.restart()
@@ -290,27 +296,40 @@ def fleet(make_fleet: Callable[..., Fleet]) -> Fleet:
 
 
 @pytest.fixture
-def fleet_of_its_own(template_database: Path, tmp_path: Path) -> Callable[[], Any]:
-    """A context manager with a fleet on a new store, as often as one is wanted."""
+def fleet_of_its_own(template_database: Path, tmp_path: Path) -> Callable[..., Any]:
+    """A context manager with a fleet on a database of its own, as often as one is wanted, at its beginning or at a `Moment`."""
+    free: list[Store] = []  # used again: most of what a new store costs is to compile its statements
     count = iter(range(1_000_000))
 
     @contextmanager
-    def make() -> Iterator[Fleet]:
-        folder = tmp_path / str(next(count))
-        folder.mkdir()
-        shutil.copyfile(template_database, folder / "boathouse.db")
-        clock = FakeClock()
-        store = Store(f"sqlite:///{folder / 'boathouse.db'}", clock)
-        event.listen(store.engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
-        fleet = Fleet(store, clock, folder)
+    def make(moment: Moment | None = None) -> Iterator[Fleet]:
+        store = free.pop() if free else _quick(tmp_path / str(next(count)) / "boathouse.db")
+        data, clock = Path(str(store.engine.url.database)).parent, FakeClock()
+        store.clock = clock
+        if moment is None:
+            data.mkdir()
+            shutil.copyfile(template_database, data / "boathouse.db")
+        else:
+            clock.now = moment.now
+            moment.files.rename(data)
+            (data / "boathouse.db").write_bytes(moment.rows)
+        fleet = Fleet(store, clock, data, moment=moment)
         try:
             yield fleet
         finally:
             fleet.world.close()
             store.close()
-            shutil.rmtree(folder)
+            vars(store).pop("transaction", None)
+            shutil.rmtree(data)
+            free.append(store)
 
     return make
+
+
+def _quick(database: Path) -> Store:
+    store = Store(f"sqlite:///{database}")
+    event.listen(store.engine, "connect", lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"))
+    return store
 
 
 class FakeClock:

@@ -7,7 +7,8 @@ from boathouse.compute.libraries import rows
 from boathouse.compute.tables import cluster_libraries as table
 from boathouse.dataplane.simulated import Fault, Trouble
 from boathouse.reconcile import wake
-from tests.compute.launch.test_crash import explosive, outcome, survive
+from tests.compute.launch.moments import killed_after_every_effect, survive
+from tests.compute.launch.test_crash import outcome
 
 CLUSTER = "1123-120000-aaaaaaaa"
 PYPI, WHEEL = {"pypi": {"package": "simplejson"}}, {"whl": "dbfs:/a-1.0-py3-none-any.whl"}
@@ -188,19 +189,12 @@ def and_a_library_that_fails(fleet):
 
 @pytest.mark.parametrize("story", [and_libraries, and_a_library_that_fails], ids=lambda story: story.__name__)
 def test_killed_after_every_effect(story, fleet_of_its_own):
-    at, expected = 0, None
-    while True:
-        with fleet_of_its_own() as fleet:
-            bomb = explosive(fleet)
-            story(fleet)
-            bomb.at, bomb.armed = at, True
-            survive(fleet, bomb, lambda fleet=fleet: done(fleet))
-            found = {**outcome(fleet), "libraries": [(row.status, row.messages, sorted(row.nodes)) for row in libraries(fleet)]}
-            expected = expected or found
-            assert found == expected, f"killed after effect {at}"
-            # Receiving a file may begin again; installing it may not.
-            twice = {key: n for key, n in bomb.started.items() if n > 1 and "library-file" not in key[1]}
-            assert twice == {}, f"killed after effect {at}"
-            if at and bomb.armed:
-                return
-        at += 1
+    expected = None
+    play = lambda fleet, _effects: survive(fleet, lambda: done(fleet))  # noqa: E731
+    for at, fleet, effects in killed_after_every_effect(fleet_of_its_own, play, begin=story):
+        found = {**outcome(fleet), "libraries": [(row.status, row.messages, sorted(row.nodes)) for row in libraries(fleet)]}
+        expected = expected or found
+        assert found == expected, f"killed after effect {at}"
+        # Receiving a file may begin again; installing it may not.
+        twice = {key: n for key, n in effects.started.items() if n > 1 and "library-file" not in key[1]}
+        assert twice == {}, f"killed after effect {at}"

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from boathouse.account.tables import usage_records
 from boathouse.compute import usage_records as writer
 from boathouse.compute.tables import clusters, nodes
-from tests.compute.launch.test_crash import explosive, survive
+from tests.compute.launch.moments import killed_after_every_effect, survive
 from tests.compute.launch.test_pools import create, make_pool, rest
 
 CLUSTER = "1123-120000-aaaaaaaa"
@@ -55,33 +55,26 @@ def test_an_instance_of_a_pool_is_the_clusters_from_when_it_is_taken(fleet):
 
 
 def test_killed_anywhere(fleet_of_its_own):
-    with fleet_of_its_own() as fleet:
-        bomb = explosive(fleet)
-        bomb.armed = True
-        play(fleet, bomb)
-        total = bomb.count
-    for at in range(1, total + 1, max(1, total // 12)):
-        with fleet_of_its_own() as fleet:
-            bomb = explosive(fleet)
-            bomb.at, bomb.armed = at, True
-            play(fleet, bomb)
-            seen = [record.node_id for record in records(fleet)]
-            assert len(seen) == len(set(seen)) >= 2 and all(record.ended for record in records(fleet)), at
+    for at, fleet, _ in killed_after_every_effect(fleet_of_its_own, play, step=7):
+        seen = [record.node_id for record in records(fleet)]
+        assert len(seen) == len(set(seen)) >= 2 and all(record.ended for record in records(fleet)), at
 
 
-def act(bomb: Any, verb: Any) -> None:
+def act(effects: Any, verb: Any) -> None:
     """What a user does is not what is killed here."""
-    armed, bomb.armed = bomb.armed, False
+    armed, effects.armed = effects.armed, False
     verb()
-    bomb.armed = armed
+    effects.armed = armed
 
 
-def play(fleet: Any, bomb: Any) -> None:
-    act(bomb, lambda: fleet.create(num_workers=1))
-    survive(fleet, bomb, lambda: fleet.state(CLUSTER) == "RUNNING")
-    assert {record.node_id for record in records(fleet) if record.ended is None} == there(fleet)
-    act(bomb, lambda: fleet.delete(CLUSTER))
-    survive(fleet, bomb, lambda: fleet.state(CLUSTER) == "TERMINATED")
+def play(fleet: Any, effects: Any) -> None:
+    if fleet.row(CLUSTER) is None:
+        act(effects, lambda: fleet.create(num_workers=1))
+    if fleet.row(CLUSTER).wish == "running":
+        survive(fleet, lambda: fleet.state(CLUSTER) == "RUNNING")
+        assert {record.node_id for record in records(fleet) if record.ended is None} == there(fleet)
+        act(effects, lambda: fleet.delete(CLUSTER))
+    survive(fleet, lambda: fleet.state(CLUSTER) == "TERMINATED")
 
 
 def test_nothing_to_write(fleet):
