@@ -176,6 +176,18 @@ def _by_python(spark, data: Path) -> None:
     frame.cache().count()
     frame.select(f.udf(lambda x: x * 2, "long")("id")).agg(f.sum("<lambda>(id)")).collect()
     frame.unpersist()
+    _seldom(spark._jvm)
+
+
+def _seldom(jvm) -> None:
+    """What a driver starts without, and what takes long to load when somebody asks for it: Scala's reflection, MLlib's functions."""
+    from py4j.protocol import Py4JJavaError  # pyright: ignore[reportMissingImports]
+
+    jvm.org.apache.spark.sql.SparkSession.builder()
+    try:
+        jvm.java.lang.Class.forName("org.apache.spark.sql.ml.InternalFunctionRegistration$")
+    except Py4JJavaError:
+        pass  # not in this Spark: before 4.0
 
 
 def _by_connect(jvm, port: int) -> None:

@@ -127,7 +127,7 @@ public final class DriverMain {
         CompletableFuture<Integer> connect = beside("connect", () -> {
             return properties.flag("boathouse.connect", true) ? Connect.start(context) : 0;
         });
-        SparkSession root = SparkSession.builder().getOrCreate();
+        SparkSession root = RootSession.make();
         Sessions sessions = new Sessions(root);
         SESSIONS.complete(sessions);
         ControlServer server = control.get();
