@@ -52,17 +52,22 @@ final class RootSession {
         }
     }
 
+    /** Has MLlib make its functions, once. Before Spark 4 there is nothing to make. */
+    static void mlFunctions() {
+        try {
+            Class.forName(ML_EXTENSION + "$"); // its initialiser registers them
+        } catch (ClassNotFoundException before4) {
+            // such a Spark asks for none of them
+        }
+    }
+
     /** A function that has MLlib take its place, and itself forgotten, the first time it is called. */
     @SuppressWarnings({"rawtypes", "unchecked"}) // sequences have other names in Scala 2.12 and 2.13
     private static Function1 late(String name) {
         FunctionIdentifier identifier = new FunctionIdentifier(name);
         FunctionRegistryBase registry = FunctionRegistry$.MODULE$.internal();
         return arguments -> {
-            try {
-                Class.forName(ML_EXTENSION + "$"); // its initialiser registers them
-            } catch (ClassNotFoundException gone) {
-                throw new IllegalStateException(gone);
-            }
+            mlFunctions();
             Function1 real = (Function1) registry.lookupFunctionBuilder(identifier).get();
             return real.apply(arguments);
         };
