@@ -236,8 +236,8 @@ def _jre_key(jdk: Jdk) -> str:
 
 
 def _spark(into: Path, runtime: Runtime, root: Path, progress: Progress) -> None:
-    """Spark's jars (flat, unsigned, those that nodes use) and Python files, out of PySpark's source distribution or, jar by
-    jar, from Maven Central."""
+    """Spark's jars (flat, unsigned, those that nodes use) and Python files, out of PySpark's source distribution; for another
+    Scala version than its own, what is compiled for one comes from Maven Central."""
     progress(f"fetch Apache Spark {runtime.spark}")
     tarball = sources.fetch(sources.spark_source(runtime), root / "downloads", progress)
     progress(f"unpack Apache Spark {runtime.spark}")
@@ -250,8 +250,9 @@ def _spark(into: Path, runtime: Runtime, root: Path, progress: Progress) -> None
             if not member.isfile():
                 continue
             if inner.startswith("deps/jars/") and inner.count("/") == 2:
-                if runtime.spark_jars == "pypi" and _is_used(inner.rsplit("/", 1)[1]):
-                    _extract(archive_file, member, into / "jars" / inner.rsplit("/", 1)[1])
+                jar = inner.rsplit("/", 1)[1]
+                if _is_used(jar) and not (runtime.spark_jars == "maven" and sources.of_a_scala(jar)):
+                    _extract(archive_file, member, into / "jars" / jar)
             elif inner.startswith("pyspark/") and "/tests/" not in inner:
                 _extract(archive_file, member, into / "python" / inner)
             elif inner.startswith("lib/py4j-"):

@@ -73,8 +73,14 @@ def spark_source(runtime: Runtime) -> Source:
     return Source(file, entry["sha256"], "pypi", entry["project"])
 
 
+def of_a_scala(jar: str) -> bool:
+    """Whether a jar holds for one Scala version, by its name. All others of one Spark are the same for each: Spark chose their
+    versions to fit each other, which a resolver by itself does not."""
+    return jar.startswith("scala-") or re.search(r"_2\.\d+-", jar) is not None
+
+
 def spark_jar_sources(runtime: Runtime) -> list[Source]:
-    """Spark's jars where they come from Maven Central one by one; `scripts/lock-spark-jars` pins them."""
+    """Those of Spark's jars that PySpark has for another Scala version only; `scripts/lock-spark-jars` pins them."""
     if runtime.spark_jars != "maven":
         return []
     return [_maven_source(*each) for each in _lock()["spark_jars"][f"spark-{runtime.spark}_{runtime.scala}"].items()]

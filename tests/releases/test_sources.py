@@ -72,10 +72,20 @@ def test_every_runtime_has_all_its_sources_pinned() -> None:
             assert len(source.sha256) == 64
 
 
-def test_a_jar_with_a_classifier_is_looked_up_in_its_own_folder() -> None:
+def test_a_jar_whose_version_has_a_dash_is_looked_up_in_its_own_folder() -> None:
     runtime = next(each for each in RUNTIMES if each.key == "16.4.x-scala2.13")
-    jar = next(each for each in sources.spark_jar_sources(runtime) if each.file == "orc-core-1.9.4-shaded-protobuf.jar")
-    assert sources._maven_url(jar).endswith("/org/apache/orc/orc-core/1.9.4/orc-core-1.9.4-shaded-protobuf.jar")
+    jar = next(each for each in sources.spark_jar_sources(runtime) if each.file == "json4s-ast_2.13-3.7.0-M11.jar")
+    assert sources._maven_url(jar).endswith("/org/json4s/json4s-ast_2.13/3.7.0-M11/json4s-ast_2.13-3.7.0-M11.jar")
+
+
+def test_another_scala_takes_from_maven_what_is_compiled_for_it_and_the_rest_from_pyspark() -> None:
+    runtime = next(each for each in RUNTIMES if each.key == "16.4.x-scala2.13")
+    files = [each.file for each in sources.spark_jar_sources(runtime)]
+    assert {"scala-library-2.13.8.jar", "spark-core_2.13-3.5.3.jar", "json4s-jackson_2.13-3.7.0-M11.jar"} <= set(files)
+    assert all(sources.of_a_scala(file) for file in files)
+    shared = ["jackson-core-2.15.2.jar", "slf4j-api-2.0.7.jar", "scalable-1.0.jar", "hive-exec-2.3.9-core.jar"]
+    assert not any(map(sources.of_a_scala, shared))
+    assert sources.of_a_scala("scala-compiler-2.12.18.jar") and sources.of_a_scala("chill_2.12-0.10.0.jar")
 
 
 def test_spark_3_gets_its_connect_jar() -> None:

@@ -105,7 +105,7 @@ final class ControlServer {
         } catch (InterruptedException stopping) {
             Thread.currentThread().interrupt();
             answer = new Answer(503, error("the driver is stopping"));
-        } catch (RuntimeException failure) {
+        } catch (RuntimeException | LinkageError failure) { // an answer in any case: the caller waits for one
             failure.printStackTrace();
             answer = new Answer(500, error(Statements.summary(failure)));
         }
