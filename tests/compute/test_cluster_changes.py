@@ -8,9 +8,10 @@ from databricks.sdk.errors import InvalidParameterValue, InvalidState
 from databricks.sdk.service import compute
 from sqlalchemy import select
 
-from boathouse.compute import field_mask
+from boathouse.compute import cluster_changes, field_mask
 from boathouse.compute.tables import clusters
-from boathouse.wire.compute import ClusterSpec
+from boathouse.edge import ApiError, Caller, Ctx
+from boathouse.wire.compute import ClusterSpec, EditCluster, UpdateCluster
 from tests.compute.conftest import API, SPEC
 
 SCALES = {"min_workers": 1, "max_workers": 4}
@@ -171,10 +172,6 @@ def test_two_changes_at_once_lose_nothing(cluster_api, store, ready):
     """Each thread changes another field, all at the same time: every one of them is there in the end."""
     made = cluster_api.create()
     cluster_api.becomes(made, "TERMINATED")
-    from boathouse.compute import cluster_changes
-    from boathouse.edge import Caller, Ctx
-    from boathouse.wire.compute import UpdateCluster
-
     ctx = Ctx(store, Caller(1, "ann@x.org", "user", ready.home.workspace_id, admin=True), cluster_api.api.edge.services)
     changes = {"cluster_name": "n", "num_workers": 1, "custom_tags": {"a": "b"}, "autotermination_minutes": 20}
     failed = []
@@ -193,6 +190,41 @@ def test_two_changes_at_once_lose_nothing(cluster_api, store, ready):
     expected = {name: value for name, value in changes.items() if name not in dict(failed)}
     assert all(error.error_code == "ABORTED" for _, error in failed)
     assert {name: row(store, made).spec.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("state", ["TERMINATED", "RUNNING"])
+def test_two_edits_at_once(cluster_api, store, ready, state):
+    """Each replaces the whole: in the end one of them is there and nothing of the others. A running cluster restarts once;
+    whoever comes after that is told."""
+    made = cluster_api.create()
+    cluster_api.becomes(made, state)
+    launches = row(store, made).wished_launch
+    ctx = Ctx(store, Caller(1, "ann@x.org", "user", ready.home.workspace_id, admin=True), cluster_api.api.edge.services)
+    wishes = [{"cluster_name": f"edit {n}", "num_workers": n, "custom_tags": {"edit": str(n)}} for n in range(1, 5)]
+    failed, together = {}, threading.Barrier(len(wishes))
+
+    def edit(number, wish):
+        together.wait(10)
+        try:
+            cluster_changes.edit(ctx, EditCluster(cluster_id=made, **SPEC | wish))
+        except ApiError as error:
+            failed[number] = error.error_code
+
+    threads = [threading.Thread(target=edit, args=each) for each in enumerate(wishes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = row(store, made)
+    shown = {name: after.spec.get(name) for name in wishes[0]}
+    assert shown in [wish for number, wish in enumerate(wishes) if number not in failed]
+    assert after.name == shown["cluster_name"]
+    if state == "RUNNING":
+        assert (after.state, after.wished_launch, len(failed)) == ("RESTARTING", launches + 1, 3)
+        assert set(failed.values()) <= {"INVALID_STATE", "ABORTED"}
+    else:
+        assert (after.state, after.wished_launch) == ("TERMINATED", launches)
+        assert set(failed.values()) <= {"ABORTED"}
 
 
 def test_change_owner(cluster_api, store, make_user):

@@ -30,16 +30,22 @@ mkdir -p /opt/m2/org/river/weir/1.0 /opt/index && cd /opt/m2/org/river/weir/1.0
 echo '{POM}' > weir-1.0.pom
 echo {{jar}} | base64 -d > weir-1.0.jar
 """
+#: Puts a wheel on the driver alone, and has a context install it for itself.
+PIP = """
+import base64
+open("/tmp/gauge-1.0-py3-none-any.whl", "wb").write(base64.b64decode("{wheel}"))
+"""
+GAUGE = "sc.parallelize(range(4), 4).map(lambda _: __import__('gauge').DEPTH).collect()"
 ON_WORKERS = "sc.parallelize([0], 1).map(lambda _: __import__('riverflow').DEPTH).collect()"
 
 
-def wheel() -> bytes:
-    info = "riverflow-1.0.dist-info"
+def wheel(name="riverflow") -> bytes:
+    info = f"{name}-1.0.dist-info"
     files = {
-        "riverflow.py": "DEPTH = 41\n",
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: riverflow\nVersion: 1.0\n",
+        f"{name}.py": "DEPTH = 41\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/RECORD": f"riverflow.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n",
+        f"{info}/RECORD": f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n",
     }
     return zipped(files)
 
@@ -91,6 +97,11 @@ def test_libraries_are_there_before_the_first_command_on_every_node(workspace, t
         python = Notebook(w, cluster_id, compute.Language.PYTHON)  # waits for them
         assert python.text("import riverflow; print(riverflow.DEPTH)") == "41"
         assert python.text(ON_WORKERS) == "[41]"
+        python.text(PIP.format(wheel=base64.b64encode(wheel("gauge")).decode()))
+        install = "%pip install --no-index /tmp/gauge-1.0-py3-none-any.whl"
+        assert python.text(f"{install}\nprint({GAUGE})").endswith("[41, 41, 41, 41]")
+        other = Notebook(w, cluster_id, compute.Language.PYTHON)
+        assert "No module named 'gauge'" in str(other.ask(GAUGE).cause)
         found = settled(w, cluster_id)
         assert found is not None and {kind: status for kind, (status, _) in found.items()} == {
             "whl": "INSTALLED", "jar": "INSTALLED", "pypi": "FAILED", "maven": "INSTALLED",
