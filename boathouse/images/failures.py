@@ -44,6 +44,14 @@ class PullFailure(ImageFailure):
     """The registry cannot be reached, refuses, or sends what cannot be trusted."""
 
 
+class Broken(PullFailure):
+    """A connection broke, or was silent for too long, before a whole answer had come."""
+
+
+class Refused(PullFailure):
+    """The registry does not take the credentials, or does not let who has them read (401, 403)."""
+
+
 class NotThere(PullFailure):
     """The registry answers, and says that it does not have what was asked for (404)."""
 

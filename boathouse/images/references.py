@@ -50,7 +50,7 @@ class Reference:
     @property
     def api_host(self) -> str:
         """The host (with port) that serves the registry's API: Docker Hub's has another name than its images."""
-        return _HUB_API_HOST if self.host == DOCKER_HUB else self.host
+        return api_host(self.host)
 
     @property
     def asked(self) -> str:
@@ -78,6 +78,11 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.name}{tag}{digest}"
+
+
+def api_host(host: str) -> str:
+    """The host (with port) of the API of the registry that images name by `host`."""
+    return _HUB_API_HOST if host == DOCKER_HUB else host
 
 
 def parse(text: str, field: str = "docker_image.url") -> Reference:

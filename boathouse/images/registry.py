@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from boathouse.images import addresses, image_config, registry_auth
+from boathouse.images.content import Content
 from boathouse.images.failures import NotThere, PullFailure, TooLarge, WrongPlatform, quoted
 from boathouse.images.image_config import CONFIG_LIMIT, FOREIGN, MANIFEST_LIMIT, ImageConfig
 from boathouse.images.references import Reference
@@ -23,6 +24,7 @@ from boathouse.images.registry_http import (
     Connection,
     RegistrySettings,
     Response,
+    Told,
 )
 
 OS, ARCHITECTURE = "linux", "amd64"
@@ -68,13 +70,16 @@ def resolve(
     max_bytes: int | None = None,
     clock: Clock | None = None,
     resolver: addresses.Resolver = addresses.system_resolver,
+    told: Told | None = None,
+    content: Content | None = None,
 ) -> ResolvedImage:
     """Ask the registry what a reference means now. Raises an ImageFailure: PullFailure, WrongPlatform or TooLarge.
 
-    `max_bytes` bounds the sum of the compressed layers. May wait as long as the registry asks (three times 60 s).
+    `max_bytes` bounds the sum of the compressed layers. May wait as long as the registry asks and the settings allow (three times
+    60 s), of which `told` hears. `content`: where manifests and configurations are kept, of which the digest is known then.
     """
     secrets = login.secrets if login else ()
-    with Connection(settings or RegistrySettings(), resolver, clock, secrets) as connection:
+    with Connection(settings or RegistrySettings(), resolver, clock, secrets, told, content) as connection:
         return _Session(connection, reference, login).resolve(max_bytes)
 
 
@@ -107,7 +112,7 @@ class _Session:
 
     def __init__(self, connection: Connection, reference: Reference, login: Login | None) -> None:
         self._connection, self._reference, self._login = connection, reference, login
-        self._base = f"{connection.base(reference.api_host)}/v2/"
+        self._base = f"{connection.base(connection.settings.at(reference.api_host))}/v2/"
         self._headers: dict[str, str] = {}
 
     def resolve(self, max_bytes: int | None) -> ResolvedImage:
@@ -117,7 +122,7 @@ class _Session:
         index_digest = None
         if _media_type(document) in _INDEXES:
             index_digest, chosen = digest, _choose(document, self._reference)
-            digest, document = self._manifest(chosen, chosen)
+            digest, document = self._manifest(chosen, chosen, known=True)
         if _media_type(document) not in _MANIFESTS:
             raise PullFailure(
                 f"{self._reference} is in a format that is not served: {quoted(_media_type(document), limit=100)}.",
@@ -232,7 +237,25 @@ class _Session:
         header = self._headers.get("Authorization", "").partition(" ")[2]
         return quoted(said, ((self._login.secrets if self._login else ()) + (header,)))
 
-    def _manifest(self, asked: str, expected: str | None) -> tuple[str, dict[str, Any]]:
+    def _manifest(self, asked: str, expected: str | None, known: bool = False) -> tuple[str, dict[str, Any]]:
+        digest, body, content_type = self._manifest_bytes(asked, expected, known)
+        return digest, self._parsed(body, content_type)
+
+    def _parsed(self, body: bytes, content_type: str) -> dict[str, Any]:
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise PullFailure(f"The registry's manifest of {self._reference} is no JSON object.")
+        document.setdefault("mediaType", content_type)
+        return document
+
+    def _manifest_bytes(self, asked: str, expected: str | None, known: bool) -> tuple[str, bytes, str]:
+        """Digest, bytes and media type of a manifest. `known`: the registry has shown that this digest may be had, so a kept copy
+        will do."""
+        if known and (body := self._kept(asked)) is not None:
+            return asked, body, ""
         response = self._get(f"manifests/{asked}", ", ".join(_MANIFESTS + _INDEXES), MANIFEST_LIMIT, "manifest")
         digest = f"sha256:{hashlib.sha256(response.body).hexdigest()}"
         claimed = expected or response.header("docker-content-digest")
@@ -242,14 +265,16 @@ class _Session:
                 "Its bytes were changed on the way or in the registry: push the image again.",
                 f"wanted {quoted(claimed, limit=80)}, got {digest}",
             )
-        try:
-            document = json.loads(response.body)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict):
-            raise PullFailure(f"The registry's manifest of {self._reference} is no JSON object.")
-        document.setdefault("mediaType", response.header("content-type").partition(";")[0].strip())
-        return digest, document
+        self._keep(digest, response.body)
+        return digest, response.body, response.header("content-type").partition(";")[0].strip()
+
+    def _kept(self, digest: str) -> bytes | None:
+        content = self._connection.content
+        return content.read(digest) if content is not None else None
+
+    def _keep(self, digest: str, body: bytes) -> None:
+        if self._connection.content is not None:
+            self._connection.content.keep(digest, body)
 
     def _config(self, descriptor: Descriptor) -> ImageConfig:
         if descriptor.size > CONFIG_LIMIT:
@@ -261,6 +286,8 @@ class _Session:
             raise PullFailure(f"The configuration of {self._reference} cannot be read: {error}.") from error
 
     def _blob(self, descriptor: Descriptor, limit: int, what: str) -> bytes:
+        if (body := self._kept(descriptor.digest)) is not None:
+            return body
         response = self._get(f"blobs/{descriptor.digest}", "*/*", limit, what)
         digest = f"sha256:{hashlib.sha256(response.body).hexdigest()}"
         if digest != descriptor.digest:
@@ -269,6 +296,7 @@ class _Session:
                 "Its bytes were changed on the way or in the registry: push the image again.",
                 f"wanted {descriptor.digest}, got {digest}",
             )
+        self._keep(digest, response.body)
         return response.body
 
 

@@ -6,13 +6,13 @@ is the registry's.
 """
 
 import base64
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-from boathouse.images.failures import PullFailure, quoted
+from boathouse.images import registry_azure
+from boathouse.images.failures import PullFailure, Refused, quoted
 from boathouse.images.references import Reference
 from boathouse.images.registry_http import SMALL_LIMIT, Connection
 
@@ -27,7 +27,6 @@ TOKEN_REALMS: Mapping[str, tuple[str, ...]] = {
 _LONGEST_CHALLENGE = 4096
 _PARAMETER = re.compile(r'\s*,?\s*([A-Za-z0-9!#$%&\'*+.^_`|~-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _SCHEME = re.compile(r"\s*,?\s*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?=\s|,|$)(?!\s*=)")
-_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 
 
 @dataclass(frozen=True)
@@ -87,17 +86,20 @@ def trusted_realm(registry_host: str, realm: str, settings_realms: Mapping[str, 
     return any(host.lower() in (split.netloc.lower(), split.hostname if port == default else None) for host in known)
 
 
-def authorization(connection: Connection, reference: Reference, answers: list[str], login: Login | None) -> str:
-    """The Authorization header that a registry's 401 asks for, having fetched a token where one is needed."""
+def authorization(
+    connection: Connection, reference: Reference, answers: list[str], login: Login | None, actions: str = "pull"
+) -> str:
+    """The Authorization header that a registry's 401 asks for, having fetched a token for `actions` where one is needed."""
     host = reference.api_host
     asked = {challenge.scheme: challenge for challenge in reversed(challenges(answers))}
     if bearer := asked.get("bearer"):
-        return "Bearer " + _token(connection, reference, bearer, login)
+        return "Bearer " + _token(connection, reference, bearer, login, actions)
     if "basic" in asked:
         if login is None:
-            raise PullFailure(
+            profile = " or aws_attributes.instance_profile_arn" if reference.provider == "ecr" else ""
+            raise Refused(
                 f"{host} asks for a user and a password, and none was given (401).",
-                "Give docker_image.basic_auth; a password belongs into a secret: {{secrets/<scope>/<key>}}.",
+                f"Give docker_image.basic_auth{profile}; a password belongs into a secret: {{{{secrets/<scope>/<key>}}}}.",
             )
         return login.header
     raise PullFailure(
@@ -106,7 +108,7 @@ def authorization(connection: Connection, reference: Reference, answers: list[st
     )
 
 
-def _token(connection: Connection, reference: Reference, challenge: Challenge, login: Login | None) -> str:
+def _token(connection: Connection, reference: Reference, challenge: Challenge, login: Login | None, actions: str) -> str:
     realm = challenge.parameters.get("realm", "")
     host = reference.api_host
     try:
@@ -116,15 +118,20 @@ def _token(connection: Connection, reference: Reference, challenge: Challenge, l
         usable = False
     if not usable:
         raise PullFailure(f"{host} names no usable place to log in.", evidence=quoted(realm, limit=100))
-    if login and not trusted_realm(host, realm, connection.settings.token_realms):
+    if login and not trusted_realm(connection.settings.at(host), realm, connection.settings.token_realms):
         place = quoted(urlsplit(realm).netloc, login.secrets, 100)
         raise PullFailure(
             f"{host} wants its password sent to {place}, which is not known to belong to it: nothing was sent.",
             f"If it does, an operator can say so: setting registry_token_realms with {host} and {place}.",
         )
-    query = {"scope": f"repository:{reference.repository}:pull"}
+    query = {"scope": f"repository:{reference.repository}:{actions}"}
     if service := challenge.parameters.get("service"):
         query["service"] = service
+    if login and reference.provider == "acr" and registry_azure.exchanged(connection.settings, login.username):
+        try:
+            return registry_azure.token(connection, realm, query, login.username, login.password)
+        except registry_azure.Rejected as error:
+            raise rejected(reference, login, error.status, error.said) from None
     if login:
         query["account"] = login.username
     url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(query)
@@ -133,20 +140,16 @@ def _token(connection: Connection, reference: Reference, challenge: Challenge, l
         raise rejected(reference, login, response.status)
     if response.status != 200:
         raise PullFailure(f"The token service of {host} answers {response.status}.", "Try again, or ask its operator.")
-    try:
-        document = json.loads(response.body)
-        token = document.get("token") or document.get("access_token")
-    except (ValueError, AttributeError, RecursionError):
-        token = None
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+    token = registry_azure.token_in(response.body, "token", "access_token")
+    if not token:
         raise PullFailure(f"The token service of {host} sends no usable token.")
     return token
 
 
-def rejected(reference: Reference, login: Login | None, status: int, evidence: str = "") -> PullFailure:
+def rejected(reference: Reference, login: Login | None, status: int, evidence: str = "") -> Refused:
     """The failure for a 401 or 403 that comes after all that could be given was given."""
     if login is None:
-        return PullFailure(
+        return Refused(
             f"{reference} cannot be read without logging in, or does not exist ({status}).",
             "Check the name; for a private image give docker_image.basic_auth.",
             evidence,
@@ -158,4 +161,4 @@ def rejected(reference: Reference, login: Login | None, status: int, evidence: s
         "docker-hub": "Docker Hub takes a personal access token as the password.",
     }.get(reference.provider, "Check user and password, and that this user may read the repository.")
     what = "refuses the user and password" if status == 401 else "knows the user, who may not read this image"
-    return PullFailure(f"The registry {what} given for {reference} ({status}).", hint, evidence)
+    return Refused(f"The registry {what} given for {reference} ({status}).", hint, evidence)

@@ -5,8 +5,9 @@ bounded, never decompressed, and must arrive whole; redirects are followed only 
 judged addresses. `registry.py` and `registry_auth.py` use it; it knows nothing of manifests or tokens.
 """
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -14,11 +15,17 @@ from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
 from boathouse.images import addresses
+from boathouse.images.content import Content
 from boathouse.images.failures import PullFailure, quoted
+from boathouse.outbound.proxies import Proxies
 
 SMALL_LIMIT = 64 << 10  # tokens, and the words of an error
 REDIRECTS = 3
 RETRIES = 3
+#: Seconds to wait after a 429 that does not say how long, by attempt.
+UNTOLD_WAITS = (5.0, 15.0, 40.0)
+#: From here on a number in Retry-After is a moment (epoch seconds), as Docker Hub gives it.
+EPOCH_BEGINS = 1_000_000_000
 USER_AGENT = "boathouse"
 
 
@@ -37,7 +44,13 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real one."""
+    """The real one. `stop` ends every wait, now and later."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
 
     def now(self) -> float:
         return time.time()
@@ -46,7 +59,28 @@ class SystemClock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        self._stopped.wait(seconds)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A server asks to be asked later: it is waited for `seconds`, and then asked again."""
+
+    host: str
+    status: int
+    seconds: float
+
+
+#: Told when a wait begins, and with None when it is over. From whichever thread asks the registry.
+Told = Callable[[Wait | None], None]
+
+
+@dataclass(frozen=True)
+class AzureLogin:
+    """Where service principals of a Microsoft Entra tenant log in: `endpoint` is a URL that the operator names."""
+
+    tenant: str
+    endpoint: str
 
 
 @dataclass(frozen=True)
@@ -55,17 +89,40 @@ class RegistrySettings:
 
     `allowed_private_hosts` may be at private or loopback addresses; `plain_http_hosts` are spoken to without TLS;
     `token_realms` adds to the table of hosts that may get a registry's credentials (registry host -> realm hosts);
-    `ca_file` is trusted beside the system's authorities. Times are in seconds.
+    `ca_file` is trusted beside the system's authorities. `mirrors`: registry -> host, or host/prefix, that is asked first for
+    what needs no log-in. `endpoints`: registry -> host that stands in its place, and gets what it would get, also credentials.
+    `azure`: where service principals of Azure registries log in. Times are in seconds.
     """
 
     allowed_private_hosts: tuple[str, ...] = ()
     plain_http_hosts: tuple[str, ...] = ()
     token_realms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ca_file: Path | None = None
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    proxies: Proxies = Proxies()
+    azure: AzureLogin | None = None
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
     total_seconds: float = 300.0
     longest_retry_after: float = 60.0
+
+    def at(self, api_host: str) -> str:
+        """The host that is asked for a registry: itself, or what stands in its place."""
+        return self.endpoints.get(api_host, api_host)
+
+    @property
+    def private_hosts(self) -> tuple[str, ...]:
+        """Hosts that may be at private addresses: those that are named so, and those that an operator puts somewhere."""
+        mirrors = (target.partition("/")[0] for target in self.mirrors.values())
+        azure = (urlsplit(self.azure.endpoint).netloc,) if self.azure else ()
+        return (*self.allowed_private_hosts, *self.endpoints.values(), *mirrors, *azure)
+
+    @property
+    def plain_hosts(self) -> tuple[str, ...]:
+        """Hosts that may be asked without TLS: those that are named so, and a log-in whose URL the operator gives as http://."""
+        azure = urlsplit(self.azure.endpoint) if self.azure else None
+        return (*self.plain_http_hosts, *((azure.netloc,) if azure and azure.scheme == "http" else ()))
 
     def plain_http(self, api_host: str) -> bool:
         """Whether a registry (`name`, `name:port`) is spoken to without TLS: the one rule, for our client and for the engine."""
@@ -102,20 +159,25 @@ class Connection:
         resolver: addresses.Resolver = addresses.system_resolver,
         clock: Clock | None = None,
         secrets: tuple[str, ...] = (),
+        told: Told | None = None,
+        content: Content | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings, self.content = settings, content
         self.clock: Clock = clock or SystemClock()
-        self._secrets = secrets
+        self._secrets, self._told = (*secrets, *settings.proxies.secrets), told
         self._deadline = self.clock.monotonic() + settings.total_seconds
         from boathouse.images.registry_sockets import Sockets  # here: the control plane starts without the HTTP library
 
         self._sockets = Sockets(
-            lambda host, port: addresses.permitted(host, port, resolver, settings.allowed_private_hosts),
+            lambda host, port: addresses.permitted(host, port, resolver, settings.private_hosts),
             lambda: self._deadline - self.clock.monotonic(),
             settings.connect_seconds,
             settings.stall_seconds,
             settings.ca_file,
-            secrets,
+            self._secrets,
+            settings.proxies,
+            lambda host, port: addresses.judged_for_a_proxy(host, port, resolver, settings.private_hosts),
+            lambda host, port: addresses.of_proxy(host, port, resolver),
         )
 
     def __enter__(self) -> "Connection":
@@ -133,25 +195,47 @@ class Connection:
         split = urlsplit(f"//{host}")
         return addresses.named(split.hostname or "", split.port or 80, self.settings.plain_http_hosts)
 
-    def get(self, url: str, headers: Mapping[str, str], limit: int, redirects: bool = False) -> Response:
-        """One GET, with waiting where the server asks for it: 429 and 503 with Retry-After, three times, 60 s each.
+    def get(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        limit: int,
+        redirects: bool = False,
+        sink: Callable[[int, bytes], None] | None = None,
+    ) -> Response:
+        """One GET, with waiting where the server asks for it (429, and 503 with Retry-After): three times, each as long as
+        `longest_retry_after` allows; `told` hears of each.
 
-        With `redirects`, up to three are followed, each without the Authorization header. Every failure to get a
-        whole answer within the limits is a PullFailure; a status is for the caller to judge.
+        With `redirects`, up to three are followed, each without the Authorization header. `sink` takes the body of a 200 or 206,
+        which is not in the answer then. Every failure to get a whole answer within the limits is a PullFailure; a status is for
+        the caller to judge.
         """
         for attempt in range(RETRIES + 1):
-            response = self._follow(url, headers, limit, redirects)
-            wait = self._retry_after(response)
+            response = self._follow(url, headers, limit, redirects, sink)
+            wait = self._asked_to_wait(response, attempt)
             if wait is None:
                 return response
             if attempt == RETRIES or wait > self.settings.longest_retry_after:
                 return response
-            self.clock.sleep(wait)
-            self._deadline += wait
+            self._wait(Wait(urlsplit(response.url).netloc, response.status, wait))
         raise AssertionError("the last attempt returns")
 
-    def _follow(self, url: str, headers: Mapping[str, str], limit: int, redirects: bool) -> Response:
-        response = self._once(url, headers, limit)
+    def _wait(self, wait: Wait) -> None:
+        if self._told is not None:
+            self._told(wait)
+        self.clock.sleep(wait.seconds)
+        self._deadline += wait.seconds
+        if self._told is not None:
+            self._told(None)
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], content: bytes, limit: int = SMALL_LIMIT) -> Response:
+        """One request with a body, sent once: no redirect is followed, and nothing is sent again."""
+        return self._once(url, {**headers, "Content-Length": str(len(content))}, limit, method, content)
+
+    def _follow(
+        self, url: str, headers: Mapping[str, str], limit: int, redirects: bool, sink: Callable[[int, bytes], None] | None
+    ) -> Response:
+        response = self._once(url, headers, limit, sink=sink)
         for _ in range(REDIRECTS if redirects else 0):
             location = response.header("location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
@@ -164,13 +248,21 @@ class Connection:
             if downgraded:
                 raise PullFailure(f"The registry redirects from https to {quoted(target.partition('?')[0], limit=100)}.")
             bare = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-            response = self._once(target, bare, limit)
+            response = self._once(target, bare, limit, sink=sink)
         return response
 
-    def _once(self, url: str, headers: Mapping[str, str], limit: int) -> Response:
+    def _once(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        limit: int,
+        method: str = "GET",
+        content: bytes | None = None,
+        sink: Callable[[int, bytes], None] | None = None,
+    ) -> Response:
         host = self._checked(url)
         sent = {"Host": host, "User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
-        status, found, body = self._sockets.get(host, url, sent, limit)
+        status, found, body = self._sockets.ask(host, url, sent, limit, method, content, sink)
         return Response(status, found, body, url)
 
     def _checked(self, url: str) -> str:
@@ -183,20 +275,22 @@ class Connection:
             raise PullFailure(
                 f"The registry names a URL that cannot be used: {quoted(url.partition('?')[0], self._secrets, 100)}"
             )
-        if split.scheme == "http" and not addresses.named(host, port or 80, self.settings.plain_http_hosts):
+        if split.scheme == "http" and not addresses.named(host, port or 80, self.settings.plain_hosts):
             raise PullFailure(
                 f"{host} would be asked without TLS, and the settings do not name it as a host that may be.",
                 f"An operator can allow it: setting registry_plain_http_hosts with {host}.",
             )
         return split.netloc
 
-    def _retry_after(self, response: Response) -> float | None:
-        """Seconds that the server asks to wait, or None when it does not."""
-        text = response.header("retry-after").strip()
-        if response.status not in (429, 503) or not text:
+    def _asked_to_wait(self, response: Response, attempt: int) -> float | None:
+        """Seconds to wait before the server is asked again, or None when its answer is to be taken as it is."""
+        if response.status not in (429, 503):
             return None
-        if text.isdigit() and len(text) < 10:
-            return float(text)
+        if not any(name == "retry-after" for name, _ in response.headers):
+            return UNTOLD_WAITS[min(attempt, len(UNTOLD_WAITS) - 1)] if response.status == 429 else None
+        text = response.header("retry-after").strip()
+        if text.isdigit() and len(text) <= len(str(EPOCH_BEGINS)):
+            return float(text) if int(text) < EPOCH_BEGINS else max(0.0, int(text) - self.clock.now())
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - self.clock.now())
         except (ValueError, TypeError, OverflowError):

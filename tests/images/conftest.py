@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import bcrypt
 import pytest
 from hypothesis import settings
 
@@ -101,7 +103,19 @@ class FakeRegistry:
             f"{base}/manifests/{tag}": Answer(body=image.manifest),
             f"{base}/manifests/{digest(image.manifest)}": Answer(body=image.manifest),
             f"{base}/blobs/{digest(image.config)}": Answer(body=image.config),
+            f"{base}/blobs/{digest(image.layer)}": Answer(body=image.layer),
         }
+
+    def lock(self, opens: Callable[[str], bool], challenge: str) -> None:
+        """From now on everything that it answers is for those alone whose Authorization header opens it."""
+        for path, answer in list(self.answers.items()):
+
+            def guarded(headers: dict[str, str], answer: Answer | Callable[[dict[str, str]], Answer] = answer) -> Answer:
+                if not opens(headers.get("authorization", "")):
+                    return Answer(401, headers={"WWW-Authenticate": challenge})
+                return answer(headers) if callable(answer) else answer
+
+            self.answers[path] = guarded
 
     def asked(self, path: str) -> list[dict[str, str]]:
         """The headers of every request for a path (without query)."""
@@ -119,7 +133,7 @@ def other() -> Iterator[FakeRegistry]:
     yield from run_fake()
 
 
-def run_fake() -> Iterator[FakeRegistry]:
+def run_fake(tls: ssl.SSLContext | None = None) -> Iterator[FakeRegistry]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -138,11 +152,18 @@ def run_fake() -> Iterator[FakeRegistry]:
                 registry.released.wait(20)
             self.close_connection = True
 
+        def do_POST(self) -> None:
+            """A form is seen by the test as the header `body`."""
+            self.headers["body"] = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            self.do_GET()
+
         def log_message(self, format: str, *args: object) -> None:
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     registry = FakeRegistry(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -183,11 +204,11 @@ class RealRegistry:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
     """A real registry with htpasswd on a free port of 127.0.0.1, for the whole session."""
-    if shutil.which("docker-registry") is None or shutil.which("htpasswd") is None:
-        pytest.skip("docker-registry and htpasswd (apt-get install docker-registry apache2-utils) are not installed")
+    if shutil.which("docker-registry") is None:
+        pytest.skip("docker-registry (apt-get install docker-registry) is not installed")
     root: Path = tmp_path_factory.mktemp("registry")
-    made = subprocess.run(["htpasswd", "-nbB", USER, PASSWORD], capture_output=True, check=True)
-    (root / "htpasswd").write_bytes(made.stdout)
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()
+    (root / "htpasswd").write_text(f"{USER}:{hashed}\n")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     (root / "config.yml").write_text(

@@ -7,10 +7,11 @@ from urllib.parse import parse_qs
 import pytest
 
 from boathouse.images import references, registry
+from boathouse.images.content import Content
 from boathouse.images.failures import ImageFailure, PullFailure, TooLarge, WrongPlatform
 from boathouse.images.registry import ping
 from boathouse.images.registry_auth import Login
-from boathouse.images.registry_http import RegistrySettings
+from boathouse.images.registry_http import RegistrySettings, Wait
 from tests.images import conftest as kit
 from tests.images.conftest import PASSWORD, USER, Answer, Blobs, FakeClock, FakeRegistry, RealRegistry
 
@@ -154,6 +155,44 @@ def test_too_often_is_waited_for_three_times(fake: FakeRegistry, clock: FakeCloc
     failed = failure(f"{fake.host}/team/app:1", clock=clock)
     assert clock.slept == [2, 2, 2]
     assert "429 Too Many Requests, Retry-After: 2" in failed.text
+
+
+def test_too_often_without_saying_how_long_is_waited_for_too(fake: FakeRegistry, clock: FakeClock) -> None:
+    fake.serve(Blobs())
+    fake.answers["/v2/team/app/manifests/1"] = Answer(429)
+    waits: list[Wait | None] = []
+    assert "429" in failure(f"{fake.host}/team/app:1", clock=clock, told=waits.append).text
+    assert clock.slept == [5, 15, 40]
+    assert [wait and wait.seconds for wait in waits] == [5, None, 15, None, 40, None]
+    assert waits[0] == Wait(fake.host, 429, 5)
+
+
+def test_a_moment_as_docker_hub_gives_it(fake: FakeRegistry, clock: FakeClock) -> None:
+    fake.serve(Blobs())
+    path = "/v2/team/app/manifests/1"
+    answers = [Answer(429, headers={"Retry-After": f"{clock.time + 33:.0f}"}), fake.answers[path]]
+    fake.answers[path] = lambda _headers: answers.pop(0)
+    resolve(f"{fake.host}/team/app:1", clock=clock)
+    assert clock.slept == [33]
+
+
+def test_a_manifest_that_is_kept_is_not_asked_for_again(fake: FakeRegistry, tmp_path) -> None:
+    """But for the one that says what the tag means, and who may have it."""
+    ours = Blobs()
+    fake.serve(ours)
+    index = kit.index_of(Blobs(architecture="arm64"), ours)
+    fake.answers["/v2/team/app/manifests/1"] = Answer(body=index)
+    content = Content(tmp_path, 10**6)
+    for _ in range(2):
+        assert resolve(f"{fake.host}/team/app:1", content=content).index_digest == kit.digest(index)
+    assert len(fake.asked("/v2/team/app/manifests/1")) == 2
+    assert len(fake.asked(f"/v2/team/app/manifests/{kit.digest(ours.manifest)}")) == 1
+    assert len(fake.asked(f"/v2/team/app/blobs/{kit.digest(ours.config)}")) == 1
+    pinned = f"{fake.host}/team/app@{kit.digest(ours.manifest)}"
+    resolve(pinned, content=content)
+    assert len(fake.asked(f"/v2/team/app/manifests/{kit.digest(ours.manifest)}")) == 2  # a right is asked for each time
+    fake.answers[f"/v2/team/app/manifests/{kit.digest(ours.manifest)}"] = Answer(403)
+    assert "403" in failure(pinned, content=content).text
 
 
 @pytest.mark.parametrize("after", ["61", "99999999999", "Wed, 21 Oct 2065 07:28:00 GMT", "soon", "", "-5"])
