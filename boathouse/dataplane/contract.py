@@ -147,6 +147,26 @@ class Credentials:
     password: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Renewable:
+    """Credentials that somebody fetches when they are needed, because they end by themselves. `name` tells them from others.
+
+    `get(renew)` may take seconds: it asks a cloud. With `renew` what was fetched before is not given again. Raises NodeFailure.
+    """
+
+    name: str
+    get: Callable[[bool], Credentials] = field(repr=False, compare=False)
+
+
+#: What opens a registry, if anything does.
+Key = Credentials | Renewable | None
+
+
+def opened(key: Key, renew: bool = False) -> Credentials | None:
+    """The credentials of a key, fetched where they must be. Not for a thread that may not wait. Raises NodeFailure."""
+    return key.get(renew) if isinstance(key, Renewable) else key
+
+
 class PullState(enum.StrEnum):
     PULLING = "pulling"
     PRESENT = "present"
@@ -156,14 +176,65 @@ class PullState(enum.StrEnum):
 @dataclass(frozen=True)
 class Pull:
     """Where a pull stands. `image` is the local immutable reference once PRESENT; `error` the engine's own words when FAILED
-    (bounded, without credentials); byte counts where the engine tells them; `cached`: nothing had to be fetched."""
+    (bounded, without credentials), or a whole sentence where `code`, a termination code, is given too; byte counts where they are
+    known; `cached`: nothing had to be fetched; `wait`: the registry has asked to be asked later, and is."""
 
     state: PullState
     image: str = ""
     error: str = ""
+    code: str = ""
     bytes_done: int = 0
     bytes_total: int = 0
     cached: bool = False
+    wait: "RegistryWait | None" = None
+
+
+@dataclass(frozen=True)
+class RegistryWait:
+    """A registry answered `status` (429, 503) and is asked again after `seconds`, counted from `since` (epoch ms)."""
+
+    host: str
+    status: int
+    seconds: float
+    since: int
+
+
+class Offer(Protocol):
+    """One image, as an engine of this machine gets it from us. `reference` (with the digest that was asked for) and `credentials`
+    are what the engine is given in place of the registry's own; it is spoken to by plain HTTP over the loopback."""
+
+    reference: str
+    credentials: Credentials
+
+    def prepare(self) -> None:
+        """Ask the registry what the image is made of: may take as long as it lets us wait. Raises NodeFailure."""
+        ...
+
+    def heard(self) -> float:
+        """When something last arrived from the registry or was given to the engine; `time.monotonic`."""
+        ...
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes of the image that the engine has been given, and all that it has."""
+        ...
+
+    def waiting(self) -> RegistryWait | None: ...
+
+    def failure(self) -> tuple[str, str] | None:
+        """Termination code and sentence of what went wrong with the registry, if anything did."""
+        ...
+
+    def distrust(self) -> None:
+        """The engine did not take what it was given: what was kept of it is fetched anew the next time."""
+        ...
+
+
+class Source(Protocol):
+    """Where engines get images from in place of registries."""
+
+    def offer(self, pinned: str, key: Key) -> AbstractContextManager[Offer]:
+        """Have `host/repository@sha256:...` given to who asks for `Offer.reference` while the context lasts. Waits for nobody."""
+        ...
 
 
 class ImageFiles(Protocol):
@@ -187,7 +258,7 @@ class Images(Protocol):
     def pull(
         self,
         pinned: str,
-        credentials: Credentials | None,
+        key: Key,
         plain_http: bool = False,
         hint: Callable[[], None] | None = None,
     ) -> Pull:

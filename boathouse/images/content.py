@@ -7,6 +7,7 @@ their digest, and are taken away least recently used first. It knows no registry
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -15,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+log = logging.getLogger("boathouse.images")
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 #: What an unfinished file is called, after its digest; others than the process that writes it leave it alone for as long.
@@ -38,13 +41,23 @@ class Content:
             return None
         return path
 
-    def open(self, digest: str) -> BinaryIO | None:
-        """The file of a digest, to be read; it stays so when it is taken away meanwhile. None when it is not there."""
+    def open(self, digest: str, size: int) -> BinaryIO | None:
+        """The file of a digest, to be read; it stays so when it is taken away meanwhile. None when it is not there, or has
+        another size: then it is removed."""
         path = self.find(digest)
         try:
-            return None if path is None else path.open("rb")
-        except FileNotFoundError:
+            file = None if path is None else path.open("rb")
+        except OSError:
             return None
+        if file is not None and os.fstat(file.fileno()).st_size != size:
+            file.close()
+            self.drop(digest)
+            return None
+        return file
+
+    def drop(self, digest: str) -> None:
+        """What is kept under a digest is not what it should be."""
+        self._path(digest).unlink(missing_ok=True)
 
     def read(self, digest: str) -> bytes | None:
         """A small content, held to its digest; None when it is not there, or spoilt: then it is removed."""
@@ -55,14 +68,17 @@ class Content:
             return None
         if path is None or digest_of(body) == digest:
             return body if path is not None else None
-        path.unlink(missing_ok=True)
+        self.drop(digest)
         return None
 
     def keep(self, digest: str, body: bytes) -> None:
-        """Keep a small content whose digest has been found to fit."""
-        part = self.part(digest)
-        part.write_bytes(body)
-        self.finish(part, digest)
+        """Keep a small content whose digest has been found to fit. Where that cannot be, it is fetched again the next time."""
+        try:
+            part = self.part(digest)
+            part.write_bytes(body)
+            self.finish(part, digest)
+        except OSError as error:
+            log.warning("%s is not kept in %s: %s", digest, self._folder, error.strerror)
 
     def part(self, digest: str) -> Path:
         """A new file to write a content into."""

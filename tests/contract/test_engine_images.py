@@ -1,11 +1,7 @@
 """Pulls by a real engine from a registry that behaves as it is told, and views of what is there."""
 
-import base64
 import gzip
-import hashlib
-import http.server
 import io
-import json
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -15,96 +11,9 @@ import pytest
 from boathouse.dataplane.contract import Credentials, Pull, PullState
 from boathouse.dataplane.engine.images import EngineImages
 from boathouse.dataplane.engine.pull import Pulls
+from tests.contract.fake_registry import ROBOT, Registry
 
 pytestmark = pytest.mark.engine
-
-ROBOT = Credentials("robot", "pa:ss w0rd")
-
-
-def digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-class Registry:
-    """One image, new for each test, behind a password. `blob` says what to send for the layer."""
-
-    def __init__(self, mark: str) -> None:
-        raw = io.BytesIO()
-        with tarfile.open(fileobj=raw, mode="w") as tar:
-            text = mark.encode() * 1000
-            entry = tarfile.TarInfo("etc/mark")
-            entry.size = len(text)
-            tar.addfile(entry, io.BytesIO(text))
-        self.layer = gzip.compress(raw.getvalue(), mtime=0)
-        rootfs = {"type": "layers", "diff_ids": [digest(raw.getvalue())]}
-        config = {"os": "linux", "architecture": "amd64", "config": {"Env": [f"MARK={mark}"]}, "rootfs": rootfs}
-        self.config = json.dumps(config).encode()
-        kind = "application/vnd.oci.image"
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": f"{kind}.manifest.v1+json",
-            "config": {"mediaType": f"{kind}.config.v1+json", "digest": digest(self.config), "size": len(self.config)},
-            "layers": [{"mediaType": f"{kind}.layer.v1.tar+gzip", "digest": digest(self.layer), "size": len(self.layer)}],
-        }
-        self.manifest = json.dumps(manifest).encode()
-        self.sent = self.layer
-        self.holds = threading.Event()
-        self.release = threading.Event()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def pinned(self) -> str:
-        return f"127.0.0.1:{self.server.server_address[1]}/team/base@{digest(self.manifest)}"
-
-    def close(self) -> None:
-        self.release.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
-        registry = self
-        wanted = "Basic " + base64.b64encode(f"{ROBOT.username}:{ROBOT.password}".encode()).decode()
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                if self.headers.get("Authorization") != wanted:
-                    return self.answer(401, b"{}", {"WWW-Authenticate": 'Basic realm="registry"'})
-                if self.path == "/v2/":
-                    return self.answer(200, b"{}")
-                if "/manifests/" in self.path:
-                    return self.answer(200, registry.manifest, {"Content-Type": "application/vnd.oci.image.manifest.v1+json"})
-                if self.path.endswith(digest(registry.config)):
-                    return self.answer(200, registry.config)
-                if registry.holds.is_set():
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(registry.layer)))
-                    self.end_headers()
-                    self.wfile.write(registry.layer[:10])
-                    self.wfile.flush()
-                    registry.release.wait(30)
-                    self.close_connection = True
-                    return None
-                return self.answer(200, registry.sent)
-
-            do_HEAD = do_GET
-
-            def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-                self.send_response(status)
-                for name, value in (headers or {}).items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Silent."""
-
-        return Handler
-
 
 @pytest.fixture
 def registry(engine_plane) -> Iterator[Registry]:

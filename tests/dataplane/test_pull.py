@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from boathouse.dataplane.contract import Credentials, NodeFailure, Pull, PullState
+from boathouse.dataplane.contract import Credentials, NodeFailure, Pull, PullState, Renewable
 from boathouse.dataplane.engine.client import EngineRefused
-from boathouse.dataplane.engine.pull import Progress, Pulls, auth_header, without_secrets
+from boathouse.dataplane.engine.pull import Progress, Pulls, auth_header, kept_name, without_secrets
+from boathouse.images import references
 
 PINNED = "registry.example/team/base@sha256:" + "a" * 64
 ROBOT = Credentials("robot", "pa:ss w0rd")
@@ -138,3 +139,61 @@ def test_credentials_travel_in_a_header_and_nowhere_else() -> None:
 
 def test_words_are_bounded() -> None:
     assert len(without_secrets("x" * 10_000, None)) == 300
+
+
+class Amazon:
+    """Credentials of which the first have ended."""
+
+    def __init__(self) -> None:
+        self.renewed: list[bool] = []
+
+    def get(self, renew: bool) -> Credentials:
+        self.renewed.append(renew)
+        return Credentials("AWS", "fresh" if renew else "old")
+
+
+def test_credentials_that_have_ended_are_renewed_once() -> None:
+    class Refusing(FakeEngine):
+        def post(self, url: str, **request: Any) -> Answer:
+            given = json.loads(base64.urlsafe_b64decode(request["headers"]["X-Registry-Auth"]))["password"]
+            self.lines = [] if given == "fresh" else [{"error": "unauthorized: authentication required"}]
+            return super().post(url, **request)
+
+    engine, amazon, news = Refusing([]), Amazon(), threading.Event()
+    pulls, key = pulls_of(engine), Renewable("profile", amazon.get)
+    engine.gate.set()
+    assert pulls.pull(PINNED, key, False, news.set).state is PullState.PULLING
+    assert news.wait(5)
+    assert pulls.pull(PINNED, key, False, None).state is PullState.PRESENT
+    assert amazon.renewed == [False, True]
+
+
+def test_credentials_that_cannot_be_had_are_the_reason() -> None:
+    def get(renew: bool) -> Credentials:
+        raise NodeFailure("SECRET_PERMISSION_DENIED", "ann may not read the scope")
+
+    engine, news = FakeEngine([]), threading.Event()
+    pulls, key = pulls_of(engine), Renewable("profile", get)
+    pulls.pull(PINNED, key, False, news.set)
+    assert news.wait(5)
+    answer = pulls.pull(PINNED, key, False, None)
+    assert (answer.state, answer.code, answer.error) == (
+        PullState.FAILED, "SECRET_PERMISSION_DENIED", "ann may not read the scope",
+    )  # fmt: skip
+    assert engine.posts == []
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("docker.io/library/debian", "docker-io/library/debian"),
+        ("registry.corp:5000/team/app", "registry-corp-5000/team/app"),
+        ("[2001:db8::1]:5000/a", "2001-db8-1-5000/a"),
+        ("docker.io/" + "a" * 200, ""),
+    ],
+)
+def test_the_name_under_which_an_engine_keeps_what_it_got_from_us(name: str, place: str) -> None:
+    repository, tag = kept_name(f"{name}@sha256:{'a' * 64}")
+    assert repository == "localhost/boathouse/pulled" + (f"/{place}" if place else "") and tag == "a" * 64
+    parsed = references.parse(f"{repository}:{tag}")
+    assert (parsed.host, parsed.tag) == ("localhost", tag)

@@ -52,9 +52,23 @@ def test_unfinished_files_are_left_for_a_day(tmp_path):
 def test_an_open_file_outlives_its_name(tmp_path):
     content = Content(tmp_path, 0)
     digest = keep(content, b"still there", 1)
-    file = content.open(digest)
+    file = content.open(digest, 11)
     assert file is not None
     content.trim()
     with file:
         assert file.read() == b"still there"
-    assert content.open(digest) is None
+    assert content.open(digest, 11) is None
+
+
+def test_a_file_that_became_shorter_is_not_given(tmp_path):
+    content = Content(tmp_path, 100)
+    digest = keep(content, b"honest", 1)
+    assert content.open(digest, 7) is None and content.find(digest) is None
+
+
+def test_what_cannot_be_kept_is_no_failure(tmp_path):
+    (tmp_path / "file").touch()
+    content = Content(tmp_path / "file", 100)
+    content.keep(digest_of(b"x"), b"x")
+    assert content.read(digest_of(b"x")) is None
+    content.trim()

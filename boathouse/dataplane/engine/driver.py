@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from boathouse.dataplane.contract import (
-    Credentials,
     DriverUnavailable,
+    Key,
     Limits,
     NodeFailure,
     NodeSpec,
     Presence,
     Pull,
     SeenNode,
+    Source,
 )
 from boathouse.dataplane.engine import addresses, containers, host, naming, sight, strays
 from boathouse.dataplane.engine.client import EngineClient, EngineRefused, bounded, log
@@ -53,7 +54,7 @@ class EngineDriver:
 
     `instance` is the id of the data directory, `daemon_image` a local reference of our own image (or a function that gives
     it when the first node needs it), `scratch` a directory of this instance for what OverlayFS needs, `cache` the machine's
-    shared one.
+    shared one, `source` where the engine gets images from, None for the registries themselves.
     """
 
     name = "engine"
@@ -67,6 +68,7 @@ class EngineDriver:
         scratch: Path,
         cache: Path,
         pool: IPv4Network = addresses.DEFAULT_POOL,
+        source: Source | None = None,
     ) -> None:
         self.engine, self.instance = engine, instance
         self._daemon_image = daemon_image
@@ -74,7 +76,7 @@ class EngineDriver:
         self.client = EngineClient(engine.address)
         self._kept = Volumes(self.client, instance, engine.volumes)
         self._stacks = Stacks(self._kept, instance, scratch)
-        self.images = EngineImages(self.client, instance, engine.downloads)
+        self.images = EngineImages(self.client, instance, engine.downloads, source)
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="engine")
         self._guard, self._image_guard = threading.Lock(), threading.Lock()
         self._own_image_found = ""
@@ -182,11 +184,11 @@ class EngineDriver:
     def pull(
         self,
         pinned: str,
-        credentials: Credentials | None,
+        key: Key,
         plain_http: bool = False,
         hint: Callable[[], None] | None = None,
     ) -> Pull:
-        return self.images.pull(pinned, credentials, plain_http, hint)
+        return self.images.pull(pinned, key, plain_http, hint)
 
     def local(self, reference: str) -> str | None:
         return self.images.local(reference)

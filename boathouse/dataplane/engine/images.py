@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from boathouse.dataplane.contract import Credentials, NodeFailure, Pull
+from boathouse.dataplane.contract import Key, NodeFailure, Pull, Source
 from boathouse.dataplane.engine import containers, naming
 from boathouse.dataplane.engine.client import API_VERSION, EngineClient, EngineRefused
 from boathouse.dataplane.engine.pull import Pulls
@@ -71,21 +71,23 @@ class RawView:
 class EngineImages:
     """Implements `Images` on one engine."""
 
-    def __init__(self, client: EngineClient, instance: str, downloads: Path | None = None) -> None:
+    def __init__(
+        self, client: EngineClient, instance: str, downloads: Path | None = None, source: Source | None = None
+    ) -> None:
         self._client, self._instance = client, instance
         self._guard = threading.Lock()
         self._views: set[str] = set()
-        self._pulls = Pulls(client, downloads)
+        self._pulls = Pulls(client, downloads, source=source)
 
     def pull(
         self,
         pinned: str,
-        credentials: Credentials | None,
+        key: Key,
         plain_http: bool = False,
         hint: Callable[[], None] | None = None,
     ) -> Pull:
         """See `Images.pull`. `hint` is called once, from another thread, when the pull has ended either way."""
-        return self._pulls.pull(pinned, credentials, plain_http, hint)
+        return self._pulls.pull(pinned, key, plain_http, hint)
 
     def local(self, reference: str) -> str | None:
         found = self._inspect(reference)

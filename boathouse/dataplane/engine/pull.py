@@ -2,6 +2,9 @@
 
 Called by `images`. The reference is pinned to a digest by whoever resolved it; an engine that pulls `name@sha256:...` checks
 what arrives. Credentials live in the call's header and nowhere else: no file of the engine, no log, no answer.
+
+With a `Source` the engine is sent to us in place of the registry, and never has the registry's credentials at all. What it has
+pulled so gets a name that says where it came from, since the one by which it was pulled ends with this process.
 """
 
 import base64
@@ -16,10 +19,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from boathouse.dataplane.contract import Credentials, DriverUnavailable, NodeFailure, Pull, PullState
+from boathouse.dataplane.contract import (
+    Credentials,
+    DriverUnavailable,
+    Key,
+    NodeFailure,
+    Offer,
+    Pull,
+    PullState,
+    Renewable,
+    Source,
+    opened,
+)
 from boathouse.dataplane.engine.client import LIBPOD, EngineClient, EngineRefused, bounded
 
 PINNED = re.compile(r"^(?P<repository>[^\s@]+)@(?P<digest>sha256:[0-9a-f]{64})$")
+#: Under this an engine keeps the images that it got from us, by registry, repository and digest.
+KEPT = "localhost/boathouse/pulled"
+LONGEST_KEPT = 200
+REFUSED = re.compile(r"unauthorized|authentication required|no basic auth credentials|denied|\b40[13]\b", re.IGNORECASE)
 STALL_SECONDS = 30.0
 LONGEST_SECONDS = 20 * 60.0
 WATCH_SECONDS = 1.0
@@ -61,11 +79,21 @@ class _Job:
     arrived: int = 0
     stream: Any = None
     given_up: str = ""
+    offer: Offer | None = None
+
+    @property
+    def bytes(self) -> dict[str, int]:
+        """How far it is, as `Pull` says it."""
+        if self.offer is not None:
+            done, total = self.offer.progress()
+            return {"bytes_done": done, "bytes_total": total}
+        return {"bytes_done": self.progress.done or self.arrived, "bytes_total": self.progress.total}
 
 
 class Pulls:
     """The pulls of one engine. `downloads`: the directory where the engine keeps layers that arrive, when we know it; its
-    growth counts as a sign of life, since Podman's own dialect does not tell bytes."""
+    growth counts as a sign of life, since Podman's own dialect does not tell bytes. `source`: where it gets images from, None for
+    the registries themselves."""
 
     def __init__(
         self,
@@ -74,14 +102,15 @@ class Pulls:
         clock: Callable[[], float] = time.monotonic,
         stall: float = STALL_SECONDS,
         longest: float = LONGEST_SECONDS,
+        source: Source | None = None,
     ) -> None:
-        self._client, self._downloads, self._clock = client, downloads, clock
+        self._client, self._downloads, self._clock, self._source = client, downloads, clock, source
         self._stall, self._longest = stall, longest
         self._guard = threading.Lock()
         self._jobs: dict[str, _Job] = {}
         self._closed = threading.Event()
 
-    def pull(self, pinned: str, credentials: Credentials | None, plain_http: bool, hint: Callable[[], None] | None) -> Pull:
+    def pull(self, pinned: str, credentials: Key, plain_http: bool, hint: Callable[[], None] | None) -> Pull:
         """See `Images.pull`. Raises NodeFailure for a reference without a digest."""
         if not PINNED.match(pinned):
             raise NodeFailure("DOCKER_IMAGE_PULL_FAILURE", "Only references with a digest are pulled.", pinned)
@@ -91,7 +120,7 @@ class Pulls:
             if job is not None:
                 return self._told(key, job, hint)
         with self._client.looking():
-            present = self._present(pinned)
+            present = self._present(pinned) or self._present(":".join(kept_name(pinned)))
         if present:
             return Pull(PullState.PRESENT, image=present, cached=True)
         with self._guard:
@@ -116,7 +145,7 @@ class Pulls:
         if job.answer.state is PullState.PULLING:
             if hint and hint not in job.hints:
                 job.hints.append(hint)
-            return replace(job.answer, bytes_done=job.progress.done or job.arrived, bytes_total=job.progress.total)
+            return replace(job.answer, **job.bytes, wait=job.offer.waiting() if job.offer else None)
         del self._jobs[key]
         return job.answer
 
@@ -129,23 +158,60 @@ class Pulls:
                 return ""
             raise
 
-    def _run(self, job: _Job, pinned: str, credentials: Credentials | None, plain_http: bool) -> None:
+    def _run(self, job: _Job, pinned: str, key: Key, plain_http: bool) -> None:
         watch = threading.Thread(target=self._watch, args=(job,), name="pull-watch", daemon=True)
         watch.start()
         try:
-            answer = self._fetch(job, pinned, credentials, plain_http)
-        except (EngineRefused, DriverUnavailable, NodeFailure) as failure:
-            answer = Pull(PullState.FAILED, error=job.given_up or without_secrets(str(failure), credentials))
+            answer = self._from_source(job, pinned, key) if self._source else self._directly(job, pinned, key, plain_http)
+        except NodeFailure as failure:
+            answer = Pull(PullState.FAILED, code=failure.code, error=job.given_up or failure.message)
+        except (EngineRefused, DriverUnavailable) as failure:
+            answer = Pull(PullState.FAILED, error=job.given_up or without_secrets(str(failure), _known(key)))
         except Exception as failure:  # a stream that breaks in the middle raises what it likes; the caller must hear of it
-            answer = Pull(PullState.FAILED, error=job.given_up or without_secrets(f"the transfer broke: {failure}", credentials))
+            answer = Pull(PullState.FAILED, error=job.given_up or without_secrets(f"the transfer broke: {failure}", _known(key)))
         with self._guard:
-            job.answer = replace(answer, bytes_done=job.progress.done or job.arrived, bytes_total=job.progress.total)
+            job.answer = replace(answer, **job.bytes)
             hints, job.hints = job.hints, []
         for hint in hints:
             hint()
 
-    def _fetch(self, job: _Job, pinned: str, credentials: Credentials | None, plain_http: bool) -> Pull:
-        with self._stream(pinned, credentials, plain_http) as stream:
+    def _from_source(self, job: _Job, pinned: str, key: Key) -> Pull:
+        assert self._source is not None
+        with self._source.offer(pinned, key) as offer:
+            job.offer = offer
+            offer.prepare()
+            try:
+                answer = self._fetch(job, offer.reference, offer.credentials, plain_http=True)
+            except Exception:
+                if offer.failure() is None:
+                    raise
+                answer = Pull(PullState.FAILED)
+            failed = offer.failure()
+            if answer.state is PullState.FAILED and not job.given_up:
+                if failed is not None:
+                    return Pull(PullState.FAILED, code=failed[0], error=failed[1])
+                offer.distrust()
+        if answer.state is PullState.PRESENT:
+            with self._client.calls() as api:
+                api.tag(answer.image, *kept_name(pinned))
+        return answer
+
+    def _directly(self, job: _Job, pinned: str, key: Key, plain_http: bool) -> Pull:
+        """From the registry itself. Credentials that were fetched earlier may have ended: they are renewed once."""
+        try:
+            answer = self._fetch(job, pinned, opened(key), plain_http)
+            refused = answer.state is PullState.FAILED and REFUSED.search(answer.error) is not None
+        except EngineRefused as failure:
+            if not (isinstance(key, Renewable) and REFUSED.search(str(failure))):
+                raise
+            answer, refused = Pull(PullState.FAILED), True
+        if not refused or job.given_up or not isinstance(key, Renewable):
+            return answer
+        job.progress = Progress()
+        return self._fetch(job, pinned, opened(key, renew=True), plain_http)
+
+    def _fetch(self, job: _Job, reference: str, credentials: Credentials | None, plain_http: bool) -> Pull:
+        with self._stream(reference, credentials, plain_http) as stream:
             job.stream = stream
             for line in stream.iter_lines():
                 job.heard = self._clock()
@@ -155,7 +221,7 @@ class Pulls:
             return Pull(PullState.FAILED, error=job.given_up)
         if job.progress.error:
             return Pull(PullState.FAILED, error=without_secrets(job.progress.error, credentials))
-        image = self._present(pinned)
+        image = self._present(reference)
         if not image:
             return Pull(PullState.FAILED, error="the engine ended the pull without the image and without a reason")
         return Pull(PullState.PRESENT, image=image)
@@ -185,6 +251,8 @@ class Pulls:
             if size > job.arrived:
                 job.heard = now
             job.arrived = max(size, job.arrived)
+            if job.offer is not None:
+                job.heard = max(job.heard, job.offer.heard())
             if now - job.heard > self._stall:
                 self._give_up(job, f"stalled: nothing arrived for {self._stall:.0f} s")
             elif now - job.began > self._longest:
@@ -213,6 +281,19 @@ class Pulls:
         return total
 
 
+def kept_name(pinned: str) -> tuple[str, str]:
+    """Repository and tag under which an engine keeps an image that it got from us: where it came from, and its digest. Pure."""
+    name, _, digest = pinned.partition("@")
+    host, _, repository = name.partition("/")
+    place = f"{KEPT}/{re.sub(r'[^a-z0-9]+', '-', host).strip('-')}/{repository}"
+    return place if len(place) <= LONGEST_KEPT else KEPT, digest.partition(":")[2]
+
+
+def _known(key: Key) -> Credentials | None:
+    """The credentials of a key that need not be fetched."""
+    return None if isinstance(key, Renewable) else key
+
+
 def auth_header(credentials: Credentials | None) -> dict[str, str]:
     """The one place where credentials leave this process: base64 of JSON, as the Engine API wants it. None: an empty answer,
     so that the engine uses no credentials of its own either."""
@@ -235,7 +316,7 @@ def _words(text: str) -> str:
     return str(body.get("message") or body.get("cause") or text) if isinstance(body, dict) else text
 
 
-def _key(pinned: str, credentials: Credentials | None, plain_http: bool) -> str:
+def _key(pinned: str, key: Key, plain_http: bool) -> str:
     """One pull for each reference and each right to it; the password is not kept."""
-    right = f"{credentials.username}\0{credentials.password}" if credentials else ""
+    right = key.name if isinstance(key, Renewable) else f"{key.username}\0{key.password}" if key else ""
     return f"{pinned} {plain_http} {hashlib.sha256(right.encode()).hexdigest()}"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from boathouse.dataplane.contract import (
-    Credentials,
     DriverUnavailable,
+    Key,
     Limits,
     NodeFailure,
     NodeSpec,
@@ -133,7 +133,7 @@ class SimulatedDriver:
     def pull(
         self,
         pinned: str,
-        credentials: Credentials | None,
+        key: Key,
         plain_http: bool = False,
         hint: Callable[[], None] | None = None,
     ) -> Pull:
