@@ -50,6 +50,14 @@ FIELDS: dict[str, Field] = {
     "registry_plain_http_hosts": Field("list", "registries that may be asked without TLS, as host or host:port"),
     "registry_token_realms": Field("list", "token services that may get a registry's credentials, as REGISTRY=REALM"),
     "registry_ca_file": Field("str", "an extra certificate authority for registries (PEM)"),
+    "registry_mirrors": Field("list", "asked before a registry for what needs no log-in, as REGISTRY=HOST[/PREFIX]"),
+    "registry_endpoints": Field("list", "what stands in for a registry and gets its credentials, as REGISTRY=HOST[:PORT]"),
+    "registry_proxy": Field("str", "the proxy for registries, as http://HOST:PORT; empty: HTTPS_PROXY, HTTP_PROXY"),
+    "registry_no_proxy": Field("list", "hosts, domains, networks that are reached without a proxy; empty: NO_PROXY"),
+    "registry_wait_seconds": Field("count", "the longest wait that a registry may ask for when it was asked too often"),
+    "image_pulls": Field("str", "how engines get images: through us, or directly from registries", ("through", "direct")),
+    "image_cache_gb": Field("count", "gigabytes of images that are kept as registries sent them; 0: none beyond their use"),
+    "instance_profile_credentials": Field("list", "AWS credentials of instance profiles, as ARN=SCOPE or ARN=machine"),
     "location_private_hosts": Field("list", "endpoints of s3:// locations that may be private, as host or host:port"),
     "location_endpoints": Field("list", "URLs that stand in for a cloud's host, as HOST=URL"),
     "location_credentials": Field("list", "secret scopes with credentials for objects in clouds, as LOCATION=SCOPE"),
@@ -97,6 +105,14 @@ class Settings:
     registry_plain_http_hosts: tuple[str, ...]
     registry_token_realms: tuple[str, ...]
     registry_ca_file: str
+    registry_mirrors: tuple[str, ...]
+    registry_endpoints: tuple[str, ...]
+    registry_proxy: str
+    registry_no_proxy: tuple[str, ...]
+    registry_wait_seconds: int
+    image_pulls: str
+    image_cache_gb: int
+    instance_profile_credentials: tuple[str, ...]
     location_private_hosts: tuple[str, ...]
     location_endpoints: tuple[str, ...]
     location_credentials: tuple[str, ...]
@@ -131,6 +147,8 @@ def _defaults() -> dict[str, Any]:
         "data": Path.home() / ".boathouse", "cache": default_cache(), "host": "127.0.0.1", "port": 8470, "driver": "engine",
         "database_url": "", "engine": "", "admin": "admin@boathouse.local", "cloud": "aws", "strict": False,
         "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_token_realms": (), "registry_ca_file": "",
+        "registry_mirrors": (), "registry_endpoints": (), "registry_proxy": "", "registry_no_proxy": (),
+        "registry_wait_seconds": 300, "image_pulls": "through", "image_cache_gb": 10, "instance_profile_credentials": (),
         "location_private_hosts": (), "location_endpoints": (), "location_credentials": (),
         "pip_index_url": "", "maven_repository": "", "cran_repository": "",
         "oidc_issuer": "", "oidc_client_id": "", "oidc_client_secret_file": "", "oidc_name": "single sign-on",

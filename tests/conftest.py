@@ -28,6 +28,7 @@ from boathouse.identity import principals, registry
 from boathouse.identity.bootstrap import Founding
 from boathouse.store import Store, metadata
 from boathouse.store.blobs import Blobs
+from boathouse.workspace import secret_store
 from boathouse.workspace.locations import Locations
 from boathouse.workspace.references import Secrets
 from boathouse.workspace.sealing import Sealer
@@ -160,6 +161,21 @@ def services(store: Store, keys: Keys, sealer: Sealer, blobs: Blobs) -> Services
     made = Services(keys, sealer, Secrets(store, sealer), blobs, Locations(store, blobs))
     made.add(sealer, Seals)
     return made
+
+
+@pytest.fixture
+def scope(store: Store, sealer: Sealer, ready: Ready) -> Callable[..., None]:
+    """`scope("name", key="value", ...)`: a secret scope that the bootstrap admin manages, with these secrets."""
+
+    def make(name: str, **values: str) -> None:
+        with store.transaction() as tx:
+            secret_store.add_scope(tx, ready.home.workspace_id, name, ready.home.admin_id)
+            who = secret_store.asker(tx, ready.home.workspace_id, ready.home.admin_id)
+            made = secret_store.scope_for(tx, ready.home.workspace_id, name, who, secret_store.MANAGE)
+            for key, value in values.items():
+                secret_store.put(tx, sealer, made, key, value.encode())
+
+    return make
 
 
 @pytest.fixture

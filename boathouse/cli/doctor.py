@@ -16,7 +16,7 @@ from boathouse.dataplane.engine.probes import Finding, findings
 from boathouse.images import build, registry
 from boathouse.images.failures import ImageFailure
 from boathouse.releases import Releases, runtimes
-from boathouse.server.planes import registry_settings
+from boathouse.server.registries import registry_settings
 from boathouse.settings import Settings, load
 from boathouse.store.directory import DataDirectory, DirectoryError
 
@@ -115,14 +115,14 @@ def registries(settings: Settings) -> Finding:
     """Whether the registries that the settings name answer as registries do, over the transport that the settings allow."""
     asking = dataclasses.replace(registry_settings(settings), connect_seconds=2.0, stall_seconds=2.0, total_seconds=4.0)
     silent = []
-    for host in sorted({*settings.registry_private_hosts, *settings.registry_plain_http_hosts}):
+    named = {*settings.registry_private_hosts, *settings.registry_plain_http_hosts, *asking.endpoints.values()}
+    for host in sorted(named | {mirror.partition("/")[0] for mirror in asking.mirrors.values()}):
         try:
             registry.ping(host, asking)
         except ImageFailure as error:
             silent.append(f"{host} ({error})")
     if silent:
         return Finding("registry", False, f"no answer from {', '.join(silent)}", "start it, or mend the setting", fatal=False)
-    named = settings.registry_private_hosts or settings.registry_plain_http_hosts
     return Finding("registry", True, "all that the settings name answer" if named else "the settings name none")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from boathouse.cli import Failed, image_look, image_scan, image_verify, progress
 from boathouse.cli.engine_at_hand import engine_client
-from boathouse.cli.image_sources import login
+from boathouse.cli.image_sources import key_for
 from boathouse.cli.output import print_json, table
 from boathouse.images import build, recipe, references
 from boathouse.images.rootfs import BuildError
@@ -112,8 +112,10 @@ def build_base(client: Any, settings: Settings, name: str) -> str:
 
 
 def _build_folder(client: Any, options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    from boathouse.dataplane.contract import NodeFailure, opened
     from boathouse.images import user_builds
-    from boathouse.server.planes import registry_settings
+    from boathouse.images.registry_auth import Login
+    from boathouse.server.registries import registry_settings
 
     directory = Path(options.what)
     if not directory.is_dir():
@@ -127,7 +129,12 @@ def _build_folder(client: Any, options: argparse.Namespace, settings: Settings) 
     if options.push:
         here = target.api_host.startswith(("127.0.0.1:", "localhost:"))
         plain = here or registry_settings(settings).plain_http(target.api_host)
-        user_builds.push_image(client, identifier, target, login(), say, plain_http=plain)
+        try:
+            credentials = opened(key_for(target, settings))
+        except NodeFailure as failure:
+            raise Failed(f"{target}: {failure}") from None
+        who = Login(credentials.username, credentials.password) if credentials else None
+        user_builds.push_image(client, identifier, target, who, say, plain_http=plain)
     return {"reference": str(target), "id": identifier, "pushed": options.push}
 
 

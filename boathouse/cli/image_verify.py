@@ -27,7 +27,7 @@ def arguments(verbs: Any) -> None:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """`boathouse image verify`."""
     from boathouse.images.trust import signatures
-    from boathouse.server.planes import registry_settings
+    from boathouse.server.registries import registry_settings
 
     try:
         key = signatures.public_key(Path(options.key).read_bytes())

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import update
 
-from boathouse.compute import cluster_spec, events, pool_stock, rules, states, surroundings
+from boathouse.compute import cluster_spec, events, instance_profiles, pool_stock, rules, states, surroundings
 from boathouse.compute.surroundings import Surroundings
 from boathouse.compute.tables import clusters
 from boathouse.edge import Ctx
@@ -46,7 +46,8 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
         max_workers=around.max_workers,
     )
     pools = spec.instance_pool_id
-    if world.cloud and spec.docker_image is None and not somebody and not pools:
+    profile = spec.aws_attributes.instance_profile_arn if spec.aws_attributes else None
+    if world.cloud and spec.docker_image is None and not somebody and not pools and not profile:
         return world
     with ctx.read() as reader:
         pool, driver_pool = pool_stock.seen(reader, ctx.caller, spec) if pools else (None, None)
@@ -56,6 +57,7 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
             dcs_enabled=surroundings.dcs_enabled(reader, ctx.workspace_id),
             pool=pool,
             driver_pool=driver_pool,
+            profile_usable=not profile or instance_profiles.usable(reader, ctx.caller, profile),
             single_user_known=not somebody or surroundings.is_principal(reader, ctx.workspace_id, somebody),
         )
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from boathouse.compute.images_step import Preload, Resolved, Verdict
 from boathouse.compute.launch_inputs import Inputs
+from boathouse.compute.registry_keys import RegistryKeys
 from boathouse.compute.world import Failure
-from boathouse.dataplane.contract import Credentials
-from boathouse.images import build, references, registry
+from boathouse.dataplane.contract import Key
+from boathouse.images import build, references
 from boathouse.images.check import RULES_VERSION, check
 from boathouse.images.findings import UNUSABLE, PythonFacts, Wanted
-from boathouse.images.registry_auth import Login
-from boathouse.images.registry_http import RegistrySettings
+from boathouse.images.registry_access import Registries
+from boathouse.images.registry_http import RegistrySettings, Told
 from boathouse.images.views import EngineView, HostileImage
 from boathouse.releases.runtimes import is_ml
 
@@ -25,28 +26,34 @@ PLATFORM_RECIPE, ML_RECIPE = "standard", "ml"
 
 
 class RegistryImages:
-    """Images of registries. `room`: bytes that an image may have on this machine now, None for no limit that is known: one
-    whose compressed layers alone need more is refused before anything is pulled."""
+    """Images of registries. `keys`: what opens them. `room`: bytes that an image may have on this machine now, None for no limit
+    that is known: one whose compressed layers alone need more is refused before anything is pulled."""
 
     rules = RULES_VERSION
 
     def __init__(
         self,
-        settings: RegistrySettings | None = None,
+        registries: Registries | None = None,
         room: Callable[[], int | None] = lambda: None,
         platform_recipe: str = PLATFORM_RECIPE,
+        keys: RegistryKeys | None = None,
     ) -> None:
-        self._settings, self._room = settings or RegistrySettings(), room
-        self._platform_recipe = platform_recipe
+        self._registries, self._room = registries or Registries(RegistrySettings()), room
+        self._platform_recipe, self._keys = platform_recipe, keys or RegistryKeys()
 
-    def resolve(self, reference: str, credentials: Credentials | None) -> Resolved:
+    def key(self, inputs: Inputs | Preload) -> Key:
+        return self._keys.of(inputs)
+
+    def resolve(self, reference: str, key: Key, told: Told | None = None) -> Resolved:
         parsed = references.parse(reference)
-        login = Login(credentials.username, credentials.password) if credentials else None
-        found = registry.resolve(parsed, login, self._settings, self._room())
+        found, mirror = self._registries.resolve(parsed, key, self._room(), told)
         details: dict[str, Any] = {"reference": str(parsed), "layers": len(found.layers), "platform": found.platform}
         if found.index_digest:
             details["index_digest"] = found.index_digest
-        return Resolved(found.digest, found.pinned, found.size_bytes, self._settings.plain_http(parsed.api_host), details)
+        if mirror:
+            details["mirror"] = mirror
+        plain = self._registries.settings.plain_http(parsed.api_host)
+        return Resolved(found.digest, found.pinned, found.size_bytes, plain, details)
 
     def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         release = inputs.release
@@ -87,7 +94,10 @@ class SimulatedImages:
 
     rules = 0
 
-    def resolve(self, reference: str, credentials: Credentials | None) -> Resolved:
+    def key(self, inputs: Inputs | Preload) -> Key:
+        return None
+
+    def resolve(self, reference: str, key: Key, told: Told | None = None) -> Resolved:
         parsed = references.parse(reference)
         digest = f"sha256:{hashlib.sha256(str(parsed).encode()).hexdigest()}"
         return Resolved(digest, parsed.pinned(digest), details={"simulated": True})

@@ -11,18 +11,21 @@ are not read twice.
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sqlalchemy import and_, delete, insert, select
 
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.secrets_step import Values
+from boathouse.compute.states import WAITING
 from boathouse.compute.tables import image_checks
 from boathouse.compute.world import Failure, ImageStep, Stage
-from boathouse.dataplane.contract import Credentials, DriverUnavailable, Images, NodeFailure, PullState
+from boathouse.dataplane.contract import DriverUnavailable, Images, Key, NodeFailure, PullState, RegistryWait
 from boathouse.images.failures import ImageFailure
 from boathouse.images.pull import classify
+from boathouse.images.registry_http import Told, Wait
 from boathouse.releases.release import Release
 from boathouse.store import Store
 from boathouse.wire.compute import ClusterSpec
@@ -64,6 +67,8 @@ class Preload:
     attempt: int
     spec: ClusterSpec
     values: Values
+    workspace_id: int
+    editor: str
     release: Release | None = None
     strict: bool = False
 
@@ -82,8 +87,12 @@ class ImageService(Protocol):
 
     rules: int
 
-    def resolve(self, reference: str, credentials: Credentials | None) -> Resolved:
-        """Ask the registry; may take as long as it lets us wait. Raises ImageFailure."""
+    def key(self, inputs: Inputs | Preload) -> Key:
+        """What opens the image's registry. Asks nobody. Raises NodeFailure."""
+        ...
+
+    def resolve(self, reference: str, key: Key, told: Told | None = None) -> Resolved:
+        """Ask the registry; may take as long as it lets us wait, of which `told` hears. Raises ImageFailure, NodeFailure."""
         ...
 
     def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
@@ -102,6 +111,7 @@ class _Work:
     stages: dict[str, Stage] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
     busy: bool = False
+    wait: RegistryWait | None = None
     failure: Failure | None = None
     present: str = ""
     checked: bool = False
@@ -124,7 +134,7 @@ class ImageSteps:
             local = known.get("local") or (work.present if work.checked else None)
             found = {**work.found, "local": local} if local else dict(work.found)
             present = local or work.present or None
-            return ImageStep(tuple(work.stages.values()), {**known, **found}, present, local, work.failure)
+            return ImageStep(tuple(work.stages.values()), {**known, **found}, present, local, work.failure, _said(work.wait))
 
     def forget(self, cluster_id: str) -> None:
         with self._guard:
@@ -195,7 +205,7 @@ class ImageSteps:
         return False
 
     def _resolve(self, inputs: Inputs | Preload, reference: str, work: _Work) -> None:
-        resolved = self._service.resolve(reference, self._credentials(inputs))
+        resolved = self._service.resolve(reference, self._service.key(inputs), lambda wait: self._told(work, wait))
         found = {"reference": reference, "digest": resolved.digest, "pinned": resolved.pinned, "plain_http": resolved.plain_http}
         self._end(work, "image.resolve", digest=resolved.digest, size_bytes=resolved.size_bytes, **resolved.details)
         with self._guard:
@@ -203,8 +213,11 @@ class ImageSteps:
 
     def _pull(self, inputs: Inputs | Preload, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> None:
         self._begin(work, "image.pull", pinned=known["pinned"])
-        pull = self._images.pull(known["pinned"], self._credentials(inputs), bool(known.get("plain_http")), hint=hint)
-        if pull.state is PullState.FAILED:
+        pull = self._images.pull(known["pinned"], self._service.key(inputs), bool(known.get("plain_http")), hint=hint)
+        self._waits(work, "image.pull", pull.wait)
+        if pull.state is PullState.FAILED and pull.code:
+            self._fail(work, "image.pull", Failure(pull.code, pull.error, "", "image.pull"))
+        elif pull.state is PullState.FAILED:
             values = inputs.values
             failed = classify(pull.error, known["pinned"], (values.password,) if values.password else ())
             self._fail(work, "image.pull", Failure(failed.code, failed.text, "", "image.pull"))
@@ -295,9 +308,21 @@ class ImageSteps:
 
         self._submit(run)
 
-    def _credentials(self, inputs: Inputs | Preload) -> Credentials | None:
-        values = inputs.values
-        return Credentials(values.username, values.password) if values.login else None
+    def _told(self, work: _Work, wait: Wait | None) -> None:
+        now = self._store.clock()
+        self._waits(work, "image.resolve", wait and RegistryWait(wait.host, wait.status, wait.seconds, now))
+
+    def _waits(self, work: _Work, step: str, wait: RegistryWait | None) -> None:
+        """A registry is waited for, or (None) no more. The stage keeps a list of all waits."""
+        with self._guard:
+            if wait == work.wait:
+                return
+            work.wait = wait
+            if wait is None:
+                return
+            stage = work.stages[step]
+            waits = [*stage.details.get("waits", ()), {"registry": wait.host, "status": wait.status, "seconds": wait.seconds}]
+            work.stages[step] = replace(stage, details={**stage.details, "waits": waits})
 
     def _begin(self, work: _Work, step: str, **details: Any) -> None:
         with self._guard:
@@ -314,6 +339,14 @@ class ImageSteps:
         self._end(work, step, "failed", code=failure.code, message=failure.message, **details)
         with self._guard:
             work.failure = failure
+
+
+def _said(wait: RegistryWait | None) -> str:
+    """A wait as the state message says it."""
+    if wait is None:
+        return ""
+    until = datetime.fromtimestamp(wait.since / 1000 + wait.seconds, UTC)
+    return f"{WAITING} {until:%H:%M:%S} UTC for {wait.host}, which was asked too often (it answered {wait.status})"
 
 
 def _document(verdict: Verdict) -> dict[str, Any]:

@@ -55,12 +55,14 @@ class LaunchKeys:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that the effects of a launch need beside what they see. `place`: the id under which its nodes are."""
+    """All that the effects of a launch need beside what they see. `place`: the id under which its nodes are; `editor`: with whose
+    rights secrets are read."""
 
     cluster_id: str
     place: str
     launch: int
     workspace_id: int
+    editor: str
     spec: ClusterSpec
     release: Release
     limits: ClusterLimits
@@ -170,6 +172,7 @@ class InputsCache:
             place=_place(row),
             launch=launch,
             workspace_id=row.workspace_id,
+            editor=row.editor,
             spec=spec,
             release=release,
             limits=limits,

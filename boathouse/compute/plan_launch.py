@@ -5,7 +5,7 @@ from math import ceil
 from boathouse.compute import autoscale, plan_instance, plan_size
 from boathouse.compute.plan_nodes import Draft, bring_up, loss, next_incarnation, registered, run_executors, spark_node
 from boathouse.compute.plan_scripts import run_scripts
-from boathouse.compute.states import RUNNING
+from boathouse.compute.states import RUNNING, waiting_message
 from boathouse.compute.world import (
     DRIVER,
     AddNode,
@@ -65,9 +65,12 @@ def advance(world: World) -> Step:
 def _image(draft: Draft) -> None:
     """The image step's progress into timeline and facts; its failure is the launch's."""
     world = draft.world
+    news = waiting_message(world.cluster.state_message, world.image.waiting)
+    if news is not None:
+        draft.row["state_message"] = news
     for stage in world.image.stages:
         noted = world.timeline.get((stage.name, ""))
-        if noted is None or (noted.ended is None and stage.ended is not None):
+        if noted is None or (noted.ended is None and (stage.ended is not None or news)):
             mark = Mark(stage.name, "", stage.started, stage.ended, stage.outcome, stage.details)
             draft.marks.append(mark)
     known = world.cluster.facts.get("image") or {}

@@ -23,7 +23,7 @@ from boathouse.dataplane.contract import DriverUnavailable
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 from boathouse.releases.release import Release
 from boathouse.store import Reader, Store, Tx
-from boathouse.wire.compute import ClusterSpec, DockerImage
+from boathouse.wire.compute import AwsAttributes, ClusterSpec, DockerImage
 from boathouse.wire.pools import InstancePoolSpec
 from boathouse.workspace.sealing import Unsealable
 
@@ -121,7 +121,7 @@ class PoolReconciler:
     def _wish(
         self, row: Any, key: str, attempt: int, image: DockerImage, release: Release | None, spec: InstancePoolSpec
     ) -> Preload | Refused:
-        wanted = ClusterSpec(spark_version=self._version(spec) or "", docker_image=image)
+        wanted = ClusterSpec(spark_version=self._version(spec) or "", docker_image=image, aws_attributes=_profile(spec))
         password = image.basic_auth.password if image.basic_auth else None
         try:
             if password and not cluster_spec.is_reference(password):
@@ -131,7 +131,8 @@ class PoolReconciler:
             return Refused(secrets_step.Failure("SECRET_RESOLUTION_ERROR", f"A registry password cannot be opened: {error}."))
         except Refused as refused:
             return refused
-        return Preload(key, attempt, wanted, values, release, self._sources.strict(row.workspace_id))
+        strict = self._sources.strict(row.workspace_id)
+        return Preload(key, attempt, wanted, values, row.workspace_id, row.creator, release, strict)
 
     def _release(self, spec: InstancePoolSpec) -> Release | None:
         version = self._version(spec)
@@ -172,6 +173,7 @@ class PoolReconciler:
         wanted = ClusterSpec(
             spark_version=self._version(spec) or "", node_type_id=spec.node_type_id, num_workers=0,
             docker_image=spec.preloaded_docker_images[0] if spec.preloaded_docker_images else None,
+            aws_attributes=_profile(spec),
         )  # fmt: skip
         tx.execute(
             insert(clusters).values(
@@ -182,6 +184,12 @@ class PoolReconciler:
             )
         )  # fmt: skip
         wake(tx, states.KIND, cluster_id)
+
+
+def _profile(spec: InstancePoolSpec) -> AwsAttributes | None:
+    """The instance profile of a pool, as its instances have it."""
+    profile = spec.aws_attributes.instance_profile_arn if spec.aws_attributes else None
+    return AwsAttributes(instance_profile_arn=profile) if profile else None
 
 
 def _end(tx: Tx, instance: Instance) -> None:
@@ -209,9 +217,9 @@ def _tell(
     """What `status` tells, and when instances that fail are tried again."""
     urls = [image.url or "" for image in spec.preloaded_docker_images or []]
     images = [
-        {"instance_id": "", "message": f"{url}: {look.failure.message}"}
+        {"instance_id": "", "message": f"{url}: {look.failure.message if look.failure else look.waiting}"}
         for url, look in zip(urls, looks, strict=False)
-        if look.failure is not None
+        if look.failure or look.waiting
     ]
     ready = sum(1 for one in view.instances if one.lives and one.ready_at is not None)
     kept = [one for one in facts.get("errors") or [] if one["instance_id"]]

@@ -13,7 +13,15 @@ import msgspec
 from sqlalchemy import and_, insert, select, update
 
 from boathouse.auth import permissions
-from boathouse.compute import cluster_spec, pool_rules, pool_stock, registry_password, surroundings
+from boathouse.compute import (
+    cluster_spec,
+    instance_profiles,
+    pool_rules,
+    pool_stock,
+    registry_password,
+    rules,
+    surroundings,
+)
 from boathouse.compute.pool_stock import ACTIVE, DELETED, KIND, POOLS
 from boathouse.compute.surroundings import ZONES, Surroundings
 from boathouse.compute.tables import instance_pools as table
@@ -59,6 +67,9 @@ def create(ctx: Ctx, body: InstancePoolSpec) -> CreateInstancePoolResponse:
             raise denied("You are not authorized to create instance pools. Please contact your administrator.")
         cloud = ctx.service(Surroundings).cloud(reader, ctx.workspace_id)
         dcs = surroundings.dcs_enabled(reader, ctx.workspace_id)
+        profile = body.aws_attributes.instance_profile_arn if body.aws_attributes else None
+        if profile and not instance_profiles.usable(reader, ctx.caller, profile):
+            raise invalid(rules.unusable_profile(profile))
     _refuse(next(pool_rules.violations(body, cloud, surroundings.spark_versions(), dcs), None))
     now = ctx.store.clock()
     pool_id = new_id(now)

@@ -40,7 +40,8 @@ LARGEST_NUMBER = 2**31 - 1
 @dataclass(frozen=True)
 class World:
     """What the rules need to know of the workspace: its cloud, the keys of its runtimes, whether `enableDcs` is on, the most
-    workers of a cluster, whether a principal's name is known (asked for one name only), and the pools that the wish names."""
+    workers of a cluster, whether a principal's name is known (asked for one name only), the pools that
+    the wish names, and whether its instance profile may be used."""
 
     cloud: str
     spark_versions: Collection[str]
@@ -49,6 +50,7 @@ class World:
     single_user_known: bool = True
     pool: pool_rules.PoolSeen | None = None
     driver_pool: pool_rules.PoolSeen | None = None
+    profile_usable: bool = True
 
 
 def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
@@ -60,6 +62,8 @@ def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
     yield from _nodes(spec, world)
     yield from _size(spec, world)
     yield from _access_mode(spec, world)
+    if not world.profile_usable and spec.aws_attributes is not None:
+        yield unusable_profile(spec.aws_attributes.instance_profile_arn or "")
     minutes, (least, most) = spec.autotermination_minutes, IDLE_MINUTES
     if minutes is not None and minutes != 0 and not least <= minutes <= most:
         yield f"autotermination_minutes: {minutes} is not allowed; give 0 (never) or {least} to {most} minutes"
@@ -116,6 +120,14 @@ def _refused_by_name(spec: ClusterSpec) -> Iterator[str]:
                 yield not_served(f"workload_type.clients.{name}", "false", "give true, or leave it out")
     if spec.azure_attributes is not None and spec.azure_attributes.log_analytics_info is not None:
         yield not_served("azure_attributes.log_analytics_info", instead="leave it out")
+
+
+def unusable_profile(arn: str) -> str:
+    """The refusal of an instance profile; whether it exists is not told."""
+    return (
+        f"aws_attributes.instance_profile_arn: {_said(arn)} is not an instance profile that you may use in this workspace; "
+        "an admin adds it (instance-profiles/add) and gives it as a role to users or groups"
+    )
 
 
 def not_served(name: str, value: str = "", instead: str = "") -> str:

@@ -28,6 +28,9 @@ LAUNCHING, SERVING = (PENDING, RESTARTING), (RUNNING, RESIZING)
 #: What a cluster says while nodes of it are still to come (reference api A.1).
 ACQUIRING = "Finding instances for new nodes, acquiring more instances if necessary"
 
+#: How the message begins while a registry lets a launch wait.
+WAITING = "Waiting until"
+
 #: The `source` of an idle instance of a pool: a cluster's row that is nobody's cluster yet (see `pool_stock`).
 POOL = "POOL"
 
@@ -40,6 +43,14 @@ KIND = "cluster"
 def may_move(old: str, new: str) -> bool:
     """Whether a cluster may go from `old` to `new`."""
     return old == new or new in MOVES.get(old, frozenset())
+
+
+def waiting_message(shown: str, waiting: str) -> str | None:
+    """What the message of a launching cluster becomes when a registry is waited for (`waiting`), or no more (empty); None: it
+    stays."""
+    if waiting:
+        return None if shown == waiting else waiting
+    return ACQUIRING if shown.startswith(WAITING) else None
 
 
 @dataclass(frozen=True)

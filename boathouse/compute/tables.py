@@ -208,6 +208,15 @@ cluster_libraries = Table(
     Index("cluster_libraries_by_key", "cluster_id", "key", unique=True),
 )
 
+#: Instance profiles that clusters of a workspace may name.
+instance_profiles = Table(
+    "instance_profiles",
+    metadata,
+    Column("workspace_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("arn", String(512), primary_key=True),
+    Column("role_arn", String(512), nullable=True),
+)
+
 #: Policies of clusters. A default policy (of a family, in every workspace) has a row only once it was edited.
 cluster_policies = Table(
     "cluster_policies",

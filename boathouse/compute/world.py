@@ -175,13 +175,14 @@ class Stage:
 class ImageStep:
     """Where the image stands. `present`: the reference to make containers of, once it is pulled; `local`: the same, once
     it is checked too and Spark may start in it. `found`: what is to be remembered in `facts.image` as soon as it is
-    known (the digest before the pull)."""
+    known (the digest before the pull). `waiting`: what the state message says while a registry lets us wait."""
 
     stages: tuple[Stage, ...] = ()
     found: Mapping[str, Any] = field(default_factory=dict)
     present: str | None = None
     local: str | None = None
     failure: Failure | None = None
+    waiting: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from boathouse.identity.tables import (
     entitlements,
     memberships,
     principals,
+    workspace_roles,
 )
 from boathouse.store import Reader
 
@@ -196,6 +197,13 @@ def entitlements_of(reader: Reader, principal_id: int, workspace_id: int) -> fro
         )
     )
     return frozenset(row.entitlement for row in rows)
+
+
+def workspace_roles_of(reader: Reader, principal_id: int, workspace_id: int) -> frozenset[str]:
+    """Roles in a workspace (ARNs of instance profiles): the principal's own and those of all its groups."""
+    ids = [principal_id, *(group.group_id for group in groups_of(reader, principal_id, workspace_id))]
+    mine = and_(workspace_roles.c.principal_id.in_(ids), workspace_roles.c.workspace_id == workspace_id)
+    return frozenset(reader.execute(select(workspace_roles.c.role).where(mine)).scalars())
 
 
 def left_at(reader: Reader, principal_id: int, workspace_id: int) -> int:

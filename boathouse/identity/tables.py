@@ -78,7 +78,7 @@ entitlements = Table(
     Column("entitlement", String(64), primary_key=True),
 )
 
-#: Roles in a workspace, which only travel: ARNs of instance profiles.
+#: Roles in a workspace: ARNs of instance profiles that may be named.
 workspace_roles = Table(
     "workspace_roles",
     metadata,

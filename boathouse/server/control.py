@@ -28,7 +28,7 @@ from boathouse.edge import Routes
 from boathouse.edge.context import Services
 from boathouse.reconcile import ALL, Precedence, Reconcile, Workers, wake
 from boathouse.releases import Releases
-from boathouse.server import planes, sign_on
+from boathouse.server import planes, registries, sign_on
 from boathouse.server.parts import Parts, StartError
 from boathouse.store.blobs import Blobs
 from boathouse.workspace.clouds.store import CloudStore
@@ -67,7 +67,7 @@ ENDPOINT_MODULES = (
     "boathouse.compute.events", "boathouse.compute.node_types",
     "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.why", "boathouse.compute.logs",
     "boathouse.compute.global_init_scripts", "boathouse.compute.libraries.api", "boathouse.compute.pools",
-    "boathouse.compute.policies.api", "boathouse.compute.policies.compliance",
+    "boathouse.compute.instance_profiles", "boathouse.compute.policies.api", "boathouse.compute.policies.compliance",
     "boathouse.compute.object_permissions",
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
     "boathouse.account.workspaces", "boathouse.account.assignments", "boathouse.account.rule_sets", "boathouse.account.settings",
@@ -95,14 +95,15 @@ class ControlPlane:
         sealer = Sealer(keys)
         secrets = Secrets(store, sealer)
         blobs = Blobs(parts.directory.path / "blobs")
-        locations = Locations(store, blobs, CloudStore(secrets, planes.cloud_settings(parts.settings)))
+        locations = Locations(store, blobs, CloudStore(secrets, registries.cloud_settings(parts.settings)))
         directories = make_directories(parts.directory.path, keys.hmac)
         gate = Gate(store, directories)
+        registry_keys = registries.keys(parts.settings, secrets)
         self._contexts: Contexts | None = None
         self._plane = planes.make(
             parts.settings, parts.directory, gate.verify_token, self._on_node_event, {
                 name: self._later(name) for name in METHODS
-            },
+            }, registry_keys,
         )  # fmt: skip
         self._gate = gate
         sources = Sources(
@@ -137,7 +138,7 @@ class ControlPlane:
         self.services = Services(
             keys, sealer, secrets, blobs, locations, self.routes, *sign_on.services(parts.settings),
             Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver], quotas),
-            ground, *self._launcher.services(),
+            ground, registry_keys, *self._launcher.services(),
         )  # fmt: skip
         self.services.add(sealer, Seals)
         self.precedence = Precedence()

@@ -16,13 +16,13 @@ from typing import Any, cast
 
 from boathouse.compute.image_service import RegistryImages, SimulatedImages
 from boathouse.compute.images_step import ImageService
-from boathouse.dataplane.contract import Driver, DriverUnavailable, Images, Link, NodeError, NodeFailure, NodeGone
-from boathouse.images.registry_http import RegistrySettings
+from boathouse.compute.registry_keys import RegistryKeys
+from boathouse.dataplane.contract import Driver, DriverUnavailable, Images, Link, NodeError, NodeFailure, NodeGone, Source
 from boathouse.relay import Relay
+from boathouse.server import registries
 from boathouse.server.parts import StartError
-from boathouse.settings import SettingError, Settings
+from boathouse.settings import Settings
 from boathouse.store.directory import DataDirectory
-from boathouse.workspace.clouds.places import CloudSettings
 
 log = logging.getLogger("boathouse.server")
 
@@ -48,11 +48,13 @@ class DataPlane:
     wait: Callable[[float], str]
 
 
-def make(settings: Settings, directory: DataDirectory, verify: Verify, on_event: OnEvent, methods: Methods) -> DataPlane:
-    """The data plane of `settings.driver`."""
+def make(
+    settings: Settings, directory: DataDirectory, verify: Verify, on_event: OnEvent, methods: Methods, keys: RegistryKeys
+) -> DataPlane:
+    """The data plane of `settings.driver`. `keys`: what opens registries."""
     if settings.driver == "simulated":
         return _simulated(settings, directory)
-    return _engine(settings, directory, verify, on_event, methods)
+    return _engine(settings, directory, verify, on_event, methods, keys)
 
 
 def _simulated(settings: Settings, directory: DataDirectory) -> DataPlane:
@@ -69,10 +71,14 @@ def _simulated(settings: Settings, directory: DataDirectory) -> DataPlane:
     return DataPlane(driver, driver, link, SimulatedImages(), link.start, world.close, lambda seconds: "")
 
 
-def _engine(settings: Settings, directory: DataDirectory, verify: Verify, on_event: OnEvent, methods: Methods) -> DataPlane:
-    searched = EngineSearch(lambda: engine_driver(settings, directory))
+def _engine(
+    settings: Settings, directory: DataDirectory, verify: Verify, on_event: OnEvent, methods: Methods, keys: RegistryKeys
+) -> DataPlane:
+    access = registries.access(settings)
+    through = registries.pull_through(settings, access)
+    searched = EngineSearch(lambda: engine_driver(settings, directory, through))
     relay = Relay(directory.path / "nodes", verify, on_event, methods, gone=NodeGone, refused=NodeError)
-    service = RegistryImages(registry_settings(settings), room=lambda: _room(settings, searched))
+    service = RegistryImages(access, room=lambda: _room(settings, searched), keys=keys)
 
     def start() -> None:
         relay.start()
@@ -80,7 +86,10 @@ def _engine(settings: Settings, directory: DataDirectory, verify: Verify, on_eve
 
     def stop() -> None:
         relay.stop()
+        access.stop()
         searched.close()
+        if through is not None:
+            through.close()
 
     found = cast(Any, searched)
     return DataPlane(cast(Driver, found), cast(Images, found), relay, service, start, stop, searched.wait)
@@ -96,43 +105,9 @@ def _room(settings: Settings, searched: "EngineSearch") -> int | None:
         return None
 
 
-def registry_settings(settings: Settings) -> RegistrySettings:
-    """What the operator says about registries, for the client."""
-    realms: dict[str, tuple[str, ...]] = {}
-    for pair in settings.registry_token_realms:
-        registry, equals, realm = pair.partition("=")
-        if not (registry and equals and realm):
-            raise SettingError(f"registry_token_realms: '{pair}' is not REGISTRY=REALM")
-        realms[registry] = (*realms.get(registry, ()), realm)
-    return RegistrySettings(
-        allowed_private_hosts=settings.registry_private_hosts,
-        plain_http_hosts=settings.registry_plain_http_hosts,
-        token_realms=realms,
-        ca_file=Path(settings.registry_ca_file) if settings.registry_ca_file else None,
-    )
-
-
-def cloud_settings(settings: Settings) -> CloudSettings:
-    """What the operator says about objects in clouds."""
-    return CloudSettings(
-        settings.location_private_hosts,
-        _pairs("location_endpoints", settings.location_endpoints),
-        _pairs("location_credentials", settings.location_credentials),
-    )
-
-
-def _pairs(name: str, values: tuple[str, ...]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for pair in values:
-        left, equals, right = pair.rpartition("=")
-        if not (left and equals and right):
-            raise SettingError(f"{name}: '{pair}' is not of the form NAME=VALUE")
-        pairs[left] = right
-    return pairs
-
-
-def engine_driver(settings: Settings, directory: DataDirectory) -> Any:
-    """The driver on the engine that the settings name or that is found; starts the embedded one when it does not run.
+def engine_driver(settings: Settings, directory: DataDirectory, source: Source | None = None) -> Any:
+    """The driver on the engine that the settings name or that is found; starts the embedded one when it does not run. `source`:
+    where it gets images from.
 
     Raises `EngineMissing` where none can be had.
     """
@@ -142,7 +117,7 @@ def engine_driver(settings: Settings, directory: DataDirectory) -> Any:
     engine = find(settings.cache, settings.engine or None)
     driver = EngineDriver(
         engine, directory.instance, lambda: _daemon_image(engine.address, settings.cache), directory.path / "engine",
-        settings.cache, IPv4Network(settings.network_pool),
+        settings.cache, IPv4Network(settings.network_pool), source,
     )  # fmt: skip
     driver.prepare()
     return driver

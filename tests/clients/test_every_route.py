@@ -91,6 +91,7 @@ OPEN = {
     ("GET", "/api/2.0/boathouse/top"): 200,
     ("GET", "/api/2.0/instance-pools/list"): 200,  # nobody's but one's own
     ("GET", "/api/2.0/libraries/all-cluster-statuses"): 200,  # of clusters that the caller sees
+    ("GET", "/api/2.0/instance-profiles/list"): 200,  # those that the caller may name
     ("GET", "/api/2.0/policies/clusters/list"): 200,  # those that the caller may use
     ("GET", "/api/2.0/policy-families"): 200,
     ("GET", "/api/2.0/policy-families/{policy_family_id}"): 404,

@@ -4,6 +4,7 @@ import sqlite3
 
 import pytest
 
+from boathouse.compute.registry_keys import RegistryKeys
 from boathouse.server import StartError, opened, up
 from boathouse.settings import load
 
@@ -75,4 +76,5 @@ def test_simulated_nodes_that_cannot_be_read(tmp_path):
     directory = DataDirectory(tmp_path)
     (tmp_path / "simulated.db").write_bytes(b"no database at all, and long enough to be looked at" * 50)
     with pytest.raises(StartError, match="simulated.db cannot be used: file is not a database; remove the file"):
-        planes.make(load({"data": str(tmp_path), "driver": "simulated"}), directory, lambda *_: True, lambda *_: None, {})
+        settings = load({"data": str(tmp_path), "driver": "simulated"})
+        planes.make(settings, directory, lambda *_: True, lambda *_: None, {}, RegistryKeys())

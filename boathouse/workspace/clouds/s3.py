@@ -9,7 +9,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from boathouse.outbound.addresses import named
-from boathouse.workspace.clouds import judged
+from boathouse.workspace.clouds import aws, judged
 from boathouse.workspace.clouds.places import (
     CANNED_ACLS,
     ENCRYPTIONS,
@@ -20,7 +20,6 @@ from boathouse.workspace.clouds.places import (
     unreachable,
 )
 
-DEFAULT_REGION = "us-east-1"
 AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 
@@ -31,11 +30,6 @@ SECONDS, SECONDS_PER_BYTE = 60.0, 1 / (64 << 10)
 def _client(
     settings: CloudSettings, secret: Mapping[str, str], region: str | None, endpoint: str | None, deadline: judged.Deadline
 ) -> Any:
-    import boto3
-    from botocore import UNSIGNED
-    from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
-    from botocore.config import Config
-
     trusted = settings.endpoints.get("s3.amazonaws.com") if not endpoint else None
     url = endpoint or trusted
     allowed = settings.private_hosts
@@ -43,24 +37,11 @@ def _client(
         allowed = (*allowed, urlsplit(trusted).netloc)
     elif url:
         _check_endpoint(url, settings, bool(secret))
-    session = boto3.Session(
-        aws_access_key_id=secret.get("aws_access_key_id") or "none",
-        aws_secret_access_key=secret.get("aws_secret_access_key") or "none",
-        aws_session_token=secret.get("aws_session_token"),
-        region_name=region or secret.get("region") or DEFAULT_REGION,
-    )
-    config = Config(
-        connect_timeout=judged.CONNECT_SECONDS, read_timeout=judged.SILENCE_SECONDS,
-        retries={"total_max_attempts": 3}, proxies={},
-        signature_version=None if secret.get("aws_access_key_id") else UNSIGNED,
+    return aws.client(
+        "s3", secret, region, url, allowed, deadline,
         s3={"addressing_style": "path"} if url else None,
         request_checksum_calculation="when_required", response_checksum_validation="when_required",
     )  # fmt: skip
-    client = session.client("s3", endpoint_url=url, config=config)
-    # The one thing of botocore's that has no public way: which connections its session makes.
-    manager = client._endpoint.http_session._manager  # type: ignore[attr-defined]
-    manager.pool_classes_by_scheme = judged.classes(allowed, AWSHTTPConnection, AWSHTTPSConnection, deadline=deadline)
-    return client
 
 
 def _check_endpoint(url: str, settings: CloudSettings, with_credential: bool) -> None:

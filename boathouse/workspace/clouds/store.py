@@ -76,19 +76,26 @@ class CloudStore:
         scope = self._settings.scope(location)
         if scope is None:
             return {}
-        found: dict[str, str] = {}
-        for key in KEYS[place.scheme]:
-            try:
-                found[key] = self._secrets.get_bytes(workspace_id, principal, scope, key, why="locations.credential").decode()
-            except SecretMissing:
-                continue
-            except SecretDenied as error:
-                raise CloudError("denied", f"its credential cannot be used: {error}") from None
-            except (SecretError, UnicodeDecodeError):
-                raise CloudError("denied", f"the secret {key} of scope {scope}, its credential, cannot be used") from None
-        if not found:
-            raise CloudError("denied", f"scope {scope}, named for its credential, has none of {', '.join(KEYS[place.scheme])}")
-        return found
+        return credential(self._secrets, scope, KEYS[place.scheme], workspace_id, principal, "locations.credential")
+
+
+def credential(
+    secrets: Secrets, scope: str, keys: tuple[str, ...], workspace_id: int, principal: str, why: str
+) -> dict[str, str]:
+    """Those of these keys that a scope has, with the principal's rights on it. Raises CloudError, also where it has none."""
+    found: dict[str, str] = {}
+    for key in keys:
+        try:
+            found[key] = secrets.get_bytes(workspace_id, principal, scope, key, why=why).decode()
+        except SecretMissing:
+            continue
+        except SecretDenied as error:
+            raise CloudError("denied", f"its credential cannot be used: {error}") from None
+        except (SecretError, UnicodeDecodeError):
+            raise CloudError("denied", f"the secret {key} of scope {scope}, its credential, cannot be used") from None
+    if not found:
+        raise CloudError("denied", f"scope {scope}, named for its credential, has none of {', '.join(keys)}")
+    return found
 
 
 def _bounded(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:

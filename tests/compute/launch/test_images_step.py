@@ -1,15 +1,20 @@
 """The image of a launch: resolved once, pulled by digest, checked once for the same bytes, and explained when it
 cannot be used."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
 
+from boathouse.compute import states
 from boathouse.compute.images_step import Resolved, Verdict
+from boathouse.compute.registry_keys import RegistryKeys
 from boathouse.compute.tables import image_checks
 from boathouse.compute.world import Failure
+from boathouse.dataplane.contract import Credentials
 from boathouse.dataplane.simulated import Fault, Trouble
 from boathouse.images.failures import PullFailure
+from boathouse.images.registry_http import Wait
 
 URL = "registry.example.com/team/image:1"
 
@@ -26,8 +31,11 @@ class Service:
         self.verdict = Verdict(python={"path": "/usr/bin/python3", "version": "3.11"})
         self.error: Exception | None = None
 
-    def resolve(self, reference: str, credentials: Any) -> Resolved:
-        self.resolved.append(credentials)
+    def key(self, inputs: Any) -> Any:
+        return RegistryKeys().of(inputs)
+
+    def resolve(self, reference: str, key: Any, told: Any = None) -> Resolved:
+        self.resolved.append(key)
         if self.error is not None:
             raise self.error
         return Resolved(self.digest, f"registry.example.com/team/image@{self.digest}", 123)
@@ -168,3 +176,76 @@ def test_an_unforeseen_error_of_a_registry_ends_the_launch_without_its_text(flee
     fleet.settle()
     reason = fleet.row(cluster).termination_reason
     assert reason["code"] == "UNEXPECTED_LAUNCH_FAILURE" and "hunter2" not in str(reason)
+
+
+def test_a_registry_that_is_waited_for_is_shown_while_it_lasts(fleet):
+    service = with_service(fleet)
+    held: list[Any] = []
+    steps = fleet.launcher.reconcilers["cluster"]._images
+    steps._submit = held.append
+    real, seen = service.resolve, []
+
+    def look() -> None:
+        before = fleet.row(cluster).state_message
+        for _ in range(20):
+            fleet.step()
+            if fleet.row(cluster).state_message != before:
+                break
+        waits = fleet.timeline(cluster)["image.resolve", ""]["details"].get("waits")
+        seen.append((fleet.state(cluster), fleet.row(cluster).state_message, waits))
+
+    def resolve(reference: str, key: Any, told: Any) -> Resolved:
+        told(Wait("docker.io", 429, 40.0))
+        seen.append(datetime.fromtimestamp(fleet.clock() / 1000 + 40, UTC).strftime("%H:%M:%S"))
+        look()
+        told(None)
+        look()
+        return real(reference, key)
+
+    service.resolve = resolve
+    cluster = fleet.create(docker_image={"url": URL})
+    while not held:
+        fleet.step()
+    held.pop()()
+    until, waiting, after = seen
+    waits = [{"registry": "docker.io", "status": 429, "seconds": 40.0}]
+    message = f"Waiting until {until} UTC for docker.io, which was asked too often (it answered 429)"
+    assert waiting == ("PENDING", message, waits)
+    assert after == ("PENDING", states.ACQUIRING, waits)
+    steps._submit = lambda task: task()
+    fleet.settle()
+    assert fleet.state(cluster) == "RUNNING"
+    assert fleet.timeline(cluster)["image.resolve", ""]["details"]["waits"] == waits
+
+
+PROFILE = "arn:aws:iam::123456789012:instance-profile/pulls"
+ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/image:1"
+
+
+def test_a_registry_of_amazons_is_opened_by_the_instance_profile(fleet):
+    service = with_service(fleet)
+    asked: list[Any] = []
+
+    class Tokens:
+        def get(self, where: Any, secret: Any, renew: bool) -> Credentials:
+            asked.append((where.account, where.region, secret, renew))
+            return Credentials("AWS", "hunter2-is-secret")
+
+    service.key = RegistryKeys(None, Tokens(), {PROFILE: "machine"}).of  # type: ignore[arg-type]
+    cluster = fleet.create(docker_image={"url": ECR}, aws_attributes={"instance_profile_arn": PROFILE})
+    fleet.settle()
+    assert fleet.state(cluster) == "RUNNING"
+    (key,) = service.resolved
+    assert asked == []  # nobody is asked before the key is used
+    assert key.get(True).password == "hunter2-is-secret"
+    assert asked == [("123456789012", "us-east-1", None, True)]
+    assert b"hunter2" not in (fleet.data / "boathouse.db").read_bytes()
+
+
+def test_an_instance_profile_for_which_nothing_stands_is_the_reason(fleet):
+    with_service(fleet)
+    cluster = fleet.create(docker_image={"url": ECR}, aws_attributes={"instance_profile_arn": PROFILE})
+    fleet.settle()
+    reason = fleet.row(cluster).termination_reason
+    assert reason["code"] == "DOCKER_IMAGE_PULL_FAILURE"
+    assert f"instance_profile_credentials with {PROFILE}=SCOPE" in fleet.row(cluster).state_message

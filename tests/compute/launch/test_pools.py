@@ -166,8 +166,8 @@ def test_a_tag_that_moved_is_not_served_by_the_old_container(fleet):
     (held,) = instances(fleet)
     plain = fleet.images.resolve
 
-    def moved(reference: str, credentials: Any) -> Any:
-        found = plain(reference, credentials)
+    def moved(reference: str, key: Any, told: Any = None) -> Any:
+        found = plain(reference, key, told)
         digest = "sha256:" + "e" * 64
         return type(found)(digest, found.pinned.split("@")[0] + "@" + digest, details={})
 

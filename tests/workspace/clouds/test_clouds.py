@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import select
 
 from boathouse.edge.tables import audit
-from boathouse.workspace import secret_store
 from boathouse.workspace.clouds.places import CloudError, CloudSettings, Place, S3Options, parse
 from boathouse.workspace.clouds.store import CloudStore
 from boathouse.workspace.locations import LocationError, Locations, Reader
@@ -32,21 +31,6 @@ def admin(ready):
 def ann(make_user, ready):
     make_user("ann@x.org")
     return Reader(ready.home.workspace_id, "ann@x.org")
-
-
-@pytest.fixture
-def scope(store, ready, sealer):
-    """`scope("name", key="value", ...)`: a secret scope of the admin's."""
-
-    def make(name, **values):
-        with store.transaction() as tx:
-            secret_store.add_scope(tx, ready.home.workspace_id, name, ready.home.admin_id)
-            who = secret_store.asker(tx, ready.home.workspace_id, ready.home.admin_id)
-            made = secret_store.scope_for(tx, ready.home.workspace_id, name, who, secret_store.MANAGE)
-            for key, value in values.items():
-                secret_store.put(tx, sealer, made, key, value.encode())
-
-    return make
 
 
 def refusal(call, *args, **named):
