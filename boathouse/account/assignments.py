@@ -41,9 +41,7 @@ def levels(ctx: Ctx, account_id: str, workspace_id: int) -> dict[str, Any]:
 
 
 @endpoint("PUT", ACCOUNT + "/principals/{principal_id}", action="workspaceAssignment.update")
-def update_in_account(
-    ctx: Ctx, account_id: str, workspace_id: int, principal_id: int, body: UpdateAssignment
-) -> dict[str, Any]:
+def update_in_account(ctx: Ctx, account_id: str, workspace_id: int, principal_id: int, body: UpdateAssignment) -> dict[str, Any]:
     """Assign a user, service principal or group of the account, or change what it is; with no permissions it is taken out."""
     with ctx.transaction() as tx:
         return _update(ctx, tx, _of_account(ctx, tx, workspace_id), principal_id, body)

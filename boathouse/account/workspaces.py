@@ -80,9 +80,7 @@ def get(ctx: Ctx, account_id: str, workspace_id: int) -> dict[str, Any]:
 
 
 @endpoint("PATCH", ROOT + "/{workspace_id}", action="workspaces.update")
-def change(
-    ctx: Ctx, account_id: str, workspace_id: int, body: UpdateWorkspace, query: UpdateWorkspaceQuery
-) -> dict[str, Any]:
+def change(ctx: Ctx, account_id: str, workspace_id: int, body: UpdateWorkspace, query: UpdateWorkspaceQuery) -> dict[str, Any]:
     """Change name, tier or tags. Without `update_mask` every field that is sent counts; what cannot change must be as it is."""
     rights.admin(ctx, "change workspaces")
     with ctx.transaction() as tx:

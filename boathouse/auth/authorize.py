@@ -34,9 +34,7 @@ def authorize_in_account(ctx: Ctx, account_id: str, query: AuthorizeQuery) -> Ra
     return _authorize(ctx, query, account_id, agreed=False)
 
 
-@endpoint(
-    "POST", "/oidc/accounts/{account_id}/v1/authorize", action="oauth.agree", public=True, body_limit=login.FORM_LIMIT
-)
+@endpoint("POST", "/oidc/accounts/{account_id}/v1/authorize", action="oauth.agree", public=True, body_limit=login.FORM_LIMIT)
 def agree_in_account(ctx: Ctx, account_id: str, query: AuthorizeQuery, form: dict[str, str]) -> Raw:
     """The user said yes."""
     login.check_form(ctx, form)
@@ -69,9 +67,7 @@ def _authorize(ctx: Ctx, query: AuthorizeQuery, account_id: str | None, agreed: 
     scope = query.scope or "all-apis"
     user = session.principal
     with ctx.store.transaction() as tx:
-        code = grants.make_code(
-            tx, keys, query.client_id, user.principal_id, query.redirect_uri, query.code_challenge, scope
-        )
+        code = grants.make_code(tx, keys, query.client_id, user.principal_id, query.redirect_uri, query.code_challenge, scope)
         ctx.caller = Caller(user.principal_id, user.name, user.kind, home.workspace_id)
         record(tx, ctx, 200)
     return _back(query, code=code)

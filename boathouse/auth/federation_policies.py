@@ -160,9 +160,7 @@ def _list(ctx: Ctx, account_id: str, whose: int, query: FederationPolicyListQuer
         _check_owner(reader, account_id, whose)
         rows = reader.execute(
             select(policies)
-            .where(
-                policies.c.account_id == account_id, policies.c.service_principal_id == whose, policies.c.policy_id > after
-            )
+            .where(policies.c.account_id == account_id, policies.c.service_principal_id == whose, policies.c.policy_id > after)
             .order_by(policies.c.policy_id)
             .limit(size + 1)
         ).all()
@@ -179,9 +177,7 @@ def _get(ctx: Ctx, account_id: str, whose: int, policy_id: str) -> FederationPol
         return _shown(_row(reader, account_id, whose, policy_id))
 
 
-def _update(
-    ctx: Ctx, account_id: str, whose: int, policy_id: str, mask: str | None, body: FederationPolicy
-) -> FederationPolicy:
+def _update(ctx: Ctx, account_id: str, whose: int, policy_id: str, mask: str | None, body: FederationPolicy) -> FederationPolicy:
     _admins_only(ctx)
     _check_name(body, account_id, whose, policy_id)
     with ctx.read() as reader:
@@ -195,9 +191,7 @@ def _update(
         tx.execute(
             update(policies)
             .where(policies.c.uid == row.uid)
-            .values(
-                description=description, oidc_policy=msgspec.to_builtins(oidc_policy), updated_at=ctx.store.clock()
-            )
+            .values(description=description, oidc_policy=msgspec.to_builtins(oidc_policy), updated_at=ctx.store.clock())
         )
         credentials.end_of_grant(tx, row.uid)
         return _shown(_row(tx, account_id, whose, policy_id))

@@ -61,9 +61,7 @@ class OutsideLogin:
         }  # fmt: skip
         return f"{to}{'&' if '?' in to else '?'}{urlencode(asked)}", _sealed(keys, errand)
 
-    def finish(
-        self, keys: Keys, cookie: str, answer: Mapping[str, str], redirect_uri: str, now: int
-    ) -> tuple[str, str]:
+    def finish(self, keys: Keys, cookie: str, answer: Mapping[str, str], redirect_uri: str, now: int) -> tuple[str, str]:
         """The user's name and where to go on. Raises Refused. Asks the provider: not inside a transaction."""
         errand = _opened(keys, cookie)
         if errand is None or now >= errand.until or not hmac.compare_digest(errand.state.encode(), answer["state"].encode()):

@@ -105,7 +105,7 @@ def consent(csrf: str, application: str, name: str, headers: dict[str, str] | No
     """Asked of a browser that logged in some time ago: nobody should get a token without the user's knowledge."""
     body = (
         f"<p><strong>{escape(application)}</strong> on this machine asks to call Boathouse as "
-        f'<strong>{escape(name)}</strong>. Continue only if you have just started it.</p>'
+        f"<strong>{escape(name)}</strong>. Continue only if you have just started it.</p>"
         f'<form method="post">{_hidden(csrf=csrf)}<button>Continue</button></form>'
         f'<form method="post" action="/logout">{_hidden(csrf=csrf)}<button class="quiet">Log out</button></form>'
     )

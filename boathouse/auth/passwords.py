@@ -73,9 +73,7 @@ def verify(stored: str | None, password: str) -> bool:
 def make_link(tx: Tx, keys: Keys, principal_id: int) -> tuple[str, int]:
     """A one-time token with which a user may set a password, and when it ends (epoch milliseconds)."""
     token, expires_at = secrets.token_urlsafe(32), tx.store.clock() + LINK_MS
-    tx.execute(
-        insert(login_links).values(hash=keys.hmac("login link", token), principal_id=principal_id, expires_at=expires_at)
-    )
+    tx.execute(insert(login_links).values(hash=keys.hmac("login link", token), principal_id=principal_id, expires_at=expires_at))
     return token, expires_at
 
 

@@ -49,9 +49,7 @@ def of_caller(ctx: Ctx) -> Asker:
     metastore = provide(ctx.store, caller.workspace_id)
     if metastore is None:
         raise no_metastore()
-    return Asker(
-        caller.workspace_id, caller.name, caller.principal_id, ids_of(caller), caller.account_admin, metastore
-    )
+    return Asker(caller.workspace_id, caller.name, caller.principal_id, ids_of(caller), caller.account_admin, metastore)
 
 
 def of_principal(reader: Reader, workspace_id: int, principal_id: int, name: str) -> Asker | None:

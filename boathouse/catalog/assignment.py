@@ -139,9 +139,7 @@ def provide(tx: Tx, workspace_id: int) -> Metastore | None:
     default = securables.chain(tx, metastore.metastore_id, "SCHEMA", [name, f"{name}.{DEFAULT}"])[-1]
     grant_rows.grant(tx, default.securable_id, users, OF_USERS)
     tx.execute(
-        insert(metastore_assignments).values(
-            workspace_id=workspace_id, metastore_id=metastore.metastore_id, default_catalog=name
-        )
+        insert(metastore_assignments).values(workspace_id=workspace_id, metastore_id=metastore.metastore_id, default_catalog=name)
     )
     return of(tx, workspace_id)
 

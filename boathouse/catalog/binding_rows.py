@@ -13,9 +13,7 @@ _C = workspace_bindings.c
 
 def of(reader: Reader, securable_id: str) -> dict[int, bool]:
     """The workspaces that it is bound to, and whether read-only."""
-    rows = reader.execute(
-        select(_C.workspace_id, _C.read_only).where(_C.securable_id == securable_id).order_by(_C.workspace_id)
-    )
+    rows = reader.execute(select(_C.workspace_id, _C.read_only).where(_C.securable_id == securable_id).order_by(_C.workspace_id))
     return {row.workspace_id: row.read_only for row in rows}
 
 

@@ -119,9 +119,7 @@ def update(ctx: Ctx, body: UpdateExternalLocation, name: str) -> ExternalLocatio
                 _unused(tx, found)
         isolated = None if body.isolation_mode is None else body.isolation_mode == "ISOLATION_MODE_ISOLATED"
         binding_rows.bind_here(tx, found, isolated)
-        changed = changes.change(
-            tx, found, new_name=body.new_name, owner=body.owner, isolated=isolated, document=document
-        )
+        changed = changes.change(tx, found, new_name=body.new_name, owner=body.owner, isolated=isolated, document=document)
         return shown.one(tx, changed, info)
 
 

@@ -101,8 +101,7 @@ def effective(reader: Reader, found: Found, principal: str | None = None) -> dic
     for securable_id, kind, name in levels:
         for each, names in on.get(securable_id, {}).items():
             held[called[each]] += [
-                EffectivePrivilege(privilege=privilege, inherited_from_type=kind, inherited_from_name=name)
-                for privilege in names
+                EffectivePrivilege(privilege=privilege, inherited_from_type=kind, inherited_from_name=name) for privilege in names
             ]
     return held
 
@@ -190,6 +189,4 @@ def update(ctx: Ctx, body: UpdatePermissions, securable_type: str, full_name: st
         return Permissions()
     with ctx.read() as reader:
         held = granted(reader, found)
-    return Permissions(
-        privilege_assignments=[PrivilegeAssignment(principal=name, privileges=held[name]) for name in held]
-    )
+    return Permissions(privilege_assignments=[PrivilegeAssignment(principal=name, privileges=held[name]) for name in held])

@@ -111,9 +111,7 @@ def update(ctx: Ctx, body: UpdateStorageCredential, name: str) -> StorageCredent
             kept = {key: value for key, value in found.it.document.items() if key not in WAYS}
             without = securables.change(tx, found.it, asker.name, document=kept)
             found = changes.refreshed(tx, found, without)
-        changed = changes.change(
-            tx, found, new_name=body.new_name, owner=body.owner, isolated=isolated, document=document | said
-        )
+        changed = changes.change(tx, found, new_name=body.new_name, owner=body.owner, isolated=isolated, document=document | said)
         return shown.one(tx, changed, info)
 
 

@@ -195,6 +195,4 @@ def change_owner(ctx: Ctx, body: ChangeClusterOwner) -> None:
             {**described(document), **described(document, "previous_"), "user": ctx.caller.name},
         )  # fmt: skip
         write(tx, row, {"creator_id": owner.principal_id, "creator": owner.name, "editor": owner.name})
-        permissions.passed(
-            tx, ctx.workspace_id, access.CLUSTERS.name, body.cluster_id, row.creator_id, owner.principal_id
-        )
+        permissions.passed(tx, ctx.workspace_id, access.CLUSTERS.name, body.cluster_id, row.creator_id, owner.principal_id)

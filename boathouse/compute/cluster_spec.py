@@ -106,7 +106,10 @@ def fill(spec: Any, creator: str, cloud: str, zone: str, pooled: tuple[str | Non
 
 
 def effective(
-    stored: str | bytes | dict[str, Any], creator: str, cloud: str = "aws", zone: str = "",
+    stored: str | bytes | dict[str, Any],
+    creator: str,
+    cloud: str = "aws",
+    zone: str = "",
     pooled: tuple[str | None, str | None] = (None, None),
 ) -> ClusterSpec:
     """What a launch makes of the stored wish: the wish with the server's defaults."""

@@ -29,9 +29,7 @@ def pass_on(tx: Tx, departure: Departure) -> None:
             continue
         changes = {}
         if mine and heir is not None:
-            permissions.passed(
-                tx, departure.workspace_id, "clusters", row.cluster_id, principal.principal_id, heir.principal_id
-            )
+            permissions.passed(tx, departure.workspace_id, "clusters", row.cluster_id, principal.principal_id, heir.principal_id)
             changes |= {"creator_id": heir.principal_id, "creator": heir.name, "editor": heir.name}
         answer = states.delete(row.state)
         if answer.state is not None:
@@ -48,7 +46,5 @@ def pass_on(tx: Tx, departure: Departure) -> None:
             instance_pools.c.creator_id == principal.principal_id
         )
         for pool_id in tx.execute(select(instance_pools.c.pool_id).where(owned)).scalars().all():
-            permissions.passed(
-                tx, departure.workspace_id, "instance-pools", pool_id, principal.principal_id, heir.principal_id
-            )
+            permissions.passed(tx, departure.workspace_id, "instance-pools", pool_id, principal.principal_id, heir.principal_id)
         tx.execute(update(instance_pools).where(owned).values(creator_id=heir.principal_id, creator=heir.name))

@@ -162,9 +162,7 @@ class PoolReconciler:
             return bool(tx.execute(delete(instance_pools).where(mine)).rowcount)
         if facts == (row.facts or {}):
             return tx.execute(select(instance_pools.c.pool_id).where(mine)).first() is not None
-        return bool(
-            tx.execute(update(instance_pools).where(mine).values(facts=dict(facts), version=row.version + 1)).rowcount
-        )
+        return bool(tx.execute(update(instance_pools).where(mine).values(facts=dict(facts), version=row.version + 1)).rowcount)
 
     def _make(self, tx: Tx, row: Any, spec: InstancePoolSpec) -> None:
         """The row of a new instance: a cluster of one node that is nobody's."""

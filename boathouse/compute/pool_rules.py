@@ -56,9 +56,7 @@ def violations(spec: InstancePoolSpec, cloud: str, versions: Collection[str], dc
         yield f"preloaded_spark_versions: {len(preloaded)} versions are too many; at most 1 is allowed"
     for version in preloaded:
         if version not in versions:
-            yield (
-                f"preloaded_spark_versions: Invalid spark version {version[:100]!r}. Allowed: {', '.join(sorted(versions))}"
-            )
+            yield (f"preloaded_spark_versions: Invalid spark version {version[:100]!r}. Allowed: {', '.join(sorted(versions))}")
     images = spec.preloaded_docker_images or []
     if images and not dcs_enabled:
         yield (
@@ -115,9 +113,7 @@ def _image(name: str, image: DockerImage) -> Iterator[str]:
                 "leave basic_auth out for a public image."
             )
         elif "{{secrets/" in value and not is_reference(value):
-            yield (
-                f"{name}.basic_auth.{part}: a reference to a secret is the whole value, {{{{secrets/<scope>/<key>}}}}"
-            )
+            yield (f"{name}.basic_auth.{part}: a reference to a secret is the whole value, {{{{secrets/<scope>/<key>}}}}")
     if auth.password == REDACTED:
         yield f"{name}.basic_auth.password: '[REDACTED]' stands for a password that is not shown; send the password"
 

@@ -143,9 +143,7 @@ def list_pools(ctx: Ctx) -> ListInstancePools:
         return ListInstancePools(instance_pools=[_shown(ctx, reader, row) for row in rows])
 
 
-def _find(
-    reader: Reader, ctx: Ctx, pool_id: str, least: Literal["CAN_ATTACH_TO", "CAN_MANAGE"], lock: bool = False
-) -> Any:
+def _find(reader: Reader, ctx: Ctx, pool_id: str, least: Literal["CAN_ATTACH_TO", "CAN_MANAGE"], lock: bool = False) -> Any:
     row = pool_stock.pool_of(reader, ctx.workspace_id, pool_id)
     if row is None:
         raise pool_stock.no_such_pool(pool_id)
@@ -194,4 +192,3 @@ def _shown(ctx: Ctx, reader: Reader, row: Any) -> InstancePoolAndStats:
         pending_instance_errors=[PendingInstanceError(instance_id=one["instance_id"], message=one["message"]) for one in errors]
     )
     return shown
-

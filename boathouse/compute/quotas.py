@@ -66,7 +66,9 @@ def admit(tx: Tx, quotas: Quotas, workspace_id: int, cluster_id: str, nodes: int
 
 def _count(tx: Tx, quotas: Quotas, workspace_id: int, cluster_id: str, nodes: int) -> None:
     active = and_(
-        clusters.c.workspace_id == workspace_id, clusters.c.state.in_(states.ACTIVE), clusters.c.cluster_id != cluster_id,
+        clusters.c.workspace_id == workspace_id,
+        clusters.c.state.in_(states.ACTIVE),
+        clusters.c.cluster_id != cluster_id,
         clusters.c.source != states.POOL,
     )
     others = [nodes_of(row.spec) for row in tx.execute(select(cast(clusters.c.spec, Text).label("spec")).where(active))]

@@ -19,7 +19,14 @@ REDACTED = "[REDACTED]"
 #: Names of body fields whose values never reach the audit, at any depth.
 SECRET_FIELDS = frozenset(
     {
-        "string_value", "bytes_value", "password", "secret", "token_value", "client_secret", "access_token", "command",
+        "string_value",
+        "bytes_value",
+        "password",
+        "secret",
+        "token_value",
+        "client_secret",
+        "access_token",
+        "command",
         "secret_access_key",
     }
 )
@@ -112,8 +119,7 @@ def redact(value: Any) -> Any:
     """`value` without the values of secret fields; references such as `{{secrets/a/b}}` stay readable."""
     if isinstance(value, dict):
         return {
-            key: REDACTED if key in SECRET_FIELDS and not _is_reference(item) else redact(item)
-            for key, item in value.items()
+            key: REDACTED if key in SECRET_FIELDS and not _is_reference(item) else redact(item) for key, item in value.items()
         }
     if isinstance(value, list):
         return [redact(item) for item in value]

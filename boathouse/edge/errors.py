@@ -29,9 +29,7 @@ class ApiError(Exception):
         body: dict[str, Any] = {"error_code": self.error_code, "message": self.message}
         details: list[dict[str, Any]] = []
         if self.reason:
-            details.append(
-                {"@type": ERROR_INFO, "reason": self.reason, "domain": "boathouse", "metadata": self.metadata}
-            )
+            details.append({"@type": ERROR_INFO, "reason": self.reason, "domain": "boathouse", "metadata": self.metadata})
         if not isinstance(self.error_code, int):  # the two old cases have no details
             body["details"] = details
         return body

@@ -145,9 +145,7 @@ class _Reader:
         if operator == "ne":
             return lambda document: all(_seen(leaf, found) != wanted for found in read(document))
         compare = _COMPARE[operator]
-        return lambda document: any(
-            found is not None and compare(_seen(leaf, found), wanted) for found in read(document)
-        )
+        return lambda document: any(found is not None and compare(_seen(leaf, found), wanted) for found in read(document))
 
 
 def _coerced(leaf: Attribute, operator: str, value: Any) -> Any:

@@ -95,7 +95,7 @@ class Members:
                 self.remove([entry["value"] for entry in self._there() if target.chosen.matches(entry)])
             return
         if target.part is not None:
-            raise BadPatch("invalidPath", f"The path {target.text} leads to no member: write members[value eq \"id\"].")
+            raise BadPatch("invalidPath", f'The path {target.text} leads to no member: write members[value eq "id"].')
         if op == REMOVE and value is None:
             self.clear()
             return

@@ -5,25 +5,21 @@ everything is bounded (entries, headers, bytes that come out of a compressed lay
 configurations are verified.
 """
 
-import gzip
 import hashlib
-import io
 import json
 import re
 import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from boathouse.images import image_config, jar_contents
-from boathouse.images.findings import Entry, Kind
+from boathouse.images import bounded_tar, image_config, jar_contents
+from boathouse.images.bounded_tar import LONGEST_HEADER, Budget
+from boathouse.images.findings import Entry
 from boathouse.images.image_config import CONFIG_LIMIT, FOREIGN, MANIFEST_LIMIT, ImageConfig
 from boathouse.images.tree import HostileImage, Tree, UnreadableArchive
 
-MOST_UNPACKED = 64 << 30
-LONGEST_HEADER = 1 << 20
 MOST_LAYERS = 512
 #: What the check reads, by name: kept when it passes by. Old C libraries carry their version in their name.
 _KEPT = re.compile(
@@ -31,8 +27,10 @@ _KEPT = re.compile(
     r"|(?:\./)?(?:root/\.[^/]+(?:/[^/]+)*|etc/pip\.conf)"
 )
 KEPT_BYTES = 8 << 20
-KEPT_IN_ALL = 64 << 20
+KEPT_IN_ALL, KEPT_FOR_LISTS = 32 << 20, 64 << 20
+KEPT_BESIDE = 512  # what keeping a file costs beside its bytes
 MOST_JARS = 20_000
+_TOO_MANY_JARS = f"the image has more than {MOST_JARS} jars"
 
 
 class ArchiveView:
@@ -48,42 +46,40 @@ class ArchiveView:
         if len(layers) > MOST_LAYERS:
             raise HostileImage(f"the image has more than {MOST_LAYERS} layers")
         self._kept: dict[tuple[int, str], bytes] = {}
-        room = KEPT_IN_ALL
+        room, budget = KEPT_FOR_LISTS if keep else KEPT_IN_ALL, Budget()
         for position, layer in enumerate(layers):
-            for member, archive in _members(source, layer):
+            for member, archive in _members(source, layer, budget):
                 self._tree.add(position, member)
                 wanted = _KEPT.fullmatch(member.name) or (keep is not None and keep.fullmatch(member.name))
-                if member.isreg() and wanted and member.size <= min(KEPT_BYTES, room):
-                    room -= member.size
+                if member.isreg() and wanted and member.size + KEPT_BESIDE <= min(KEPT_BYTES, room):
+                    room -= member.size + KEPT_BESIDE
                     file = archive.extractfile(member)
                     self._kept[position, member.name] = file.read() if file else b""
                 elif jars and member.isreg() and member.name.endswith(".jar"):
                     self._look_into(position, member, archive)
 
     def _look_into(self, layer: int, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
-        file = archive.extractfile(member)
+        file = archive.extractfile(member) if len(self._jars) < MOST_JARS else None
         try:
-            found = jar_contents.artifacts(file, member.size) if file else ()
-            if len(self._jars) >= MOST_JARS:
-                found = f"the image has more than {MOST_JARS} jars"
+            found = jar_contents.artifacts(file, member.size) if file else _TOO_MANY_JARS
         except jar_contents.UnreadableJar as error:
             found = str(error)
         self._jars[layer, member.name] = found
 
     def artifacts(self, path: str) -> "tuple[jar_contents.Coordinates, ...] | str":
         """The Maven artifacts in a jar, when jars were asked for, or why it could not be read."""
-        found = self._tree.lookup(path)
-        return self._jars.get((found[1].layer, found[1].member), ()) if found else ()
+        found = self._tree.member(path)
+        return self._jars.get(found, ()) if found else ()
 
     def layer_of(self, path: str, otherwise: int) -> int:
         """The layer that a file is from; `otherwise` where there is no such file."""
-        found = self._tree.lookup(path)
-        return found[1].layer if found and found[0].kind is Kind.FILE else otherwise
+        found = self._tree.member(path)
+        return found[0] if found else otherwise
 
     def at_hand(self, path: str) -> bool:
         """Whether reading this file does not scan its layer again."""
-        found = self._tree.lookup(path)
-        return found is None or (found[1].layer, found[1].member) in self._kept
+        found = self._tree.member(path)
+        return found is None or found in self._kept
 
     @property
     def size_bytes(self) -> int | None:
@@ -102,15 +98,14 @@ class ArchiveView:
         return found[0] if found else None
 
     def read(self, path: str, limit: int) -> bytes:
-        found = self._tree.lookup(path)
-        if found is None or found[0].kind is not Kind.FILE:
+        found = self._tree.member(path)
+        if found is None:
             raise FileNotFoundError(path)
-        node = found[1]
-        data = self._kept.get((node.layer, node.member))
-        if data is not None:
-            return data[:limit]
-        for member, archive in _members(self._source, self._layers[node.layer]):
-            if member.name == node.member and member.isreg():  # the last of equal names holds
+        if (kept := self._kept.get(found)) is not None:
+            return kept[:limit]
+        (layer, name), data = found, None
+        for member, archive in _members(self._source, self._layers[layer], Budget()):
+            if member.name == name and member.isreg():  # the last of equal names holds
                 file = archive.extractfile(member)
                 data = file.read(limit) if file else b""
         if data is None:
@@ -122,13 +117,11 @@ def open_archive(path: Path, keep: re.Pattern[str] | None = None, jars: bool = F
     """The image in a file or folder. `keep`: names of files that will be read beside those of the check; `jars`: look into them.
     Raises UnreadableArchive, HostileImage, or OSError when the path cannot be read."""
     source = _Folder(path) if path.is_dir() else _TarFile(path)
-    try:
+    with bounded_tar.readable(path.name):
         if (manifest := source.small("manifest.json", MANIFEST_LIMIT)) is not None and not source.has("oci-layout"):
             return _docker(source, manifest, keep, jars)
         if (index := source.small("index.json", MANIFEST_LIMIT)) is not None:
             return _oci(source, index, keep, jars)
-    except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise UnreadableArchive(f"{path.name} is damaged: {error}") from error
     raise UnreadableArchive(f"{path.name} is no image: expected a `docker save` archive, an OCI archive or an OCI folder")
 
 
@@ -252,12 +245,8 @@ class _TarFile(_Source):
 
     @contextmanager
     def stream(self, name: str) -> Iterator[IO[bytes]]:
-        try:
-            archive = tarfile.open(self._path, "r:*", tarinfo=_Header)  # noqa: SIM115 - closed by the with below
-        except tarfile.ReadError as error:
-            raise UnreadableArchive(f"{self._path.name} is no tar archive") from error
-        with archive:
-            for count, member in enumerate(archive):
+        with self._path.open("rb") as raw:
+            for count, (member, archive) in enumerate(bounded_tar.members(raw, Budget(), seek=True)):
                 if count > 10_000:
                     raise HostileImage("the archive has more than 10000 members")
                 file = archive.extractfile(member) if member.name.removeprefix("./") == name and member.isreg() else None
@@ -267,70 +256,10 @@ class _TarFile(_Source):
         raise FileNotFoundError(name)
 
 
-def _members(source: _Source, layer: str) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    """The members of a layer, plain or gzip, in order; contents can be read while their member is the current one."""
+def _members(source: "_Source", layer: str, budget: Budget) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+    """The members of a layer, as `bounded_tar.members` gives them."""
     try:
         with source.stream(layer) as raw:
-            head = raw.read(6)
-            rest: Any = _Rejoined(head, raw)
-            if head[:2] == b"\x1f\x8b":
-                rest = gzip.GzipFile(fileobj=rest)
-            elif head[:4] == b"\x28\xb5\x2f\xfd":
-                rest = _Zstd(rest)
-            with tarfile.open(fileobj=_Bounded(rest), mode="r|", tarinfo=_Header) as archive:  # type: ignore[call-overload]
-                for member in archive:
-                    yield member, archive
-                    archive.members = []  # the library keeps every header
+            yield from bounded_tar.members(raw, budget)
     except FileNotFoundError:
         raise UnreadableArchive(f"layer {layer[:100]} is missing") from None
-
-
-class _Zstd:
-    """What comes out of a stream of zstd. A damaged one is unreadable."""
-
-    def __init__(self, stream: Any) -> None:
-        import zstandard  # a rare kind of layer: not worth its import elsewhere
-
-        self._damaged = zstandard.ZstdError
-        self._stream = zstandard.ZstdDecompressor(max_window_size=128 << 20).stream_reader(stream, read_across_frames=True)
-
-    def read(self, size: int) -> bytes:
-        try:
-            return self._stream.read(size)
-        except self._damaged as error:
-            raise UnreadableArchive(f"a layer is damaged: {error}") from error
-
-
-class _Rejoined:
-    """A stream whose first bytes were read already."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head, self._rest = io.BytesIO(head), rest
-
-    def read(self, size: int = -1) -> bytes:
-        return self._head.read(size) or self._rest.read(size)
-
-
-class _Bounded:
-    """A stream that ends in an error when more comes out of it than an image may have."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self._left = stream, MOST_UNPACKED
-
-    def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise HostileImage(f"a layer unpacks to more than {MOST_UNPACKED >> 30} GiB")
-        return data
-
-
-class _Header(tarfile.TarInfo):
-    """A header whose extensions (long names, pax records) are bounded: the library reads them whole into memory."""
-
-    _EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
-
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in self._EXTENSIONS and self.size > LONGEST_HEADER:
-            raise HostileImage(f"a header in the archive is larger than {LONGEST_HEADER} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]

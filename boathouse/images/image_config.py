@@ -10,7 +10,7 @@ from typing import Any
 
 MOST_ENTRIES = 10_000
 MANIFEST_LIMIT = 4 << 20  # bytes; the distribution project's own limit
-CONFIG_LIMIT = 8 << 20
+CONFIG_LIMIT = 4 << 20  # bytes; what other clients take
 #: In the kinds of layers whose bytes are elsewhere, at an address that the image's author chose.
 FOREIGN = ("foreign", "nondistributable")
 

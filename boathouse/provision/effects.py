@@ -83,7 +83,7 @@ class Effects:
         body: dict[str, Any] = {"userName": wish.key, "displayName": wish.fields["name"]}
         if wish.fields.get("entitlements"):
             body["entitlements"] = [{"value": value} for value in wish.fields["entitlements"]]
-        return self._made_in(calls, f"{root}/Users", body, f'userName eq {json.dumps(wish.key)}')
+        return self._made_in(calls, f"{root}/Users", body, f"userName eq {json.dumps(wish.key)}")
 
     def _group(self, wish: Wish, action: Action, token: str) -> Done:
         calls, root = self.place.directory()
@@ -94,7 +94,7 @@ class Effects:
         body: dict[str, Any] = {"displayName": wish.key}
         if wish.fields.get("entitlements"):
             body["entitlements"] = [{"value": value} for value in wish.fields["entitlements"]]
-        return self._made_in(calls, f"{root}/Groups", body, f'displayName eq {json.dumps(wish.key)}')
+        return self._made_in(calls, f"{root}/Groups", body, f"displayName eq {json.dumps(wish.key)}")
 
     def _made_in(self, calls: Calls, path: str, body: Mapping[str, Any], same: str) -> Done:
         try:

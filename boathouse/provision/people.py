@@ -89,7 +89,7 @@ def _decoded(raw: bytes, name: str) -> str:
         return raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise FleetError([Problem(f"{name}, line {line}", "is not UTF-8; save the file as \"CSV UTF-8\"")]) from None
+        raise FleetError([Problem(f"{name}, line {line}", 'is not UTF-8; save the file as "CSV UTF-8"')]) from None
 
 
 def csv_rows(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -99,7 +99,7 @@ def csv_rows(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n", 1)
     skipped = 0
-    if lines[0].strip().strip(",;\t\"").lower().startswith("version:"):
+    if lines[0].strip().strip(',;\t"').lower().startswith("version:"):
         text, skipped = lines[1] if len(lines) > 1 else "", 1
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)

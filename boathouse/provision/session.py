@@ -70,4 +70,3 @@ class Session:
         stubs = undo.stubs(journal)
         things = found.look(place, self.fleet.fleet, stubs, {}, self.threads)
         return undo.steps(journal.records, things, journal.whose, persons)
-

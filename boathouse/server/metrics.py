@@ -76,7 +76,8 @@ def _store(ctx: Ctx) -> Iterator[Any]:
             select(clusters.c.state, func.count())
             .where(
                 and_(
-                    clusters.c.workspace_id == ctx.workspace_id, clusters.c.wish != states.WISH_DELETED,
+                    clusters.c.workspace_id == ctx.workspace_id,
+                    clusters.c.wish != states.WISH_DELETED,
                     clusters.c.source != states.POOL,
                 )
             )

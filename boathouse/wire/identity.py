@@ -45,9 +45,7 @@ class Resource(Wire, rename={"external_id": "externalId"}):
     meta: dict[str, Any] | None = None
 
 
-class User(
-    Resource, kw_only=True, rename={"user_name": "userName", "display_name": "displayName", "external_id": "externalId"}
-):
+class User(Resource, kw_only=True, rename={"user_name": "userName", "display_name": "displayName", "external_id": "externalId"}):
     """`active` None: true when created, as it was when replaced."""
 
     user_name: str

@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boathouse.images import archive, archive_view, layers
+from boathouse.images import archive, bounded_tar, layers
 from boathouse.images.check import check
 from boathouse.images.findings import Kind
 from boathouse.images.tree import HostileImage, Tree
@@ -95,14 +95,14 @@ def test_a_path_upwards_is_refused() -> None:
 
 def test_a_huge_header_is_refused(tmp_path: Path) -> None:
     long = member("x" * 100 + "/y")
-    header = member("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=archive_view.LONGEST_HEADER + 1).tobuf(tarfile.GNU_FORMAT)
-    data = header + b"a" * (archive_view.LONGEST_HEADER + 512) + long.tobuf(tarfile.GNU_FORMAT) + b"\0" * 1024
+    header = member("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=bounded_tar.LONGEST_HEADER + 1).tobuf(tarfile.GNU_FORMAT)
+    data = header + b"a" * (bounded_tar.LONGEST_HEADER + 512) + long.tobuf(tarfile.GNU_FORMAT) + b"\0" * 1024
     with pytest.raises(HostileImage, match="header"):
         open_archive(saved(tmp_path / "image.tar", data))
 
 
 def test_a_layer_that_never_ends_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_view, "MOST_UNPACKED", 1 << 20)
+    monkeypatch.setattr(bounded_tar, "MOST_UNPACKED", 1 << 20)
     bomb = gzip.compress(layer((member("zeros"), b"\0" * (4 << 20))))
     assert len(bomb) < 10_000
     with pytest.raises(HostileImage, match="unpacks to more"):

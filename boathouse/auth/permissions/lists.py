@@ -39,9 +39,7 @@ def level(reader: Reader, caller: Caller, object_type: str, object_id: str) -> L
         return kind.highest
     names = [
         row.level
-        for row in reader.execute(
-            _MINE, {**_values(caller.workspace_id, object_type, object_id), "of_principals": caller.ids}
-        )
+        for row in reader.execute(_MINE, {**_values(caller.workspace_id, object_type, object_id), "of_principals": caller.ids})
     ]
     mine = {*caller.ids}
     more = [*kind.inherited(reader, caller.workspace_id, object_id), *_initial(reader, kind, caller.workspace_id, object_id)]

@@ -41,9 +41,7 @@ def governed(ctx: Ctx, wish: S, had: str | None = None, fresh: bool = True) -> S
         policy = store.usable(reader, ctx.caller, wish.policy_id)
         definition = policy.rules(ctx.service(Surroundings).cloud(reader, ctx.workspace_id))
         given = msgspec.to_builtins(wish)
-        outcome = rules.apply(
-            definition, given, world(reader, ctx.workspace_id), defaults=bool(wish.apply_policy_default_values)
-        )
+        outcome = rules.apply(definition, given, world(reader, ctx.workspace_id), defaults=bool(wish.apply_policy_default_values))
     if outcome.refused:
         raise invalid(outcome.error)
     if outcome.document == given:
@@ -98,4 +96,3 @@ def _known(reader: Reader, workspace_id: int, policy_id: str | None) -> PolicyRo
         return store.find(reader, workspace_id, policy_id)
     except ApiError:
         return None
-

@@ -264,9 +264,7 @@ def _quoted(value: Any) -> str:
     return f'"{shown if len(shown) <= 200 else shown[:197] + "..."}"'
 
 
-def _decision(
-    rule: Rule, path: str, segments: tuple[Segment, ...], verdict: Verdict, value: Any, problem: str
-) -> Decision:
+def _decision(rule: Rule, path: str, segments: tuple[Segment, ...], verdict: Verdict, value: Any, problem: str) -> Decision:
     message = ""
     if verdict == "refused":
         in_map = rule.attribute.map_name

@@ -166,7 +166,10 @@ def _inherited(reader: Reader, workspace_id: int, policy_id: str) -> Sequence[pe
 
 POLICIES = permissions.declare(
     permissions.ObjectType(
-        TYPE, "cluster-policy", ((CAN_USE, "Can make clusters with the policy, and edit those that have it"),), _existing,
+        TYPE,
+        "cluster-policy",
+        ((CAN_USE, "Can make clusters with the policy, and edit those that have it"),),
+        _existing,
         inherited=_inherited,
     )
 )

@@ -27,6 +27,7 @@ MEETING_BLOCKS = 65536
 MEETING_INODES = 16384
 LOG_BYTES = "1m"
 
+
 def daemon_config(
     instance: str, node: NodeSpec, image: str, network: str, address: str, user: str, podman: bool, limits: bool = True
 ) -> dict[str, Any]:

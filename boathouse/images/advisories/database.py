@@ -134,8 +134,6 @@ class Database:
         """What it is made of."""
         (made,) = self._connection.execute("SELECT value FROM meta WHERE key = 'made'").fetchone()
         sources = self._connection.execute("SELECT place, as_of, newest, advisories FROM source ORDER BY place").fetchall()
-        counts = self._connection.execute(
-            "SELECT ecosystem, count(*) FROM affected GROUP BY 1 ORDER BY 1"
-        ).fetchall()
+        counts = self._connection.execute("SELECT ecosystem, count(*) FROM affected GROUP BY 1 ORDER BY 1").fetchall()
         states = tuple(SourceState(place, date.fromisoformat(as_of), newest, number) for place, as_of, newest, number in sources)
         return Status(datetime.fromisoformat(made), states, tuple(counts))

@@ -18,9 +18,7 @@ def upgrade() -> None:
         sa.Column("principal_id", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("level", sa.String(48), nullable=False),
     )
-    op.create_index(
-        "permissions_by_principal", "permissions", ["workspace_id", "principal_id", "object_type", "object_id"]
-    )
+    op.create_index("permissions_by_principal", "permissions", ["workspace_id", "principal_id", "object_type", "object_id"])
     columns = "INSERT INTO permissions (workspace_id, object_type, object_id, principal_id, level) "
     op.execute(
         columns + "SELECT workspace_id, 'clusters', cluster_id, creator_id, 'CAN_MANAGE' FROM clusters "

@@ -8,6 +8,7 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
+
 def _times() -> list[sa.Column]:
     return [
         column
