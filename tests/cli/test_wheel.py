@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.service import compute
 
 from boathouse.images import recipe
 from boathouse.releases.runtimes import RUNTIMES
@@ -73,8 +74,9 @@ def test_it_serves_and_clusters_run(installed: Path, tmp_path: Path) -> None:
             pause.wait(0.05)
         told = json.loads(ready.read_text())
         w = WorkspaceClient(host=told["host"], token=told["token"])
-        wait = w.clusters.create(cluster_name="wheel", spark_version="17.3.x-scala2.13", node_type_id="m5.large", num_workers=1)
-        assert wait.result().state.value == "RUNNING"
+        asked = {"cluster_name": "wheel", "spark_version": "17.3.x-scala2.13", "node_type_id": "m5.large", "num_workers": 1}
+        made = w.clusters.create(**asked)
+        assert w.clusters.wait_get_cluster_running(made.cluster_id).state is compute.State.RUNNING
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) == 0
     finally:

@@ -5,11 +5,14 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from boathouse.dataplane.contract import Credentials, NodeFailure, Pull, PullState, Renewable
+from boathouse.dataplane.engine import pull
 from boathouse.dataplane.engine.client import EngineRefused
 from boathouse.dataplane.engine.pull import Progress, Pulls, auth_header, kept_name, without_secrets
 from boathouse.images import references
@@ -197,3 +200,59 @@ def test_the_name_under_which_an_engine_keeps_what_it_got_from_us(name: str, pla
     assert repository == "localhost/boathouse/pulled" + (f"/{place}" if place else "") and tag == "a" * 64
     parsed = references.parse(f"{repository}:{tag}")
     assert (parsed.host, parsed.tag) == ("localhost", tag)
+
+
+class Deaf(FakeEngine):
+    """An engine that does not even begin to answer while its registry is silent."""
+
+    def post(self, url: str, **request: Any) -> Answer:
+        assert self.gate.wait(10)
+        return super().post(url, **request)
+
+
+class Time:
+    """Seconds that pass with every look at the clock."""
+
+    def __init__(self, step: float) -> None:
+        self.now, self.step = 0.0, step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def given_up(engine: FakeEngine, pulls: Pulls, monkeypatch: pytest.MonkeyPatch) -> Pull:
+    """How a pull ends of which nobody hears anything."""
+    monkeypatch.setattr(pull, "WATCH_SECONDS", 0.005)
+    news = threading.Event()
+    assert pulls.pull(PINNED, ROBOT, False, news.set).state is PullState.PULLING
+    assert news.wait(5), "nobody gave up"
+    answer = pulls.pull(PINNED, ROBOT, False, None)
+    engine.gate.set()
+    return answer
+
+
+@pytest.mark.parametrize("engine", [FakeEngine([]), Deaf([])], ids=["silent in the middle", "silent from the beginning"])
+def test_a_stall_is_given_up_though_the_engine_still_waits(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulls = Pulls(engine, None, Time(10.0))  # type: ignore[arg-type]
+    answer = given_up(engine, pulls, monkeypatch)
+    assert (answer.state, answer.error) == (PullState.FAILED, "stalled: nothing arrived for 30 s")
+
+
+def test_a_pull_that_never_ends_is_given_up_after_twenty_minutes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine, clock = Deaf([]), Time(10.0)
+    pulls = Pulls(engine, tmp_path, clock)  # type: ignore[arg-type]
+    sizes = iter(range(0, 1 << 30, 1000))
+    monkeypatch.setattr(pulls, "_size", lambda: next(sizes))  # something arrives at every look
+    answer = given_up(engine, pulls, monkeypatch)
+    assert (answer.state, answer.error) == (PullState.FAILED, "not finished after 20 minutes")
+
+
+def test_what_never_ends_does_not_fill_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine = Deaf([])
+    pulls = Pulls(engine, tmp_path)  # type: ignore[arg-type]
+    sizes = iter(range(0, 1 << 40, 100 << 20))
+    monkeypatch.setattr(pulls, "_size", lambda: next(sizes))
+    monkeypatch.setattr(pull.shutil, "disk_usage", lambda _: SimpleNamespace(free=pull.DISK_RESERVE - 1))
+    answer = given_up(engine, pulls, monkeypatch)
+    assert answer.state is PullState.FAILED and answer.error.startswith("no space left: less than 512 MiB are free")

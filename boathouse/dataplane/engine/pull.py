@@ -8,13 +8,14 @@ pulled so gets a name that says where it came from, since the one by which it wa
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ REFUSED = re.compile(r"unauthorized|authentication required|no basic auth creden
 STALL_SECONDS = 30.0
 LONGEST_SECONDS = 20 * 60.0
 WATCH_SECONDS = 1.0
+#: Bytes of the disk that a pull leaves free: an engine takes what a registry sends until it ends, whatever the manifest says.
+DISK_RESERVE = 512 << 20
 
 
 @dataclass
@@ -169,7 +172,13 @@ class Pulls:
             answer = Pull(PullState.FAILED, error=job.given_up or without_secrets(str(failure), _known(key)))
         except Exception as failure:  # a stream that breaks in the middle raises what it likes; the caller must hear of it
             answer = Pull(PullState.FAILED, error=job.given_up or without_secrets(f"the transfer broke: {failure}", _known(key)))
+        self._end(job, answer)
+
+    def _end(self, job: _Job, answer: Pull) -> None:
+        """Have the answer of a pull, once: the watch may have given up what still waits for the engine."""
         with self._guard:
+            if job.answer.state is not PullState.PULLING:
+                return
             job.answer = replace(answer, **job.bytes)
             hints, job.hints = job.hints, []
         for hint in hints:
@@ -226,7 +235,7 @@ class Pulls:
             return Pull(PullState.FAILED, error="the engine ended the pull without the image and without a reason")
         return Pull(PullState.PRESENT, image=image)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _stream(self, pinned: str, credentials: Credentials | None, plain_http: bool) -> Iterator[Any]:
         """The engine's lines about the pull. Podman's own dialect is used for plain HTTP alone: only it can be asked for that."""
         headers = auth_header(credentials)
@@ -244,7 +253,7 @@ class Pulls:
                 yield answer
 
     def _watch(self, job: _Job) -> None:
-        """Look once a second whether anything arrives; give up by closing the connection."""
+        """Look once a second whether anything arrives, and whether the disk has room for more."""
         before = self._size()
         while job.answer.state is PullState.PULLING and not self._closed.wait(WATCH_SECONDS):
             now, size = self._clock(), self._size() - before
@@ -257,8 +266,12 @@ class Pulls:
                 self._give_up(job, f"stalled: nothing arrived for {self._stall:.0f} s")
             elif now - job.began > self._longest:
                 self._give_up(job, f"not finished after {self._longest / 60:.0f} minutes")
+            elif job.arrived and self._free() < DISK_RESERVE:
+                self._give_up(job, f"no space left: less than {DISK_RESERVE >> 20} MiB are free, {job.arrived >> 20} MiB arrived")
 
     def _give_up(self, job: _Job, why: str) -> None:
+        """End a pull by closing its connection. An engine that has not begun to answer has no connection to close yet: the
+        answer does not wait for it."""
         if job.answer.state is not PullState.PULLING or job.given_up:
             return
         job.given_up = why
@@ -266,7 +279,17 @@ class Pulls:
             connection = getattr(job.stream.raw, "connection", None) or getattr(job.stream.raw, "_connection", None)
             sock = getattr(connection, "sock", None)
             if sock is not None:
-                sock.shutdown(2)  # wakes the reader; closing alone would leave it waiting
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    sock.shutdown(2)  # wakes the reader; closing alone would leave it waiting
+        self._end(job, Pull(PullState.FAILED, error=why))
+
+    def _free(self) -> int:
+        """Bytes that are free where the engine keeps what arrives."""
+        assert self._downloads is not None, "nothing is known to arrive without it"
+        try:
+            return shutil.disk_usage(self._downloads).free
+        except OSError:
+            return DISK_RESERVE
 
     def _size(self) -> int:
         """Bytes in the engine's download directory. Files come and go while we look."""
