@@ -20,7 +20,8 @@ def digest(data: bytes) -> str:
 
 
 class Registry:
-    """One image, new for each test, behind a password. `sent` is what is sent for the layer; `seen` is called before."""
+    """One image, new for each test, behind a password. `sent` is what is sent for the layer; `seen` is called before.
+    `promised`: how long the layer is said to be, where that is more; `elsewhere`: where to get it instead."""
 
     def __init__(self, mark: str, login: Credentials = ROBOT, tls: ssl.SSLContext | None = None) -> None:
         self.login, self.seen = login, lambda: None
@@ -43,6 +44,7 @@ class Registry:
         }
         self.manifest = json.dumps(manifest).encode()
         self.sent = self.layer
+        self.elsewhere, self.promised = "", 0
         self.holds = threading.Event()
         self.release = threading.Event()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -89,6 +91,8 @@ class Registry:
                     registry.release.wait(30)
                     self.close_connection = True
                     return None
+                if registry.elsewhere:
+                    return self.answer(307, b"", {"Location": registry.elsewhere})
                 return self.answer(200, registry.sent)
 
             do_HEAD = do_GET
@@ -97,10 +101,11 @@ class Registry:
                 self.send_response(status)
                 for name, value in (headers or {}).items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(max(len(body), registry.promised if body is registry.sent else 0)))
                 self.end_headers()
                 if self.command == "GET":
                     self.wfile.write(body)
+                    self.close_connection = body is registry.sent
 
             def log_message(self, format: str, *args: object) -> None:
                 """Silent."""

@@ -1,6 +1,7 @@
 """Pulls by a real engine from a registry that behaves as it is told, and views of what is there."""
 
 import gzip
+import http.server
 import io
 import tarfile
 import threading
@@ -11,9 +12,11 @@ import pytest
 from boathouse.dataplane.contract import Credentials, Pull, PullState
 from boathouse.dataplane.engine.images import EngineImages
 from boathouse.dataplane.engine.pull import Pulls
+from boathouse.images.pull import classify
 from tests.contract.fake_registry import ROBOT, Registry
 
 pytestmark = pytest.mark.engine
+
 
 @pytest.fixture
 def registry(engine_plane) -> Iterator[Registry]:
@@ -70,6 +73,48 @@ def test_a_layer_that_is_not_what_was_promised_is_refused(engine_plane, registry
     registry.sent = gzip.compress(b"something else entirely", mtime=0)
     answer = pulled(engine_plane, engine_plane.engine_driver, registry.pinned, ROBOT)
     assert answer.state is PullState.FAILED and answer.error
+
+
+def test_a_truncated_layer_is_refused_and_named(engine_plane, registry) -> None:
+    registry.sent, registry.promised = registry.layer[: len(registry.layer) // 2], len(registry.layer)
+    answer = pulled(engine_plane, engine_plane.engine_driver, registry.pinned, ROBOT)
+    failed = classify(answer.error, registry.pinned)
+    assert answer.state is PullState.FAILED
+    assert failed.code == "DOCKER_IMAGE_PULL_FAILURE" and "stopped sending" in failed.message, answer.error
+
+
+def test_a_layer_that_does_not_fit_its_digest_is_named(engine_plane, registry) -> None:
+    registry.sent = registry.layer[:-1] + b"X"
+    answer = pulled(engine_plane, engine_plane.engine_driver, registry.pinned, ROBOT)
+    assert answer.state is PullState.FAILED
+    assert classify(answer.error, registry.pinned).code == "DOCKER_IMAGE_PULL_FAILURE", answer.error
+
+
+def test_credentials_do_not_follow_a_redirect_of_a_layer(engine_plane, registry) -> None:
+    """Storage that a registry sends to is another host: what opens the registry must not open it."""
+    seen: list[dict[str, str]] = []
+
+    class Storage(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append({name.lower(): value for name, value in self.headers.items()})
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(registry.layer)))
+            self.end_headers()
+            self.wfile.write(registry.layer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silent."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Storage)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    registry.elsewhere = f"http://localhost:{server.server_address[1]}/store"  # another name: as another host
+    try:
+        answer = pulled(engine_plane, engine_plane.engine_driver, registry.pinned, ROBOT)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (answer.state, answer.error) == (PullState.PRESENT, "")
+    assert seen and not any("authorization" in headers for headers in seen)
 
 
 def test_a_registry_that_stalls_is_given_up(engine_plane, registry) -> None:
