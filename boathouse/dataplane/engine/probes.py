@@ -48,9 +48,10 @@ def findings(cache: Path, data: Path, wanted: str | None = None, environ: Mappin
     try:
         engine = find(cache, wanted, environ)
     except EngineMissing as missing:
-        packages = embedded_programs(environ)
-        fix = packages.fix if not packages.ok else "start Docker or Podman, or install podman and let Boathouse run it"
-        return [Finding("engine", False, str(missing), fix), packages, *of_the_machine(cache, data)]
+        needs = [embedded_programs(environ)] if os.geteuid() == 0 else [embedded_programs(environ), rootless(environ=environ)]
+        fixes = [need.fix for need in needs if not need.ok]
+        fix = fixes[0] if fixes else "start Docker or Podman, or install podman and let Boathouse run it"
+        return [Finding("engine", False, str(missing), fix), *needs, *of_the_machine(cache, data)]
     client = EngineClient(engine.address)
     try:
         programs = [embedded_programs(environ)] if engine.embedded else []  # a service runs without what its containers need
