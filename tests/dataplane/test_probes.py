@@ -63,3 +63,17 @@ def test_a_running_engine_whose_programs_are_gone_is_told(tmp_path: Path, monkey
     monkeypatch.setattr(probes, "EMBEDDED_NEEDS", (("netfilter", ("no-such-program",)),))
     found = {one.name: one for one in probes.findings(default_cache(), tmp_path, "embedded")}
     assert found["engine"].ok and found["embedded engine"].fatal and found["embedded engine"].detail == "missing: netfilter"
+
+
+def test_without_root_what_maps_user_ids_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Podman is there and ends at once: the fix of the engine is the package that it lacks, not Podman."""
+    for name in ("podman", "runc", "conmon", "iptables", "netavark"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(podman, "SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setattr(probes, "NETAVARK", (tmp_path / "netavark",))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    environ = {"PATH": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    engine, embedded, rootless = probes.findings(tmp_path, tmp_path, "embedded", environ)[:3]
+    assert embedded.ok and not rootless.ok and rootless.detail == "missing: newuidmap, slirp4netns"
+    assert not engine.ok and engine.fix == rootless.fix == "apt-get install uidmap slirp4netns"
