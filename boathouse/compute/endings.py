@@ -20,12 +20,12 @@ MESSAGE_LIMIT, EVIDENCE_LIMIT = 1500, 4000
 
 
 def close_steps(world: World, failed: str = "", node: str = "", details: Mapping[str, Any] | None = None) -> tuple[Mark, ...]:
-    """End every open step of the timeline; the one that failed says why."""
-    marks = [
-        Mark(stage.name, "", stage.started, stage.ended, stage.outcome, stage.details) for stage in world.image.stages if failed
-    ]
+    """End every open step of the timeline; the one that failed says why. The image's may have ended since the last round."""
+    stages = world.image.stages if failed else ()
+    marks = [Mark(stage.name, "", stage.started, stage.ended, stage.outcome, stage.details) for stage in stages]
+    ended = {(stage.name, "") for stage in stages if stage.ended is not None}
     for (step, at), noted in world.timeline.items():
-        if noted.ended is None and step != "teardown" and (step, at) != (failed, node):
+        if noted.ended is None and (step, at) not in ended and step != "teardown" and (step, at) != (failed, node):
             marks.append(Mark(step, at, ended=world.now, outcome="failed" if step == "total" and failed else "skipped"))
     if failed:
         marks.append(Mark(failed, node, ended=world.now, outcome="failed", details=details or {}))

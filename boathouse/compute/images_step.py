@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sqlalchemy import and_, delete, insert, select
+from sqlalchemy.exc import OperationalError
 
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.secrets_step import Values
@@ -298,6 +299,8 @@ class ImageSteps:
                 self._fail(work, step, Failure(failure.code, failure.message, failure.evidence, step))
             except DriverUnavailable:
                 log.warning("%s: the engine does not answer; it is asked again", step)
+            except OperationalError as error:  # a disk that is full, a database that is away: nothing is known of the image
+                log.warning("%s: the store does not answer; the step is taken again: %s", step, error.orig)
             except Exception as error:
                 log.exception("%s failed in a way nobody foresaw", step)
                 self._fail(work, step, Failure("UNEXPECTED_LAUNCH_FAILURE", f"{step} failed: {type(error).__name__}.", "", step))

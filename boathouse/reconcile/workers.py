@@ -21,6 +21,7 @@ log = logging.getLogger("boathouse.reconcile")
 Reconcile = Callable[[str], Outcome]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+SETTLE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 #: Age at which a lease whose round is still under way is extended, in ms; and how often that is looked for at least, in seconds.
 EXTEND_AFTER_MS, LOOK_SECONDS = leases.LEASE_MS // 2, 5.0
@@ -43,7 +44,7 @@ class Workers:
         self._precedence = precedence or Precedence()
         self._idle = idle_seconds
         self._poked = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._free = threading.Semaphore(threads)
         self._busy: set[threading.Thread] = set()
         self._lock = threading.Lock()
@@ -61,7 +62,7 @@ class Workers:
 
     def stop(self, timeout: float = 10.0) -> None:
         """Stop claiming and wait for the rounds under way; their leases run out by themselves if they take longer."""
-        self._stopping = True
+        self._stopping.set()
         self._poked.set()
         if self._dispatcher.is_alive():
             self._dispatcher.join(timeout)
@@ -71,7 +72,7 @@ class Workers:
 
     def _dispatch(self) -> None:
         kinds = list(self._reconcilers)
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._poked.clear()
             try:
                 self._extend()
@@ -120,15 +121,25 @@ class Workers:
 
     def _run(self, held: leases.Claim) -> None:
         try:
-            leases.settle_row(self._store, held, self._round(held))
-        except Exception:
-            log.exception("cannot settle %s %s; its lease runs out by itself", held.kind, held.key)
+            self._settle(held, self._round(held))
         finally:
             self._free.release()
             with self._lock:
                 self._busy.discard(threading.current_thread())
                 self._held.pop(held, None)
             self._poked.set()
+
+    def _settle(self, held: leases.Claim, outcome: Outcome) -> None:
+        """Give a lease back. A store that refuses (a full disk) is asked again: else nobody looks for the rest of the lease."""
+        for pause in (*SETTLE_PAUSES, None):
+            try:
+                leases.settle_row(self._store, held, outcome)
+                return
+            except Exception:
+                log.exception("cannot settle %s %s", held.kind, held.key)
+            if pause is None or self._stopping.wait(pause):
+                log.warning("%s %s is not settled; its lease runs out by itself", held.kind, held.key)
+                return
 
     def _round(self, held: leases.Claim) -> Outcome:
         began = time.perf_counter()

@@ -163,9 +163,7 @@ def test_bad_input_is_named(admin, person, host, ready):
 def test_named_twice_the_higher_holds(admin, person):
     person("ann@x.org")
     cluster_id = made(admin)
-    answer = admin.clusters.set_permissions(
-        cluster_id, access_control_list=[to("ann@x.org", MANAGE), to("ann@x.org", ATTACH)]
-    )
+    answer = admin.clusters.set_permissions(cluster_id, access_control_list=[to("ann@x.org", MANAGE), to("ann@x.org", ATTACH)])
     assert given(answer)["ann@x.org"] == ("CAN_MANAGE", False)
 
 

@@ -70,7 +70,7 @@ def with_layers(
 
     def make(path: Path) -> Path:
         def packed(each: Any) -> bytes:
-            made = each() if callable(each) else each
+            made: Any = each() if callable(each) else each
             return made if isinstance(made, bytes) else layer(made)
 
         def blob(data: bytes) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import threading
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from boathouse.reconcile import SETTLED, Workers, again, leases, settle, wake
+from boathouse.reconcile import SETTLED, Workers, again, leases, settle, wake, workers
 from boathouse.reconcile.leases import next_due
 
 
@@ -53,8 +54,8 @@ def running(store):
         return made[-1]
 
     yield start
-    for workers in made:
-        workers.stop()
+    for each in made:
+        each.stop()
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -154,6 +155,25 @@ def test_a_reconciler_that_raises_is_tried_again(store, running, monkeypatch, ca
     woken(store, "a")
     assert done.wait(10)
     assert "reconciling thing a failed (2 times in a row)" in caplog.text and "the engine is away" in caplog.text
+
+
+def test_a_store_that_refuses_to_settle_is_asked_again(store, running, monkeypatch):
+    """Else nobody would look at the key for the rest of its lease."""
+    monkeypatch.setattr(workers, "SETTLE_PAUSES", (0.001, 0.001))
+    plain, refusals, done = leases.settle_row, [OperationalError("", None, Exception("disk is full"))] * 2, threading.Event()
+
+    def settle_row(*arguments):
+        if refusals:
+            raise refusals.pop()
+        settled = plain(*arguments)
+        done.set()
+        return settled
+
+    monkeypatch.setattr(leases, "settle_row", settle_row)
+    running({"thing": lambda key: SETTLED})
+    woken(store, "a")
+    assert done.wait(10)
+    assert next_due(store, ["thing"]) is None and refusals == []
 
 
 def test_stopping_waits_for_the_round_under_way(store):
