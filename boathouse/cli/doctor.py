@@ -95,7 +95,7 @@ def releases(settings: Settings) -> list[Finding]:
             detail = " > ".join(release.layer_names) + (f"; {release.archive_note}" if release.archive_note else "")
             found.append(Finding(f"release {runtime.key}", True, detail))
     if not any(finding.ok for finding in found):
-        found[0] = dataclasses.replace(found[0], fatal=True)
+        found[0] = dataclasses.replace(found[0], fatal=True, fix=f"boathouse setup, or {found[0].fix}")
     return found
 
 

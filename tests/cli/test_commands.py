@@ -66,28 +66,3 @@ def test_the_password_of_a_database_is_not_printed(capsys, tmp_path):
     assert main(["settings", "--data", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "postgresql://ann:***@db/x?sslpassword=***&a=b" in said and "hunter" not in said
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_port_that_is_taken_and_what_a_killed_server_left(tmp_path, host):
-    import socket
-
-    from boathouse.cli.doctor import port
-    from boathouse.settings import load
-    from boathouse.store.directory import DataDirectory
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, 0), family=family)
-    except OSError:
-        pytest.skip(f"no {host} here")
-    with listener:
-        number = listener.getsockname()[1]
-        settings = load({"data": str(tmp_path), "host": host, "port": str(number)})
-        directory = DataDirectory(tmp_path)
-        (tmp_path / "ready.json").write_text(json.dumps({"host": f"http://{host}:{number}"}))
-        assert not port(settings).ok, "the server that wrote it is dead"
-        directory.lock()
-        assert port(settings).ok
-        directory.unlock()
-    assert port(settings).ok

@@ -1,5 +1,6 @@
 """What a data directory can be like when a start meets it: one sentence that says what is wrong, never a bug's trace."""
 
+import socket
 import sqlite3
 
 import pytest
@@ -78,3 +79,17 @@ def test_simulated_nodes_that_cannot_be_read(tmp_path):
     with pytest.raises(StartError, match="simulated.db cannot be used: file is not a database; remove the file"):
         settings = load({"data": str(tmp_path), "driver": "simulated"})
         planes.make(settings, directory, lambda *_: True, lambda *_: None, {}, RegistryKeys())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_that_is_taken(tmp_path, host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        holder = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip(f"no {host} here")
+    with holder:
+        port = holder.getsockname()[1]
+        with pytest.raises(StartError, match=rf"cannot listen on {host}:{port}: Address already in use; .*--port"):
+            up(settings(tmp_path, port=str(port), host=host), quiet=True)
+    assert not (tmp_path / "ready.json").exists()
