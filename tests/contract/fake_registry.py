@@ -31,9 +31,21 @@ class Registry:
             entry = tarfile.TarInfo("etc/mark")
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text))
-        self.layer = gzip.compress(raw.getvalue(), mtime=0)
-        rootfs = {"type": "layers", "diff_ids": [digest(raw.getvalue())]}
-        config = {"os": "linux", "architecture": "amd64", "config": {"Env": [f"MARK={mark}"]}, "rootfs": rootfs}
+        self.mark = mark
+        self.keep(raw.getvalue())
+        self.elsewhere, self.promised = "", 0
+        self.holds = threading.Event()
+        self.release = threading.Event()
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def keep(self, raw: bytes) -> None:
+        """Have an image of this one layer."""
+        self.layer = gzip.compress(raw, mtime=0)
+        rootfs = {"type": "layers", "diff_ids": [digest(raw)]}
+        config = {"os": "linux", "architecture": "amd64", "config": {"Env": [f"MARK={self.mark}"]}, "rootfs": rootfs}
         self.config = json.dumps(config).encode()
         kind = "application/vnd.oci.image"
         manifest = {
@@ -44,13 +56,6 @@ class Registry:
         }
         self.manifest = json.dumps(manifest).encode()
         self.sent = self.layer
-        self.elsewhere, self.promised = "", 0
-        self.holds = threading.Event()
-        self.release = threading.Event()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        if tls is not None:
-            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property
     def host(self) -> str:

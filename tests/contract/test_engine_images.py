@@ -117,6 +117,31 @@ def test_credentials_do_not_follow_a_redirect_of_a_layer(engine_plane, registry)
     assert seen and not any("authorization" in headers for headers in seen)
 
 
+@pytest.mark.parametrize("way", ["upwards", "by a link", "by a hard link", "absolute"])
+def test_a_layer_writes_nothing_outside_of_its_image(engine_plane, registry, tmp_path, way) -> None:
+    """The engine unpacks what a registry sends: refused or kept inside, the machine's own files stay as they are."""
+    there = tmp_path / "outside"
+    there.mkdir()
+    (there / "mine").write_text("mine")
+    up = "../" * 20 + str(there).strip("/")
+    entries = {
+        "upwards": [(f"{up}/written", tarfile.REGTYPE, "")],
+        "by a link": [("etc/way", tarfile.SYMTYPE, f"../../{up}"), ("etc/way/written", tarfile.REGTYPE, "")],
+        "by a hard link": [("etc/mine", tarfile.LNKTYPE, f"{up}/mine"), ("etc/mine", tarfile.REGTYPE, "")],
+        "absolute": [(f"{there}/written", tarfile.REGTYPE, "")],
+    }[way]
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for name, kind, target in entries:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.size = kind, target, 7 if kind == tarfile.REGTYPE else 0
+            tar.addfile(info, io.BytesIO(b"hostile"))
+    registry.keep(raw.getvalue())
+    answer = pulled(engine_plane, engine_plane.engine_driver, registry.pinned, ROBOT)
+    assert answer.state in (PullState.PRESENT, PullState.FAILED)
+    assert [path.name for path in there.iterdir()] == ["mine"] and (there / "mine").read_text() == "mine"
+
+
 def test_a_registry_that_stalls_is_given_up(engine_plane, registry) -> None:
     registry.holds.set()
     pulls = Pulls(engine_plane.engine_driver.client, None, stall=2.0)
