@@ -68,10 +68,11 @@ def private_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Priva
 
 
 class Server:
-    """`boathouse up` on one data directory; may be stopped, killed and started again."""
+    """`boathouse up` on one data directory; may be stopped, killed and started again. `environ`: more settings."""
 
-    def __init__(self, scratch: Path, registry: PrivateRegistry) -> None:
+    def __init__(self, scratch: Path, registry: PrivateRegistry, environ: dict[str, str] | None = None) -> None:
         self.data, self.log = scratch / "data", scratch / "log"
+        self._environ = environ or {}
         self._ready = scratch / "ready.json"
         self._registry = registry
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,7 +89,7 @@ class Server:
                     BOATHOUSE, "up", "--port", self._port, "--data", str(self.data), "--ready-file", str(self._ready),
                     "--registry-private-hosts", self._registry.host, "--registry-plain-http-hosts", self._registry.host,
                 ],
-                stdout=log, stderr=log,
+                stdout=log, stderr=log, env={**os.environ, **self._environ},
             )  # fmt: skip
         until(self._answers, 60, "boathouse up")
         ready = json.loads(self._ready.read_text())
