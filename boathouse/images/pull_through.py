@@ -8,6 +8,7 @@ fetched by `registry_blobs.py`, given on while they arrive, and kept by digest i
 
 import base64
 import contextlib
+import errno
 import hmac
 import logging
 import secrets
@@ -20,7 +21,7 @@ from typing import TypeVar
 
 from boathouse.dataplane.contract import Credentials, Key, NodeFailure, RegistryWait
 from boathouse.images import references
-from boathouse.images.failures import ImageFailure, PullFailure
+from boathouse.images.failures import ImageFailure, PullFailure, TooLarge
 from boathouse.images.references import Reference
 from boathouse.images.registry import Descriptor
 from boathouse.images.registry_access import Registries, with_key
@@ -129,7 +130,9 @@ class PullOffer:
         except Cancelled:
             failure = PullFailure("The pull was given up.")
         except OSError as error:
-            failure = PullFailure(f"A layer cannot be kept in {fetch.path.parent}: {error.strerror}.", "Free disk space there.")
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            words = f"A layer of {self.image} cannot be kept in {fetch.path.parent}: {error.strerror}."
+            failure = (TooLarge if full else PullFailure)(words, "Free disk space there.")
         if failure is not None:
             fetch.path.unlink(missing_ok=True)
             self.fail(failure)

@@ -254,6 +254,19 @@ def test_a_disk_that_takes_nothing_is_the_reason(fake: FakeRegistry, tmp_path: P
         assert failed is not None and "cannot be kept" in failed[1]
 
 
+def test_a_disk_that_fills_up_in_the_middle_is_the_reason(fake: FakeRegistry, tmp_path: Path, monkeypatch) -> None:
+    fake.serve(IMAGE)
+    with through(tmp_path, settings(fake.host)) as source, offered(source, fake) as offer:
+        part = Content.part
+        (tmp_path / "full").symlink_to("/dev/full")
+        monkeypatch.setattr(Content, "part", lambda self, digest: tmp_path / "full" if digest == LAYER else part(self, digest))
+        with pytest.raises(http.client.IncompleteRead):
+            ask(offer, PATH)
+        failed = offer.failure()
+        assert failed is not None
+        assert failed[0] == "DOCKER_IMAGE_TOO_LARGE_FOR_INSTANCE_EXCEPTION" and "No space left on device" in failed[1]
+
+
 def test_nothing_is_kept_where_nothing_may_be(fake: FakeRegistry, tmp_path: Path) -> None:
     fake.serve(IMAGE)
     with through(tmp_path, settings(fake.host), limit=0) as source:
