@@ -38,10 +38,10 @@ def running(plane, tmp_path: Path, **more) -> Iterator[Registry]:
         yield registry
     finally:
         registry.close()
-        with plane.engine_driver.client.calls() as api:
-            for image in api.images():
-                if ":".join(kept_name(registry.pinned)) in (image.get("RepoTags") or []):
-                    api.remove_image(image["Id"], force=True)
+        found = plane.engine_driver.local(":".join(kept_name(registry.pinned)))
+        if found is not None:
+            with plane.engine_driver.client.calls() as api:
+                api.remove_image(found, force=True)
 
 
 @contextmanager

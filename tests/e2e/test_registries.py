@@ -21,6 +21,7 @@ from databricks.sdk.service import compute
 from registry import Registry
 
 from boathouse.dataplane.engine.client import EngineClient
+from boathouse.dataplane.engine.images import EngineImages
 from boathouse.dataplane.engine.pull import kept_name
 from tests.e2e.conftest import PrivateRegistry, Server, boathouse, until
 
@@ -139,5 +140,4 @@ def made_pool(w: WorkspaceClient) -> str:
 
 
 def has(engine: EngineClient, reference: str) -> bool:
-    with engine.calls() as api:
-        return any(reference in (image.get("RepoTags") or []) for image in api.images())
+    return EngineImages(engine, "look").local(reference) is not None
