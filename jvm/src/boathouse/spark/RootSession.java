@@ -30,6 +30,7 @@ final class RootSession {
 
     private RootSession() {}
 
+    @SuppressWarnings({"rawtypes", "unchecked"}) // sequences have other names in Scala 2.12 and 2.13
     static SparkSession make() throws ReflectiveOperationException {
         Class<?> classic;
         try {
@@ -43,13 +44,21 @@ final class RootSession {
         try {
             Object builder = classic.getMethod("builder").invoke(null);
             SparkSession session = (SparkSession) builder.getClass().getMethod("getOrCreate").invoke(builder);
+            FunctionRegistryBase internal = internalFunctions();
             for (String name : ML_FUNCTIONS) {
-                FunctionRegistry$.MODULE$.internal().createOrReplaceTempFunction(name, late(name), "internal");
+                internal.createOrReplaceTempFunction(name, late(internal, name), "internal");
             }
             return session;
         } finally {
             thread.setContextClassLoader(own);
         }
+    }
+
+    /** Looked up by name: Spark 3 has no such registry, and this module is compiled against it too. */
+    @SuppressWarnings("rawtypes")
+    private static FunctionRegistryBase internalFunctions() throws ReflectiveOperationException {
+        Object registries = FunctionRegistry$.MODULE$;
+        return (FunctionRegistryBase) registries.getClass().getMethod("internal").invoke(registries);
     }
 
     /** Has MLlib make its functions, once. Before Spark 4 there is nothing to make. */
@@ -63,9 +72,8 @@ final class RootSession {
 
     /** A function that has MLlib take its place, and itself forgotten, the first time it is called. */
     @SuppressWarnings({"rawtypes", "unchecked"}) // sequences have other names in Scala 2.12 and 2.13
-    private static Function1 late(String name) {
+    private static Function1 late(FunctionRegistryBase registry, String name) {
         FunctionIdentifier identifier = new FunctionIdentifier(name);
-        FunctionRegistryBase registry = FunctionRegistry$.MODULE$.internal();
         return arguments -> {
             mlFunctions();
             Function1 real = (Function1) registry.lookupFunctionBuilder(identifier).get();
