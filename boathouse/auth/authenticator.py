@@ -74,6 +74,17 @@ class Authenticator:
         if not credentials.still_there(reader, caller.principal_id, caller.token_id, caller.workspace_id):
             raise bad_token()
 
+    def admit(self, host: str, source: str, account_id: str | None = None) -> None:
+        """Asked where no credential is needed (the log-in pages, the token endpoints): raises ApiError 403 for an address that
+        may not call the account of the path, or else the workspace of the host. A host of no workspace is told so later."""
+        with self._store.read() as reader:
+            if account_id is not None:
+                ip_gate.check(reader, source, account_id, ip_gate.ACCOUNT)
+                return
+            workspace = _chosen(reader, deployment(host), 0)
+            if workspace is not None:
+                ip_gate.check(reader, source, workspace.account_id, workspace.workspace_id)
+
     def _forget_if_changed(self) -> None:
         here = revision.in_process(self._store)
         now = time.monotonic()

@@ -15,26 +15,26 @@ from boathouse.wire.auth import AuthorizeQuery
 FRESH_MS = 120_000
 
 
-@endpoint("GET", "/oidc/v1/authorize", action="oauth.authorize", public=True)
+@endpoint("GET", "/oidc/v1/authorize", action="oauth.authorize", **pages.PUBLIC)
 def authorize(ctx: Ctx, query: AuthorizeQuery) -> Raw:
     """A code for the application, after the log-in and, where that was long ago, the user's word."""
     return _authorize(ctx, query, None, agreed=False)
 
 
-@endpoint("POST", "/oidc/v1/authorize", action="oauth.agree", public=True, body_limit=login.FORM_LIMIT)
+@endpoint("POST", "/oidc/v1/authorize", action="oauth.agree", **pages.PUBLIC, body_limit=login.FORM_LIMIT)
 def agree(ctx: Ctx, query: AuthorizeQuery, form: dict[str, str]) -> Raw:
     """The user said yes."""
     login.check_form(ctx, form)
     return _authorize(ctx, query, None, agreed=True)
 
 
-@endpoint("GET", "/oidc/accounts/{account_id}/v1/authorize", action="oauth.authorize", public=True)
+@endpoint("GET", "/oidc/accounts/{account_id}/v1/authorize", action="oauth.authorize", **pages.PUBLIC)
 def authorize_in_account(ctx: Ctx, account_id: str, query: AuthorizeQuery) -> Raw:
     """The same at the account's issuer; the tokens are the same."""
     return _authorize(ctx, query, account_id, agreed=False)
 
 
-@endpoint("POST", "/oidc/accounts/{account_id}/v1/authorize", action="oauth.agree", public=True, body_limit=login.FORM_LIMIT)
+@endpoint("POST", "/oidc/accounts/{account_id}/v1/authorize", action="oauth.agree", **pages.PUBLIC, body_limit=login.FORM_LIMIT)
 def agree_in_account(ctx: Ctx, account_id: str, query: AuthorizeQuery, form: dict[str, str]) -> Raw:
     """The user said yes."""
     login.check_form(ctx, form)

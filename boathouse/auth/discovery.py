@@ -48,7 +48,7 @@ def _workspace(ctx: Ctx) -> Workspace:
         return workspace_of(ctx, reader)
 
 
-@endpoint("GET", "/.well-known/databricks-config", public=True)
+@endpoint("GET", "/.well-known/databricks-config", public=True, anywhere=True)
 def databricks_config(ctx: Ctx) -> dict[str, Any]:
     """The first call of every SDK client."""
     workspace = _workspace(ctx)
@@ -61,7 +61,10 @@ def databricks_config(ctx: Ctx) -> dict[str, Any]:
     }
 
 
-@endpoint("GET", "/oidc/.well-known/oauth-authorization-server", also=["/oidc/.well-known/openid-configuration"], public=True)
+@endpoint(
+    "GET", "/oidc/.well-known/oauth-authorization-server", also=["/oidc/.well-known/openid-configuration"], public=True,
+    anywhere=True,
+)  # fmt: skip
 def of_workspace(ctx: Ctx) -> dict[str, Any]:
     """Metadata of the workspace's authorization server (RFC 8414)."""
     return _metadata(f"{base_url(ctx)}/oidc")
@@ -69,7 +72,7 @@ def of_workspace(ctx: Ctx) -> dict[str, Any]:
 
 @endpoint(
     "GET", "/oidc/accounts/{account_id}/.well-known/oauth-authorization-server",
-    also=["/oidc/accounts/{account_id}/.well-known/openid-configuration"], public=True,
+    also=["/oidc/accounts/{account_id}/.well-known/openid-configuration"], public=True, anywhere=True,
 )  # fmt: skip
 def of_account(ctx: Ctx, account_id: str) -> dict[str, Any]:
     """Metadata of the account's authorization server."""
@@ -92,7 +95,7 @@ def _metadata(issuer: str) -> dict[str, Any]:
     }
 
 
-@endpoint("POST", "/telemetry-ext", action="telemetry.drop", public=True)
+@endpoint("POST", "/telemetry-ext", action="telemetry.drop", public=True, anywhere=True)
 def telemetry(raw: bytes) -> dict[str, Any]:
     """The CLI's usage reports: accepted so that it does not send them again, and kept nowhere."""
     try:

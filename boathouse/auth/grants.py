@@ -129,9 +129,9 @@ def of_refresh_token(tx: Tx, keys: Keys, value: str) -> tuple[Grant, int | None]
 
 
 def of_access_token(reader: Reader, keys: Keys, value: str) -> str | None:
-    """The grant that an access token was given for."""
-    mine = tokens.c.hash == credentials.hash_of(keys, value)
-    return reader.execute(select(tokens.c.grant_id).where(mine)).scalar_one_or_none()
+    """The grant that an access token was given for; None for one that was given for something else."""
+    of_grant = select(oauth_grants.c.grant_id).join(tokens, tokens.c.grant_id == oauth_grants.c.grant_id)
+    return reader.execute(of_grant.where(tokens.c.hash == credentials.hash_of(keys, value))).scalar_one_or_none()
 
 
 def end(tx: Tx, grant_id: str) -> None:

@@ -81,6 +81,13 @@ def blocked(source: str, account_id: str, workspace_id: int) -> ApiError:
     return ApiError(403, 403, f"Source IP address: {source or 'unknown'} is blocked by Databricks IP ACL for {where}")
 
 
+def check(reader: Reader, source: str, account_id: str, workspace_id: int) -> None:
+    """Raises ApiError 403 when this address may not call the workspace, or the account."""
+    gate = in_force(reader, account_id, workspace_id)
+    if gate is not None and not gate.admits(source):
+        raise blocked(source, account_id, workspace_id)
+
+
 def refuse_lock_out(reader: Reader, source: str, account_id: str, workspace_id: int) -> None:
     """Called in the transaction that changes lists or the switch: raises ApiError 400 when its author could not call again."""
     if not stored(reader, account_id, workspace_id).admits(source):

@@ -23,7 +23,7 @@ from boathouse.wire.base import Empty
 FORM_LIMIT = 1 << 16
 
 
-@endpoint("GET", "/login", action="login.page", public=True)
+@endpoint("GET", "/login", action="login.page", **pages.PUBLIC)
 def show(ctx: Ctx, query: LoginQuery) -> Raw:
     """The form, or who is logged in."""
     csrf, headers = form(ctx)
@@ -35,7 +35,7 @@ def show(ctx: Ctx, query: LoginQuery) -> Raw:
     return pages.log_in(csrf, target, ctx.headers.get("host", ""), outside=_outside(ctx), headers=headers)
 
 
-@endpoint("POST", "/login", action="login.password", public=True, body_limit=FORM_LIMIT)
+@endpoint("POST", "/login", action="login.password", **pages.PUBLIC, body_limit=FORM_LIMIT)
 def log_in(ctx: Ctx, form: dict[str, str]) -> Raw:
     """Log a browser in with name and password."""
     keys = ctx.service(Keys)
@@ -63,7 +63,7 @@ def log_in(ctx: Ctx, form: dict[str, str]) -> Raw:
         return enter(tx, ctx, user, target)
 
 
-@endpoint("POST", "/logout", action="login.end", public=True, body_limit=FORM_LIMIT)
+@endpoint("POST", "/logout", action="login.end", **pages.PUBLIC, body_limit=FORM_LIMIT)
 def log_out(ctx: Ctx, form: dict[str, str]) -> Raw:
     """Log this browser out; applications stay logged in."""
     check_form(ctx, form)
@@ -73,7 +73,7 @@ def log_out(ctx: Ctx, form: dict[str, str]) -> Raw:
     return Raw(status=303, headers={"Location": "/login", "Set-Cookie": gone, "Cache-Control": "no-store"})
 
 
-@endpoint("POST", "/login/oidc", action="login.outside", public=True, body_limit=FORM_LIMIT)
+@endpoint("POST", "/login/oidc", action="login.outside", **pages.PUBLIC, body_limit=FORM_LIMIT)
 def go_outside(ctx: Ctx, form: dict[str, str]) -> Raw:
     """Send the browser to the organisation's provider."""
     check_form(ctx, form)
@@ -88,7 +88,7 @@ def go_outside(ctx: Ctx, form: dict[str, str]) -> Raw:
     return Raw(status=303, headers={"Location": to, "Set-Cookie": set_cookie, "Cache-Control": "no-store"})
 
 
-@endpoint("GET", "/login/oidc/callback", action="login.outside", public=True)
+@endpoint("GET", "/login/oidc/callback", action="login.outside", **pages.PUBLIC)
 def come_back(ctx: Ctx, query: OutsideAnswer) -> Raw:
     """The browser is back from the provider."""
     outside = ctx.services.find(OutsideLogin)
@@ -109,7 +109,7 @@ def come_back(ctx: Ctx, query: OutsideAnswer) -> Raw:
         return enter(tx, ctx, user, target)
 
 
-@endpoint("GET", "/login/link/{token}", action="login.link", public=True)
+@endpoint("GET", "/login/link/{token}", action="login.link", **pages.PUBLIC)
 def show_link(ctx: Ctx, token: str) -> Raw:
     """The form behind a one-time link. Looking at it does not use it up: mail programs look too."""
     user = _of_link(ctx, token)
@@ -119,7 +119,7 @@ def show_link(ctx: Ctx, token: str) -> Raw:
     return pages.set_password(csrf, user.name, passwords.SHORTEST, headers=headers)
 
 
-@endpoint("POST", "/login/link/{token}", action="login.setPassword", public=True, body_limit=FORM_LIMIT)
+@endpoint("POST", "/login/link/{token}", action="login.setPassword", **pages.PUBLIC, body_limit=FORM_LIMIT)
 def set_password(ctx: Ctx, token: str, form: dict[str, str]) -> Raw:
     """Set the password, and log the browser in. The link is used up."""
     keys = ctx.service(Keys)

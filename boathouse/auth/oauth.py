@@ -57,7 +57,8 @@ def token_of_account(ctx: Ctx, account_id: str, form: dict[str, str]) -> Raw:
 
 @endpoint("POST", "/oidc/v1/revoke", action="oauth.revoke", public=True, error_shape=_shape, body_limit=1 << 16)
 def revoke(ctx: Ctx, form: dict[str, str]) -> Raw:
-    """End a log-in at an application with all its tokens, by any of them (RFC 7009). Unknown tokens are no error."""
+    """End a log-in at an application with all its tokens, by any of them, or a machine's access token (RFC 7009). Unknown tokens
+    are no error."""
     _revoke(ctx, form)
     return Raw(b"{}", headers={"Cache-Control": "no-store"})
 
@@ -76,9 +77,14 @@ def _revoke(ctx: Ctx, form: dict[str, str]) -> None:
     with ctx.store.transaction() as tx:
         found = grants.of_refresh_token(tx, keys, value)
         grant_id = found[0].grant_id if found is not None else grants.of_access_token(tx, keys, value)
+        token = credentials.find(tx, credentials.hash_of(keys, value)) if grant_id is None else None
         if grant_id is not None:
             grants.end(tx, grant_id)
-            record(tx, ctx, 200)
+        elif token is not None and token.kind == credentials.OAUTH:
+            credentials.end(tx, token.token_id)  # a machine's: others that its secret or policy gave are not of this log-in
+        else:
+            return
+        record(tx, ctx, 200)
 
 
 def _token(ctx: Ctx, form: dict[str, str], account_id: str | None) -> Raw:

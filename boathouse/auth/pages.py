@@ -5,7 +5,7 @@ import hashlib
 from html import escape
 from typing import Any
 
-from boathouse.edge import Raw
+from boathouse.edge import ApiError, Raw
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c2733;--soft:#5a6b7b;--paper:#fff;--ground:#eef2f5;--line:#c9d3dc;
@@ -115,6 +115,15 @@ def consent(csrf: str, application: str, name: str, headers: dict[str, str] | No
 def refused(title: str, text: str, status: int, headers: dict[str, str] | None = None) -> Raw:
     """A refusal in words."""
     return page(title, f'<p class="bad">{escape(text)}</p>', status, headers)
+
+
+def of_error(error: ApiError) -> Raw:
+    """A refusal by the edge or an endpoint as a page: the `error_shape` of what browsers open."""
+    return refused("This is not possible", error.message, error.status, error.headers)
+
+
+#: How endpoints are marked that browsers open.
+PUBLIC: dict[str, Any] = {"public": True, "error_shape": of_error}
 
 
 def _problem(text: str) -> str:

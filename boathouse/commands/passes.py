@@ -1,7 +1,8 @@
 """Entrances to a cluster's own web pages: a ticket that is used once, and the cookie that it is exchanged for.
 
 Both are 256 random bits, stored as hashes, for one launch of one cluster, with who asked. Rights are asked again at every
-request, so what a caller loses they lose at once; a cookie ends after an hour, and with the launch.
+request, so what a caller loses they lose at once; a cookie ends after an hour, with the launch, and when the token is ended by
+which its ticket was asked for.
 """
 
 import secrets
@@ -10,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, insert, select
 
+from boathouse.auth import credentials
 from boathouse.commands.rows import hash_of
 from boathouse.commands.tables import passes
 from boathouse.commands.target import Target
@@ -56,8 +58,12 @@ def find_cookie(reader: Reader, cookie: str, cluster_id: str, now: int) -> Pass 
 
 def _as_now(reader: Reader, caller: Caller) -> Caller | None:
     """The caller with the standing of this moment; None when they are no active member of the workspace any more."""
+    if not credentials.still_there(reader, caller.principal_id, caller.token_id, caller.workspace_id):
+        return None
     who = principals.by_id(reader, caller.principal_id)
-    if who is None or not who.active or not principals.assigned(reader, caller.principal_id, caller.workspace_id):
+    if who is None or not principals.active_in(reader, who, caller.workspace_id):
+        return None
+    if not principals.assigned(reader, caller.principal_id, caller.workspace_id):
         return None
     groups = principals.groups_of(reader, caller.principal_id, caller.workspace_id)
     return replace(
@@ -73,6 +79,7 @@ def _give(tx: Tx, kind: str, caller: Caller, cluster_id: str, launch: int, lasts
     who: dict[str, Any] = {
         "principal_id": caller.principal_id, "name": caller.name, "kind": caller.kind, "workspace_id": caller.workspace_id,
         "admin": caller.admin, "account_admin": caller.account_admin, "groups": sorted(caller.groups),
+        "token_id": caller.token_id,
     }  # fmt: skip
     tx.execute(
         insert(passes).values(

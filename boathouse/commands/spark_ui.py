@@ -13,6 +13,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
+from boathouse.auth import ip_gate
 from boathouse.commands import passes
 from boathouse.commands.access import attachable, running
 from boathouse.commands.ground import Ground
@@ -20,6 +21,8 @@ from boathouse.commands.page_proxy import Refusal, proxy, refuse
 from boathouse.commands.target import Target, read_target
 from boathouse.compute import access
 from boathouse.edge import ApiError, Ctx, endpoint
+from boathouse.identity import workspaces
+from boathouse.store import Reader
 from boathouse.wire.commands import SparkUiTicket
 
 DOMAIN = "apps.localhost"
@@ -68,7 +71,7 @@ class SparkUiFront:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def __call__(self, scope: dict[str, Any], headers: Mapping[str, str]) -> Any:
+    def __call__(self, scope: dict[str, Any], headers: Mapping[str, str], source: str) -> Any:
         """The application that answers this request, or None when its host is not a cluster's."""
         match = _HOST.fullmatch(headers.get("host", ""))
         if match is None:
@@ -80,18 +83,20 @@ class SparkUiFront:
                 await send({"type": "websocket.close", "code": 1008})
                 return
             try:
-                await self._serve(cluster_id, scope, headers, receive, send)
+                await self._serve(cluster_id, scope, headers, source, receive, send)
             except Refusal as refusal:
                 await refuse(send, refusal)
 
         return serve
 
-    async def _serve(self, cluster_id: str, scope: dict[str, Any], headers: Mapping[str, str], receive: Any, send: Any) -> None:
+    async def _serve(
+        self, cluster_id: str, scope: dict[str, Any], headers: Mapping[str, str], source: str, receive: Any, send: Any
+    ) -> None:
         loop = asyncio.get_running_loop()
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         tickets = [value for name, value in query if name == "ticket"]
         if tickets:
-            cookie = await loop.run_in_executor(self._pool, self._exchange, tickets[0], cluster_id)
+            cookie = await loop.run_in_executor(self._pool, self._exchange, tickets[0], cluster_id, source)
             rest = urlencode([pair for pair in query if pair[0] != "ticket"])
             secure = "; Secure" if scope.get("scheme") == "https" else ""
             lasts = passes.COOKIE_MS // 1000
@@ -104,23 +109,35 @@ class SparkUiFront:
                     "set-cookie": f"{COOKIE}={cookie}; HttpOnly; SameSite=Lax; Path=/; Max-Age={lasts}{secure}",
                 },
             )
-        target = await loop.run_in_executor(self._pool, self._admit, cluster_id, scope["method"], scope["path"], headers)
+        target = await loop.run_in_executor(self._pool, self._admit, cluster_id, scope["method"], scope["path"], headers, source)
         port = target.spark.get("ui_port")
         if not port:
             raise Refusal(503, f"Cluster {cluster_id} has no Spark UI (spark.ui.enabled is false).")
         await proxy(self._pool, self._ground.link, target.node_id, int(port), scope, headers, receive, send)
 
-    def _exchange(self, ticket: str, cluster_id: str) -> str:
+    def _exchange(self, ticket: str, cluster_id: str, source: str) -> str:
         with self._ground.store.transaction() as tx:
+            self._guard(tx, cluster_id, source)
             cookie = passes.exchange(tx, ticket, cluster_id)
         if cookie is None:
             raise Refusal(401, "This ticket was used already, is too old, or is not for this cluster.\n" + _how(cluster_id))
         return cookie
 
-    def _admit(self, cluster_id: str, method: str, path: str, headers: Mapping[str, str]) -> Target:
+    def _guard(self, reader: Reader, cluster_id: str, source: str) -> None:
+        """Raises Refusal for an address from which the cluster's workspace may not be called."""
+        target = read_target(reader, cluster_id)
+        workspace = workspaces.get(reader, target.workspace_id) if target is not None else None
+        if workspace is not None:
+            try:
+                ip_gate.check(reader, source, workspace.account_id, workspace.workspace_id)
+            except ApiError as error:
+                raise Refusal(403, error.message) from None
+
+    def _admit(self, cluster_id: str, method: str, path: str, headers: Mapping[str, str], source: str) -> Target:
         """The cluster, when the cookie's holder may do this there now. Raises Refusal."""
         cookie = _cookie(headers)
         with self._ground.store.read() as reader:
+            self._guard(reader, cluster_id, source)
             found = passes.find_cookie(reader, cookie, cluster_id, self._ground.store.clock()) if cookie else None
             if found is None:
                 raise Refusal(401, _how(cluster_id))

@@ -53,7 +53,8 @@ UNASKED = 1 << 20
 
 
 class Edge:
-    """The application. `front` may take a request away by its host (the clusters' own pages) before any routing."""
+    """The application. `front` may take a request away by its host (the clusters' own pages) before any routing; it is told the
+    address that the request comes from."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class Edge:
         store: Store,
         authenticate: Authenticator,
         services: Services,
-        front: Callable[[dict[str, Any], Mapping[str, str]], Asgi | None] = lambda scope, headers: None,
+        front: Callable[[dict[str, Any], Mapping[str, str], str], Asgi | None] = lambda scope, headers, source: None,
         threads: int = 32,
         precedence: Precedence | None = None,
         sources: Sources | None = None,
@@ -69,6 +70,7 @@ class Edge:
         self.routes, self.store, self.authenticate, self.services, self.front = routes, store, authenticate, services, front
         self._sources = sources or Sources()
         self._confirm = getattr(authenticate, "confirm", None)
+        self._admit = getattr(authenticate, "admit", None)
         self.catalogue = Catalogue()
         self._precedence = precedence or Precedence()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="edge")
@@ -83,7 +85,7 @@ class Edge:
         if scope["type"] == "lifespan":
             raise RuntimeError("run with lifespan off")
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-        taken = self.front(scope, headers)
+        taken = self.front(scope, headers, self._sources.of(scope, headers))
         if taken is not None:
             await taken(scope, receive, send)
             return
@@ -197,9 +199,12 @@ class Edge:
     ) -> tuple[Ctx, dict[str, Any]]:
         caller = NOBODY if found.public else self._who(scope, headers, in_path.get("account_id"))
         who[0] = caller.name
+        source = self._sources.of(scope, headers)
+        if found.public and not found.anywhere and self._admit is not None:
+            self._admit(headers.get("host", ""), source, unquote(in_path["account_id"]) if "account_id" in in_path else None)
         ctx = Ctx(
             store=self.store, caller=caller, services=self.services, action=found.action, request_id=request_id,
-            source=self._sources.of(scope, headers), method=found.method, path=scope["path"], headers=headers,
+            source=source, method=found.method, path=scope["path"], headers=headers,
             confirm=None if found.public else self._confirm,
         )  # fmt: skip
         wants = found.arguments

@@ -31,6 +31,8 @@ class Caller:
 class Authenticator(Protocol):
     def __call__(self, headers: Mapping[str, str], host: str, source: str = "", account_id: str | None = None) -> Caller:
         """The caller behind a request, from its lower-cased headers, its host and the address that it comes from; with an
-        `account_id`, as the account sees it. Raises ApiError (401, 403, 404 for an unknown workspace or account). It may have a
-        method `confirm(reader, caller)`, which raises ApiError when the caller's credential has ended since."""
+        `account_id`, as the account sees it. Raises ApiError (401, 403, 404 for an unknown workspace or account). It may have two
+        methods more: `confirm(reader, caller)`, which raises ApiError when the caller's credential has ended since, and
+        `admit(host, source, account_id)`, asked where no credential is needed, which raises ApiError for an address that may not
+        call."""
         ...

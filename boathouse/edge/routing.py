@@ -33,6 +33,7 @@ class Endpoint:
     action: str
     also: tuple[str, ...] = ()
     public: bool = False
+    anywhere: bool = False
     body_limit: int = 1 << 20
     error_shape: Callable[[Any], Any] | None = None
     error_root: str = ""
@@ -46,6 +47,7 @@ def endpoint(
     also: Iterable[str] = (),
     action: str = "",
     public: bool = False,
+    anywhere: bool = False,
     body_limit: int = 1 << 20,
     error_shape: Callable[[Any], Any] | None = None,
     error_root: str = "",
@@ -55,7 +57,8 @@ def endpoint(
     Its parameters say what it needs: `ctx`; `body` and `query` (a `Wire` type each); `raw` (the undecoded body, bytes); `form`
     (a form-encoded body, dict); `stream` (a `Body` that is read as it arrives); any other name is a path parameter. It returns a
     `Wire`, something JSON-like, None for `{}`, `Raw`, or `Stream`.
-    `public`: answered without a credential. `body_limit` in bytes. `error_shape`: from an ApiError to the body of the refusal, or
+    `public`: answered without a credential; `anywhere`: to every address, too, where the authenticator guards addresses (or the
+    function asks itself). `body_limit` in bytes. `error_shape`: from an ApiError to the body of the refusal, or
     to a whole `Raw`. `error_root`: all paths under this one are refused in that shape, unknown ones and wrong methods (405) too.
     """
 
@@ -64,7 +67,7 @@ def endpoint(
         marks.append(
             {
                 "method": method, "path": path, "also": tuple(also), "action": action, "public": public,
-                "body_limit": body_limit, "error_shape": error_shape, "error_root": error_root,
+                "anywhere": anywhere, "body_limit": body_limit, "error_shape": error_shape, "error_root": error_root,
             }
         )  # fmt: skip
         return function

@@ -252,6 +252,19 @@ def test_a_policy_that_ends_or_changes_ends_what_it_gave(a, host, issuer, ann, m
         a.federation_policy.get("corp")
 
 
+def test_who_ends_an_own_token_ends_nobody_elses(a, host, issuer, ann, make_user, monkeypatch):
+    import httpx
+
+    make_user("bob@x.org")
+    a.federation_policy.create(policy(issuer))
+    kept = exchange(host, issuer.sign(), monkeypatch).config.oauth_token().access_token
+    ended = exchange(host, issuer.sign(sub="bob@x.org"), monkeypatch).config.oauth_token().access_token
+    assert httpx.post(f"{host}/oidc/v1/revoke", data={"token": ended}).status_code == 200
+    me = f"{host}/api/2.0/preview/scim/v2/Me"
+    assert httpx.get(me, headers={"Authorization": f"Bearer {ended}"}).status_code == 403
+    assert httpx.get(me, headers={"Authorization": f"Bearer {kept}"}).status_code == 200
+
+
 def test_the_policies_themselves(a, host, issuer, ready):
     names = ["a", "b", "c"]
     for name in names:

@@ -95,6 +95,14 @@ def test_a_deleted_secret_ends_its_tokens_at_once(api, robot):
     assert api.delete(f"{secrets_of(robot)}/{made['id']}").status_code == 404
 
 
+def test_a_machine_ends_one_of_its_tokens(api, robot):
+    secret = api.post(secrets_of(robot), json={}).json()["secret"]
+    first, second = (ask(api, robot.name, secret).json()["access_token"] for _ in range(2))
+    assert api.post("/oidc/v1/revoke", data={"token": first}, token=None).status_code == 200
+    assert api.get("/api/2.0/preview/scim/v2/Me", token=first).status_code == 403
+    assert api.get("/api/2.0/preview/scim/v2/Me", token=second).status_code == 200
+
+
 def test_tokens_and_secrets_expire(api, robot, clock):
     secret = api.post(secrets_of(robot), json={"lifetime": "7200s"}).json()["secret"]
     token = ask(api, robot.name, secret).json()["access_token"]

@@ -188,6 +188,47 @@ def test_who_is_no_admin_or_no_member_any_more_is_out_at_once(port, ticket, page
     assert browser.ask("/").status == 401
 
 
+def test_the_cookie_ends_with_the_token_and_with_a_deactivation(port, ticket, page, make_user, store, keys, ready):
+    from boathouse.auth import credentials
+    from boathouse.identity.tables import deactivations
+
+    other, token = make_user("other@x.org", groups=["admins"])
+    first, second = Browser(port), Browser(port)
+    first.ask(ticket(token))
+    with store.read() as reader:
+        (made,) = credentials.owned(reader, other.principal_id, ready.home.workspace_id, store.clock())
+    with store.transaction() as tx:
+        again, _ = credentials.issue(tx, keys, credentials.PAT, other.principal_id, workspace_id=ready.home.workspace_id)
+    second.ask(ticket(again))
+    assert (first.ask("/").status, second.ask("/").status) == (200, 200)
+    with store.transaction() as tx:
+        credentials.end(tx, made.token_id)
+    assert (first.ask("/").status, second.ask("/").status) == (401, 200)
+    with store.transaction() as tx:
+        tx.execute(deactivations.insert().values(principal_id=other.principal_id, workspace_id=ready.home.workspace_id))
+    assert second.ask("/").status == 401
+
+
+def test_pages_are_guarded_by_the_workspaces_addresses(port, ticket, inside, page, store, ready):
+    from boathouse.auth import ip_gate
+    from boathouse.auth.tables import ip_access_lists
+    from boathouse.identity import workspaces
+
+    path, asked = ticket(), len(page.asked)
+    values = {"label": "office", "list_type": ip_gate.BLOCK, "addresses": ["127.0.0.0/8"], "enabled": True, "list_id": "l"}
+    by = {"created_at": 0, "created_by": 1, "updated_at": 0, "updated_by": 1, "workspace_id": ready.home.workspace_id}
+    with store.transaction() as tx:
+        tx.execute(ip_access_lists.insert().values(account_id=ready.home.account_id, **values, **by))
+        workspaces.set_conf(tx, ready.home.workspace_id, ip_gate.SWITCH, "true")
+    shut = inside.ask("/")
+    assert shut.status == 403 and "Source IP address: 127.0.0.1 is blocked" in shut.text
+    assert Browser(port).ask(path).status == 403
+    assert len(page.asked) == asked
+    with store.transaction() as tx:
+        workspaces.set_conf(tx, ready.home.workspace_id, ip_gate.SWITCH, "false")
+    assert Browser(port).ask(path).status == 302  # the ticket was not used up
+
+
 def test_kill_links_need_the_page_itself_and_post(inside, page):
     assert inside.ask("/stages/stage/kill/?id=1").status == 405
     assert inside.ask("/stages/stage/kil%6c;x=1/?id=1").status == 405

@@ -136,7 +136,7 @@ def test_the_front_takes_requests_away_by_their_host(api):
         await send({"type": "http.response.start", "status": 418, "headers": []})
         await send({"type": "http.response.body", "body": b"teapot"})
 
-    api.edge.front = lambda scope, headers: elsewhere if headers["host"].endswith(".apps.localhost") else None
+    api.edge.front = lambda scope, headers, source: elsewhere if headers["host"].endswith(".apps.localhost") else None
     assert api.get("/toys/list", base_url="http://c1.apps.localhost").status_code == 418
     assert api.get("/toys/list").status_code == 200
 

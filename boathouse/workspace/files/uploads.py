@@ -160,7 +160,9 @@ def _url(ctx: Ctx, ticket: Ticket) -> str:
     return f"{base_url(ctx)}/api/2.0/boathouse/uploads/{tickets.sign(ctx.service(Keys).hmac, ticket)}"
 
 
-@endpoint("PUT", "/api/2.0/boathouse/uploads/{ticket}", action="files.uploadPart", public=True, body_limit=MAX_FILE)
+@endpoint(
+    "PUT", "/api/2.0/boathouse/uploads/{ticket}", action="files.uploadPart", public=True, anywhere=True, body_limit=MAX_FILE
+)
 def upload_part(ctx: Ctx, stream: Body, ticket: str) -> Raw:
     """One part; sent again it takes the place of the first."""
     asked, files = shown(ctx, ticket, "part")
@@ -183,7 +185,7 @@ def upload_part(ctx: Ctx, stream: Body, ticket: str) -> Raw:
     return Raw(headers={"ETag": f'"{blob.digest}"'})
 
 
-@endpoint("DELETE", "/api/2.0/boathouse/uploads/{ticket}", action="files.abortUpload", public=True)
+@endpoint("DELETE", "/api/2.0/boathouse/uploads/{ticket}", action="files.abortUpload", public=True, anywhere=True)
 def abort_upload(ctx: Ctx, ticket: str) -> Raw:
     """End an upload; its parts go."""
     asked, _ = shown(ctx, ticket, "abort")

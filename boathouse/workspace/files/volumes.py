@@ -6,6 +6,7 @@ Volumes are made in the catalog (`catalog.volumes`), which also says who may rea
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from boathouse.auth import ip_gate
 from boathouse.auth.discovery import base_url
 from boathouse.auth.keys import Keys
 from boathouse.catalog import access
@@ -236,7 +237,8 @@ def create_download_url(ctx: Ctx, query: DownloadUrlQuery) -> SignedUrl:
 
 
 def shown(ctx: Ctx, text: str, does: str) -> tuple[Ticket, Tree]:
-    """A ticket that came with a request, and the tree as its holder. Raises ApiError 403."""
+    """A ticket that came with a request, and the tree as its holder. Raises ApiError 403, for an address too from which the
+    ticket's workspace may not be called."""
     try:
         ticket = tickets.opened(ctx.service(Keys).hmac, text, ctx.store.clock(), does)
     except NoTicket as error:
@@ -244,12 +246,14 @@ def shown(ctx: Ctx, text: str, does: str) -> tuple[Ticket, Tree]:
     with ctx.read() as reader:
         found = principals.by_id(reader, ticket.principal_id)
         who = tree.member(reader, ticket.workspace_id, found.name) if found is not None else None
+        if found is not None:
+            ip_gate.check(reader, ctx.source, found.account_id, ticket.workspace_id)
     if who is None:
         raise denied("Who asked for this address is no longer an active member of the workspace.")
     return ticket, VolumeTree(ctx.store, ctx.service(Blobs), ticket.workspace_id, who)
 
 
-@endpoint("GET", "/api/2.0/boathouse/files/{ticket}", action="files.downloadByUrl", public=True)
+@endpoint("GET", "/api/2.0/boathouse/files/{ticket}", action="files.downloadByUrl", public=True, anywhere=True)
 def download_by_url(ctx: Ctx, ticket: str) -> Stream:
     """The file that a ticket of create-download-url is for."""
     found, files = shown(ctx, ticket, "read")

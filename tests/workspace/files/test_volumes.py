@@ -345,3 +345,26 @@ def test_the_sdk_sends_large_files_in_parts_and_reads_them_in_parallel(w, tmp_pa
     with source.open("rb") as stream:
         w.files.upload(f"{VOLUME}/big2", stream, use_parallel=False)
     assert w.files.get_metadata(f"{VOLUME}/big2").content_length == 60 << 20
+
+
+def test_an_address_is_guarded_like_the_workspace_whichever_host_it_is_asked_at(api, volume, store, ready):
+    from boathouse.auth import ip_gate
+    from boathouse.auth.tables import ip_access_lists
+    from boathouse.identity import workspaces
+
+    put(api, f"{volume}/f", b"0123")
+    address = local(api.post(f"/api/2.0/fs/create-download-url?path={volume}/f").json()["url"])
+    with store.transaction() as tx:
+        tx.execute(
+            ip_access_lists.insert().values(
+                list_id="l", account_id=ready.home.account_id, workspace_id=ready.home.workspace_id, label="office",
+                list_type=ip_gate.ALLOW, addresses=["203.0.113.7"], enabled=True, created_at=0, created_by=1, updated_at=0,
+                updated_by=1,
+            )
+        )  # fmt: skip
+    assert api.get(address, token=None).content == b"0123"
+    with store.transaction() as tx:
+        workspaces.set_conf(tx, ready.home.workspace_id, ip_gate.SWITCH, "true")
+    for host in ("127.0.0.1:8470", "other.localhost:8470"):
+        shut = api.get(address, token=None, headers={"Host": host})
+        assert shut.status_code == 403 and "Source IP address: 127.0.0.1 is blocked" in shut.json()["message"]
