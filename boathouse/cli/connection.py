@@ -3,10 +3,12 @@
 import argparse
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from boathouse.cli import Failed
 from boathouse.settings import load
@@ -36,6 +38,25 @@ class Connection:
             raise Failed(_message(error)) from None
         except OSError as error:
             raise Failed(f"{self.host} does not answer ({error}); is `boathouse up` running?") from None
+
+
+def cluster_id(server: Connection, named: str) -> str:
+    """The id of a cluster that is named by its id, or by its name where there is one of that name. Raises Failed."""
+    if re.fullmatch(r"\d{4}-\d{6}-[a-z0-9]+", named):
+        return named
+    same, token = [], ""
+    while True:
+        page = server.get(f"/api/2.1/clusters/list?{urlencode({'page_size': 100, 'page_token': token})}")
+        same += [each for each in page.get("clusters", ()) if each.get("cluster_name") == named]
+        token = page.get("next_page_token", "")
+        if not token:
+            break
+    if not same:
+        raise Failed(f"there is no cluster with the id or the name '{named}' that you may see")
+    if len(same) > 1:
+        which = "\n".join(f"  {each['cluster_id']}  {each['state']}  of {each.get('creator_user_name', '')}" for each in same)
+        raise Failed(f"there are {len(same)} clusters with the name '{named}'; which? Give an id:\n{which}")
+    return same[0]["cluster_id"]
 
 
 def connect(options: argparse.Namespace) -> Connection:

@@ -18,7 +18,7 @@ PAUSE = 0.5
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cluster", help="a cluster id")
+    parser.add_argument("cluster", help="a cluster's id, or its name where there is one of that name")
     parser.add_argument("-f", "--follow", action="store_true", help="go on as the log grows, until the node ends")
     parser.add_argument("--file", metavar="NAME", help=f"which log (see --list); default: {DEFAULT_FILE}")
     parser.add_argument("--node", metavar="N", help="a number (0: the driver) or a node id; default: the newest that has the log")
@@ -29,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     server = connection.connect(options)
+    options.cluster = connection.cluster_id(server, options.cluster)
     base = f"/api/2.0/boathouse/clusters/{quote(options.cluster, safe='')}/logs"
     there = [each for each in server.get(base)["logs"] if _matches(each["node"], options.node, options.cluster)]
     if options.list:

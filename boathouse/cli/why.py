@@ -15,12 +15,13 @@ SHOWN = (
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cluster", help="a cluster id")
+    parser.add_argument("cluster", help="a cluster's id, or its name where there is one of that name")
     connection.arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    document = connection.connect(options).get(f"/api/2.0/boathouse/clusters/{quote(options.cluster, safe='')}/why")
+    server = connection.connect(options)
+    document = server.get(f"/api/2.0/boathouse/clusters/{quote(connection.cluster_id(server, options.cluster), safe='')}/why")
     print_json(document) if options.output == "json" else print(plain(text(document)))
     return 0
 

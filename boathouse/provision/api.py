@@ -5,10 +5,14 @@ When the server says "too many" to one thread, the others wait as well: `Pace` i
 before every call.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
+
+#: How the clusters API says that there is none, under a code that says something else (reference api A).
+_NO_CLUSTER = re.compile(r"Cluster \S+ does not exist")
 
 
 class Refused(Exception):
@@ -76,7 +80,7 @@ class SdkCalls:
         except DatabricksError as error:
             code = str(error.error_code or "")
             exists = isinstance(error, errors.ResourceConflict | errors.AlreadyExists) or "ALREADY_EXISTS" in code
-            missing = isinstance(error, errors.NotFound) or "DOES_NOT_EXIST" in code
+            missing = isinstance(error, errors.NotFound) or "DOES_NOT_EXIST" in code or bool(_NO_CLUSTER.match(str(error)))
             unsure = isinstance(error, errors.InternalError | errors.DeadlineExceeded)
             raise Refused(code, str(error), exists=exists, missing=missing, unsure=unsure) from None
         except (TimeoutError, OSError, ValueError) as error:

@@ -4,6 +4,7 @@ An effect that finds the thing there already (two runs at once, a repeated reque
 made.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from boathouse.provision import found as lists
 from boathouse.provision.api import Calls, Place, Refused
 from boathouse.provision.diff import CHANGE, Action, Record, Thing, parent
 from boathouse.provision.found import CLUSTERS, POLICIES, UNITY
-from boathouse.provision.wishes import Wish
+from boathouse.provision.wishes import TAG, Wish
 
 _PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
@@ -66,6 +67,12 @@ class Effects:
         thing = self.things.get(parent(wish))
         return thing.ref if thing else ""
 
+    def token_of(self, wish: Wish) -> str:
+        """What a cluster is asked for with: the same for the same one, so that whoever repeats it, here or on another machine,
+        gets the cluster that is being started already."""
+        named = f"{self.place.workspace_id}\0{wish.fields['custom_tags'][TAG]}\0{wish.key}"
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
+
     def _ref(self, id: str) -> str:
         thing = self.things.get(id)
         if thing is None:
@@ -83,7 +90,7 @@ class Effects:
         body: dict[str, Any] = {"userName": wish.key, "displayName": wish.fields["name"]}
         if wish.fields.get("entitlements"):
             body["entitlements"] = [{"value": value} for value in wish.fields["entitlements"]]
-        return self._made_in(calls, f"{root}/Users", body, f"userName eq {json.dumps(wish.key)}")
+        return self._made_in(calls, f"{root}/Users", body, f"userName eq {json.dumps(wish.key, ensure_ascii=False)}")
 
     def _group(self, wish: Wish, action: Action, token: str) -> Done:
         calls, root = self.place.directory()
@@ -94,7 +101,7 @@ class Effects:
         body: dict[str, Any] = {"displayName": wish.key}
         if wish.fields.get("entitlements"):
             body["entitlements"] = [{"value": value} for value in wish.fields["entitlements"]]
-        return self._made_in(calls, f"{root}/Groups", body, f"displayName eq {json.dumps(wish.key)}")
+        return self._made_in(calls, f"{root}/Groups", body, f"displayName eq {json.dumps(wish.key, ensure_ascii=False)}")
 
     def _made_in(self, calls: Calls, path: str, body: Mapping[str, Any], same: str) -> Done:
         try:
@@ -171,7 +178,13 @@ class Effects:
             return Done(action.ref, False)
         if set(body) == {"name"}:
             raise Refused("", f"there is no policy {wish.key!r}, and the file does not define it")
-        return Done(self.place.workspace.do("POST", f"{POLICIES}/create", body=body)["policy_id"])
+        try:
+            return Done(self.place.workspace.do("POST", f"{POLICIES}/create", body=body)["policy_id"])
+        except Refused as error:
+            there = lists.policies(self.place).get(wish.id) if error.exists else None
+            if there is None:
+                raise
+            return Done(there.ref, False)
 
     def _cluster(self, wish: Wish, action: Action, token: str) -> Done:
         body = {name: value for name, value in wish.fields.items() if name != "policy"}

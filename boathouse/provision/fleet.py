@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
+from boathouse.provision import form
 from boathouse.provision.problems import FleetError, Problem
 
 #: A document longer than this is not a fleet file.
@@ -188,8 +189,9 @@ def document(text: str, name: str) -> Any:
         raise FleetError([Problem(name, str(error).replace("\n", " "))]) from None
 
 
-def load(path: Path) -> Fleet:
-    """Read a fleet file. Raises FleetError that names the field, its value and what is allowed."""
+def load(path: Path, problems: list[Problem]) -> Fleet:
+    """Read a fleet file. Every field that is wrong is added to `problems` and left out (`form.Missing` where it is needed).
+    Raises FleetError for a file of which nothing can be read."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -200,7 +202,7 @@ def load(path: Path) -> Fleet:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FleetError([Problem(path.name, f"is not UTF-8 (byte {error.start})")]) from None
-    try:
-        return msgspec.convert(document(text, path.name), Fleet)
-    except msgspec.ValidationError as error:
-        raise FleetError([Problem(path.name, str(error))]) from None
+    content = document(text, path.name)
+    if not isinstance(content, dict):
+        raise FleetError([Problem(path.name, f"is {type(content).__name__}, not a mapping of fields")])
+    return form.converted(content, Fleet, lambda at, what: problems.append(Problem(path.name, f"{what} - at `{at}`")))

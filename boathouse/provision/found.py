@@ -35,7 +35,7 @@ def look(
     if needed & {"catalog", "schema"}:
         lists.append(lambda: _catalogs(place))
     if "policy" in needed:
-        lists.append(lambda: _policies(place))
+        lists.append(lambda: policies(place))
     if "cluster" in needed:
         lists.append(lambda: clusters(place, fleet))
     if any(wish.kind == "permission" and wish.fields["type"] == "instance-pool" for wish in wanted):
@@ -124,7 +124,8 @@ def _schemas(place: Place, catalog: str) -> dict[str, Thing]:
     }
 
 
-def _policies(place: Place) -> dict[str, Thing]:
+def policies(place: Place) -> dict[str, Thing]:
+    """The workspace's cluster policies."""
     found = {}
     for each in place.workspace.do("GET", f"{POLICIES}/list").get("policies") or []:
         shown = dict(each)
@@ -138,14 +139,22 @@ def _policies(place: Place) -> dict[str, Thing]:
     return found
 
 
-def clusters(place: Place, fleet: str) -> dict[str, Thing]:
-    """The clusters that carry this fleet's tag, by name."""
-    listed = paged(place.workspace, f"{CLUSTERS}/list", "clusters", {"page_size": 100})
-    return {
-        f"cluster {each.get('cluster_name')}": Thing(each["cluster_id"], each)
-        for each in listed
-        if (each.get("custom_tags") or {}).get(TAG) == fleet
-    }
+def clusters(place: Place, fleet: str, known: Mapping[str, Thing] | None = None) -> dict[str, Thing]:
+    """The clusters that carry this fleet's tag, by name; of several the known one, or the one that was started first."""
+    refs = {thing.ref for thing in (known or {}).values()}
+    there = clusters_by_name(place, fleet).items()
+    return {id: next((thing for thing in same if thing.ref in refs), same[0]) for id, same in there}
+
+
+def clusters_by_name(place: Place, fleet: str) -> dict[str, list[Thing]]:
+    """The clusters that carry this fleet's tag: a name may be that of several."""
+    there: dict[str, list[Thing]] = {}
+    for each in paged(place.workspace, f"{CLUSTERS}/list", "clusters", {"page_size": 100}):
+        if (each.get("custom_tags") or {}).get(TAG) == fleet:
+            there.setdefault(f"cluster {each.get('cluster_name')}", []).append(Thing(each["cluster_id"], each))
+    for same in there.values():
+        same.sort(key=lambda thing: (thing.shown.get("start_time") or 0, thing.ref))
+    return there
 
 
 def _pools(place: Place) -> dict[str, Thing]:

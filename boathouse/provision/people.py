@@ -61,11 +61,12 @@ class Person:
         return hashlib.sha256(self.user.encode()).hexdigest()[:8]
 
 
-def read(fleet: Fleet, folder: Path) -> list[Person]:
-    """The people of a fleet; files are found beside the fleet file. Raises FleetError that names every wrong row."""
+def read(fleet: Fleet, folder: Path, problems: list[Problem]) -> list[Person]:
+    """The people of a fleet; files are found beside the fleet file. Every row that is wrong is added to `problems` and left out.
+    Raises FleetError for a file of which nothing can be read."""
     source = fleet.people
     if isinstance(source, list):
-        return checked(((f"people[{number}]", row) for number, row in enumerate(source)), {})
+        return checked(((f"people[{number}]", row) for number, row in enumerate(source)), {}, problems)
     if isinstance(source, str):
         source = PeopleSource(file=source)
     columns = {"user": source.user, "name": source.name}
@@ -79,8 +80,8 @@ def read(fleet: Fleet, folder: Path) -> list[Person]:
         rows = document(text, path.name)
         if not isinstance(rows, list):
             raise FleetError([Problem(path.name, "is not a list of people")])
-        return checked(((f"{path.name}, person {number}", row) for number, row in enumerate(rows, 1)), columns)
-    return checked(csv_rows(text, path.name), columns)
+        return checked(((f"{path.name}, person {number}", row) for number, row in enumerate(rows, 1)), columns, problems)
+    return checked(csv_rows(text, path.name), columns, problems)
 
 
 def _decoded(raw: bytes, name: str) -> str:
@@ -132,29 +133,30 @@ def _bare(key: str) -> str:
     return re.sub(r"[\s._-]+", "", key).lower()
 
 
-def checked(rows: Iterable[tuple[str, Any]], columns: Mapping[str, str]) -> list[Person]:
-    """Rows as people. Raises FleetError with every row that is wrong, and with all rows of a person who is there twice."""
-    problems: list[Problem] = []
+def checked(rows: Iterable[tuple[str, Any]], columns: Mapping[str, str], problems: list[Problem]) -> list[Person]:
+    """Rows as people, each once. To `problems` is added every row that is wrong, and all rows of a person who is there twice."""
     people: list[Person] = []
     places: dict[str, list[str]] = {}
-    for where, row in rows:
-        found = _person(where, row, columns)
-        if isinstance(found, Problem):
-            problems.append(found)
-        elif found is not None:
-            people.append(found)
-            places.setdefault(_folded(found.user), []).append(where)
+    before = len(problems)
+    try:
+        for where, row in rows:
+            found = _person(where, row, columns)
+            if isinstance(found, Problem):
+                problems.append(found)
+            elif found is not None:
+                people.append(found)
+                places.setdefault(_folded(found.user), []).append(where)
+    except FleetError as error:  # from here on it is no table
+        problems.extend(error.problems)
     for person in people:
         there = places[_folded(person.user)]
         if len(there) > 1 and there[0] == person.where:
             problems.append(Problem(there[1], f"{person.user} is there more than once: {'; '.join(there)}"))
     if len(people) > MOST:
         problems.append(Problem("people", f"{len(people)} are too many; at most {MOST}"))
-    if problems:
-        raise FleetError(problems)
-    if not people:
-        raise FleetError([Problem("people", "there is nobody in the file")])
-    return people
+    if not people and len(problems) == before:
+        problems.append(Problem("people", "there is nobody in the file"))
+    return [person for person in people if places[_folded(person.user)][0] == person.where]
 
 
 def _folded(user: str) -> str:

@@ -10,7 +10,6 @@ import itertools
 import queue
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -67,6 +66,7 @@ class Runner:
         self._ended: queue.SimpleQueue[tuple[Action, Outcome | BaseException]] = queue.SimpleQueue()
         self._work: queue.SimpleQueue[Action | None] = queue.SimpleQueue()
         self._began: dict[str, float] = {}
+        self._again: set[str] = set()  # launches that somebody stopped, begun a second time
         self.outcomes: list[Outcome] = []
 
     def run(self, planned: Iterable[Action]) -> list[Outcome]:
@@ -177,7 +177,7 @@ class Runner:
     def _effect(self, action: Action) -> None:
         wish = action.wish
         record = self._journal.records.get(wish.id, Record())
-        token = (record.token or uuid.uuid4().hex) if wish.kind == "cluster" else ""
+        token = (record.token or self._effects.token_of(wish)) if wish.kind == "cluster" else ""
         undo = self._effects.undo_of(action, record)
         self._journal.will(wish, token, undo)
         try:
@@ -255,6 +255,10 @@ class Runner:
                 self._end(Outcome(action, DONE, seconds=took))
             elif action.wish.kind == "launch" and _no_room(thing) and len(self._wave_of) > 1:
                 self._later(action)
+            elif action.wish.kind == "launch" and _stopped(thing) and action.id not in self._again:
+                self._again.add(action.id)  # another run of this fleet, or somebody else: once more
+                self._watched.pop(action.id)
+                self._push(action)
             elif state in ("TERMINATED", "ERROR", None):
                 self._journal.did_not(action.wish)
                 self._end(Outcome(action, FAILED, _why(thing), took))
@@ -263,6 +267,12 @@ class Runner:
 def _no_room(thing: Thing | None) -> bool:
     reason = (thing.shown.get("termination_reason") or {}) if thing is not None else {}
     return thing is not None and thing.shown.get("state") == "TERMINATED" and reason.get("code") in NO_ROOM
+
+
+def _stopped(thing: Thing | None) -> bool:
+    """Whether somebody stopped the cluster while it was starting."""
+    reason = (thing.shown.get("termination_reason") or {}) if thing is not None else {}
+    return thing is not None and thing.shown.get("state") == "TERMINATED" and reason.get("code") == "USER_REQUEST"
 
 
 def _why(thing: Thing | None) -> str:

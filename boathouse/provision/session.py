@@ -3,16 +3,19 @@ this."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from boathouse.provision import diff, found, people, undo
+from boathouse.provision import diff, doubles, found, people, undo
 from boathouse.provision.api import Pace, Place
 from boathouse.provision.diff import Action, Thing
 from boathouse.provision.effects import Effects
 from boathouse.provision.fleet import Fleet, load
+from boathouse.provision.form import Missing
 from boathouse.provision.journal import Journal, path_of
 from boathouse.provision.people import Person
+from boathouse.provision.problems import FleetError, Problem
 from boathouse.provision.runner import Outcome, Runner
 from boathouse.provision.wishes import Wish, wishes
 
@@ -32,12 +35,21 @@ class Session:
     def read(cls, file: Path, threads: int = 8, **start: Any) -> "Session":
         """Read a fleet file and its people; `start` are fields of its `start` that the command line says instead. Raises
         FleetError with everything that is wrong, before anything was asked of a server."""
-        fleet = load(file)
+        problems: list[Problem] = []
+        fleet = load(file, problems)
         for name, value in start.items():
             if value is not None:
                 setattr(fleet.start, name, value)
-        everybody = people.read(fleet, file.parent)
-        return cls(file, fleet, everybody, wishes(fleet, everybody), threads)
+        everybody: list[Person] = []
+        try:
+            if fleet.people is not Missing:
+                everybody = people.read(fleet, file.parent, problems)
+        except FleetError as error:
+            problems += error.problems
+        wanted = wishes(fleet, everybody, problems)
+        if problems:
+            raise FleetError(problems)
+        return cls(file, fleet, everybody, wanted, threads)
 
     def journal(self, place: Place, *, writing: bool) -> Journal:
         return Journal(path_of(self.file), place.name, writing=writing)
@@ -54,11 +66,23 @@ class Session:
         self, place: Place, journal: Journal, things: dict[str, Thing], planned: Iterable[Action],
         say: Callable[[Outcome], None] = lambda outcome: None, **more: Any,
     ) -> list[Outcome]:  # fmt: skip
-        """Carry a plan out. `more` is handed to the runner."""
-        start = self.fleet.start
-        more.setdefault("look", lambda: found.clusters(place, self.fleet.fleet))
+        """Carry a plan out; where another run made the same clusters at the same time, until one of each is left and has what is
+        wanted. `more` is handed to the runner."""
+        start, planned = self.fleet.start, list(planned)
+        look = more.pop("look", lambda known: found.clusters(place, self.fleet.fleet, known))
         wave = start.wave if start.clusters == "stagger" else 0
-        return Runner(Effects(place, things), journal, threads=self.threads, wave=wave, say=say, **more).run(planned)
+        outcomes: list[Outcome] = []
+        if doubles.met(planned, journal.records) and doubles.end(place, self.fleet.fleet, journal):
+            things = self.look(place, journal)
+            planned = self.plan(things, journal)
+        while True:
+            watch = partial(look, things)
+            runner = Runner(Effects(place, things), journal, threads=self.threads, wave=wave, look=watch, say=say, **more)
+            outcomes += runner.run(planned)
+            if not doubles.possible(planned) or not doubles.end(place, self.fleet.fleet, journal):
+                return outcomes
+            things = self.look(place, journal)
+            planned = self.plan(things, journal)
 
     def gone(self, journal: Journal) -> list[str]:
         """People of whom the journal knows and the file does not any more."""

@@ -1,7 +1,7 @@
 """`${variables}` in templates. Pure.
 
-A text that is one variable alone becomes the variable's own value (a number stays a number); `$${` writes `${`. A variable that
-is not known is an error that names the field and what is known.
+A text that is one variable alone becomes the variable's own value (a number stays a number); `$${` writes `${`. Of a variable
+that is not known the field is told, and what is known.
 """
 
 import re
@@ -13,26 +13,21 @@ from boathouse.provision.problems import Problem
 _VARIABLE = re.compile(r"\$(\$\{)|\$\{([^}]*)\}")
 
 
-class UnknownVariable(Exception):
-    """A template names a variable that is not there."""
+def filled(value: Any, variables: Mapping[str, Any], path: str, problems: list[Problem]) -> Any:
+    """A template with its variables filled in. Each that is not known is added to `problems`, and stays.
 
-    def __init__(self, path: str, name: str, known: list[str]) -> None:
-        self.problem = Problem(path, f"the variable ${{{name}}} is not known; known are {', '.join(known)}")
-        super().__init__(str(self.problem))
-
-
-def filled(value: Any, variables: Mapping[str, Any], path: str) -> Any:
-    """A template with its variables filled in. Raises UnknownVariable.
-
-    >>> filled({"name": "lab-${slug}", "num_workers": "${n}"}, {"slug": "ann", "n": 2}, "each")
+    >>> filled({"name": "lab-${slug}", "num_workers": "${n}"}, {"slug": "ann", "n": 2}, "each", [])
     {'name': 'lab-ann', 'num_workers': 2}
     """
     if isinstance(value, str):
-        return _text(value, variables, path)
+        return _text(value, variables, path, problems)
     if isinstance(value, list):
-        return [filled(item, variables, f"{path}[{number}]") for number, item in enumerate(value)]
+        return [filled(item, variables, f"{path}[{number}]", problems) for number, item in enumerate(value)]
     if isinstance(value, dict):
-        return {_text(key, variables, path): filled(item, variables, f"{path}.{key}") for key, item in value.items()}
+        return {
+            _text(key, variables, path, problems): filled(item, variables, f"{path}.{key}", problems)
+            for key, item in value.items()
+        }
     return value
 
 
@@ -47,11 +42,12 @@ def names(value: Any) -> set[str]:
     return set()
 
 
-def _text(text: str, variables: Mapping[str, Any], path: str) -> Any:
+def _text(text: str, variables: Mapping[str, Any], path: str, problems: list[Problem]) -> Any:
     def value(name: str) -> Any:
         name = name.strip()
         if name not in variables:
-            raise UnknownVariable(path, name, sorted(variables))
+            problems.append(Problem(path, f"the variable ${{{name}}} is not known; known are {', '.join(sorted(variables))}"))
+            return f"${{{name}}}"
         return variables[name]
 
     whole = _VARIABLE.fullmatch(text)

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from boathouse.provision import form
 from boathouse.provision.fleet import Fleet, Templates
+from boathouse.provision.kinds import wrong_level, wrong_object, wrong_privilege, wrong_securable
 from boathouse.provision.people import Person
-from boathouse.provision.problems import FleetError, Problem
-from boathouse.provision.templates import UnknownVariable, filled
+from boathouse.provision.problems import Problem
+from boathouse.provision.templates import filled
 
 #: Kinds in the order in which a plan shows them.
 KINDS = (
@@ -80,8 +82,8 @@ class _Making:
         self.problems.append(Problem(where, what))
 
 
-def wishes(fleet: Fleet, people: Sequence[Person]) -> list[Wish]:
-    """Everything that is wanted. Raises FleetError that names all that is wrong in the templates, for all people."""
+def wishes(fleet: Fleet, people: Sequence[Person], problems: list[Problem]) -> list[Wish]:
+    """Everything that is wanted. All that is wrong in the templates, for all people, is added to `problems`."""
     making = _Making(fleet)
     base = {**fleet.variables, "fleet": fleet.fleet}
     _once(making, base)
@@ -89,8 +91,7 @@ def wishes(fleet: Fleet, people: Sequence[Person]) -> list[Wish]:
         _person(making, person, {**person.more, **base, **variables_of(person)})
     if fleet.start.clusters != "none" or fleet.each.clusters or fleet.once.clusters:
         _starts(making)
-    if making.problems:
-        raise FleetError(_shortened(making.problems))
+    problems += _shortened(making.problems)
     return ordered(making.wishes.values())
 
 
@@ -118,8 +119,6 @@ def _shortened(problems: list[Problem]) -> list[Problem]:
 def _once(making: _Making, variables: Mapping[str, Any]) -> None:
     fleet = making.fleet
     once = _fill(making, "once", fleet.once, variables)
-    if once is None:
-        return
     for group in once.groups:
         making.add("once.groups", "group", group.name, {"entitlements": sorted(group.entitlements)})
         if fleet.in_account:
@@ -131,8 +130,6 @@ def _once(making: _Making, variables: Mapping[str, Any]) -> None:
 def _person(making: _Making, person: Person, variables: Mapping[str, Any]) -> None:
     fleet, user = making.fleet, person.user
     each = _fill(making, f"{person.where}: each", fleet.each, variables)
-    if each is None:
-        return
     entitlements = sorted(each.entitlements)
     fields: dict[str, Any] = {"name": person.name}
     if entitlements and not fleet.in_account:
@@ -162,14 +159,17 @@ def _principal(making: _Making, name: str) -> list[str]:
     return [f"assignment group {name}" if making.fleet.in_account else f"group {name}"]
 
 
-def _fill(making: _Making, path: str, template: _T, variables: Mapping[str, Any]) -> _T | None:
-    try:
-        return msgspec.convert(filled(msgspec.to_builtins(template), variables, path), type(template))
-    except UnknownVariable as error:
-        making.problems.append(error.problem)
-    except msgspec.ValidationError as error:
-        making.wrong(path, str(error))
-    return None
+def _fill(making: _Making, path: str, template: _T, variables: Mapping[str, Any]) -> _T:
+    """A template with its variables filled in; what is wrong is left out, so that the rest is looked at too."""
+    made: dict[str, Any] = {}
+    for name, value in msgspec.to_builtins(template).items():
+        made[name] = [] if isinstance(value, list) else value
+        for number, item in enumerate(value if isinstance(value, list) else ()):
+            unknown: list[Problem] = []
+            one = filled(item, variables, f"{path}.{name}[{number}]", unknown)
+            making.problems += unknown
+            made[name] += [] if unknown else [one]
+    return form.converted(made, type(template), lambda at, what: making.wrong(path, f"{what} - at `{at}`"))
 
 
 def _templates(making: _Making, path: str, filled_in: Templates, person: Person | None) -> None:
@@ -237,8 +237,12 @@ def _grant(making: _Making, path: str, grant: Any, user: str) -> None:
         making.wrong(path, f"on {grant.on!r} is not a type and a name, as in `schema main.ann`")
     elif not to:
         making.wrong(path, f"the grant on {grant.on!r} does not say to whom")
+    elif problem := wrong_securable(kind):
+        making.wrong(path, problem)
     else:
-        privileges = sorted({each.strip().upper().replace(" ", "_") for each in grant.privileges})
+        privileges = sorted({re.sub(r"\s+", "_", each.strip().upper()) for each in grant.privileges})
+        for problem in filter(None, map(wrong_privilege, privileges)):
+            making.wrong(path, problem)
         name = name.lower() if kind in _MADE else name
         needs = [f"{kind} {name}", *_principal(making, to)]
         fields = {"type": kind, "name": name, "to": to, "privileges": privileges}
@@ -247,7 +251,7 @@ def _grant(making: _Making, path: str, grant: Any, user: str) -> None:
 
 def _permission(making: _Making, path: str, permission: Any, user: str) -> None:
     kind, _, name = permission.on.partition(" ")
-    name = name.strip()
+    name, plural = name.strip(), str(NAMED.get(kind, kind))
     said = {
         field: value
         for field, value in (
@@ -261,6 +265,8 @@ def _permission(making: _Making, path: str, permission: Any, user: str) -> None:
         making.wrong(path, f"on {permission.on!r} is not a type and a name, as in `cluster ann`")
     elif len(said) != 1:
         making.wrong(path, f"the permission on {permission.on!r} says not one of user, group, service_principal")
+    elif problem := wrong_object(plural) or wrong_level(plural, permission.level.upper()):
+        making.wrong(path, problem)
     else:
         (who,) = said.values()
         kind = next((singular for singular, plural in NAMED.items() if kind in (singular, plural)), kind)

@@ -37,8 +37,10 @@ PEOPLE = "user,name\nann@x.org,Ann\nBob@x.org,Bob\nçelik+a@x.org,Çelik\n"
 class Desk:
     """A fleet file and a platform. `apply()` is one run of the command."""
 
-    def __init__(self, folder: Path, account: bool = False, start: str = "{}", people: str = PEOPLE) -> None:
-        self.folder, self.account, self.platform = folder, account, Platform()
+    def __init__(
+        self, folder: Path, account: bool = False, start: str = "{}", people: str = PEOPLE, platform: Platform | None = None
+    ) -> None:
+        self.folder, self.account, self.platform = folder, account, platform or Platform()
         folder.mkdir(exist_ok=True)
         self.file = folder / "lab.yaml"
         self.file.write_text(FLEET.format(account=str(account).lower(), start=start))
@@ -71,12 +73,12 @@ class Desk:
         return [f"{step.id}: {message}" for step, message in ended if message]
 
 
-def _ticking(platform: Platform, session: Session, place: Any) -> Callable[[], Any]:
+def _ticking(platform: Platform, session: Session, place: Any) -> Callable[[Any], Any]:
     from boathouse.provision import found
 
-    def look() -> Any:
+    def look(known: Any) -> Any:
         platform.tick()
-        return found.clusters(place, session.fleet.fleet)
+        return found.clusters(place, session.fleet.fleet, known)
 
     return look
 

@@ -4,7 +4,7 @@ import itertools
 import re
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -37,6 +37,7 @@ class Platform:
         self.most_active = 0
         self.kill_after: int | None = None
         self.dead = False
+        self.meanwhile: dict[int, Callable[[], Any]] = {}  # what another does when so many effects were done
         self.refuse: dict[tuple[str, str], Refused] = {}
         self.fails_to_start: set[str] = set()
         self.room: int | None = None  # clusters that may be there at once; None: any number
@@ -62,7 +63,10 @@ class Platform:
                 if self.kill_after is not None and len(self.effects) >= self.kill_after:
                     self.dead = True
                     raise Killed
-            return answer
+            meanwhile = self.meanwhile.pop(len(self.effects), None)
+        if meanwhile is not None:
+            meanwhile()
+        return answer
 
     def tick(self) -> None:
         """Time passes: what starts runs, what stops has stopped."""
@@ -257,6 +261,8 @@ class Platform:
             case "list":
                 return {"policies": list(self.policies.values())}
             case "create":
+                if any(each["name"] == body["name"] for each in self.policies.values()):
+                    raise Refused("RESOURCE_ALREADY_EXISTS", f"{body['name']} already exists", exists=True)
                 id = f"P{self._id()}"
                 self.policies[id] = {**body, "policy_id": id}
                 return {"policy_id": id}
@@ -274,23 +280,27 @@ class Platform:
         if parts[0] == "create":
             token = body.pop("idempotency_token")
             for each in self.clusters.values():
-                if each["token"] == token:
+                if each["token"] == token and each["state"] != "TERMINATED":  # of one that has ended the token is forgotten
                     return {"cluster_id": each["cluster_id"]}
-            id = f"c-{self._id()}"
-            self.clusters[id] = {**body, "cluster_id": id, "state": "PENDING", "token": token}
+            id, now = f"c-{self._id()}", next(self._ids)
+            self.clusters[id] = {**body, "cluster_id": id, "state": "PENDING", "token": token, "start_time": now, "made": now}
             return {"cluster_id": id}
         cluster = self.clusters.get(body["cluster_id"])
         if cluster is None:
             raise Refused("INVALID_PARAMETER_VALUE", f"Cluster {body['cluster_id']} does not exist", missing=True)
         match parts[0]:
+            case "events":
+                return {"events": [{"timestamp": cluster["made"], "type": "CREATING"}]}
             case "edit":
                 cluster.update(body)
             case "start":
                 if cluster["state"] != "TERMINATED":
                     raise Refused("INVALID_STATE", "unexpected state")
-                cluster["state"] = "PENDING"
+                cluster.update(state="PENDING", start_time=next(self._ids))
+                cluster.pop("termination_reason", None)
             case "delete":
-                cluster["state"] = "TERMINATING" if cluster["state"] != "TERMINATED" else "TERMINATED"
+                if cluster["state"] != "TERMINATED":
+                    cluster.update(state="TERMINATING", termination_reason={"code": "USER_REQUEST", "type": "SUCCESS"})
             case "permanent-delete":
                 del self.clusters[body["cluster_id"]]
                 self.permissions.pop(f"/api/2.0/permissions/clusters/{body['cluster_id']}", None)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.service import compute
+from databricks.sdk.service import catalog, compute, iam
 
 ROOT = Path(__file__).resolve().parents[2]
 BOATHOUSE = str(ROOT / ".venv" / "bin" / "boathouse")
@@ -100,9 +100,10 @@ def fleet(folder: Path, prefix: str, count: int, account: bool = False, name: st
     return folder / "fleet.yaml"
 
 
-def command(server: Server, *arguments: str) -> subprocess.Popen[str]:
+def command(server: Server, *arguments: str, token: str = "") -> subprocess.Popen[str]:
     line = [BOATHOUSE, "provision", *arguments, "--output", "json"]
-    return subprocess.Popen(line, env=server.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environ = {**server.environ, **({"DATABRICKS_TOKEN": token} if token else {})}
+    return subprocess.Popen(line, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def run(server: Server, *arguments: str, code: int = 0) -> Any:
@@ -169,6 +170,37 @@ def test_a_command_that_is_killed_in_the_middle_and_one_beside_it(server: Server
     names = [each.cluster_name for each in server.workspace.clusters.list() if (each.custom_tags or {}).get("Fleet") == "lab-m"]
     assert len(names) == len(set(names)) == 30
     assert run(server, "undo", str(file), "--yes")["failed"] == []
+
+
+def test_two_machines_at_once_make_one_of_everything(server: Server, tmp_path: Path):
+    """Two processes with journals of their own, one of them by another admin."""
+    w = server.workspace
+    robot = w.service_principals.create(display_name="second")
+    (admins,) = w.groups.list(filter='displayName eq "admins"')
+    add = iam.Patch(op=iam.PatchOp.ADD, path="members", value=[{"value": robot.id}])
+    w.groups.patch(admins.id or "", operations=[add], schemas=[iam.PatchSchema.URN_IETF_PARAMS_SCIM_API_MESSAGES_2_0_PATCH_OP])
+    token = w.token_management.create_obo_token(application_id=robot.application_id or "").token_value or ""
+    w.catalogs.create(name="c_t")  # what one admin makes, another may use where it was granted
+    rights = [catalog.Privilege.ALL_PRIVILEGES, catalog.Privilege.MANAGE]
+    w.grants.update("catalog", "c_t", changes=[catalog.PermissionsChange(principal=robot.application_id, add=rights)])
+    files = []
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        files.append(fleet(tmp_path / name, "t", 25, name="lab-t"))
+    both = [command(server, "apply", str(files[0])), command(server, "apply", str(files[1]), token=token)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [(json.loads(out)["failed"], err) for out, err in said] == [([], ""), ([], "")]
+    assert [json.loads(out)["ready"] for out, _ in said] == [25, 25]
+    ours = [each for each in w.clusters.list() if (each.custom_tags or {}).get("Fleet") == "lab-t"]
+    assert sorted(str(each.cluster_name) for each in ours) == sorted(f"t{number}" for number in range(25))
+    for each in ours:
+        acl = w.clusters.get_permissions(each.cluster_id or "").access_control_list or []
+        assert [p.user_name for p in acl if p.user_name and p.user_name.startswith("t")] == [f"{each.cluster_name}@x.org"]
+    assert run(server, "apply", str(files[0]))["done"] == 0
+    for file in files:
+        assert run(server, "undo", str(file), "--yes")["failed"] == []
+    left = [each for each in w.clusters.list() if (each.custom_tags or {}).get("Fleet") == "lab-t"]
+    assert left == [] and not [each for each in w.users.list() if (each.user_name or "").startswith("t")]
 
 
 def test_wrong_rows_are_named_before_anything_starts(server: Server, tmp_path: Path):

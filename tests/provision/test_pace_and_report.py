@@ -148,8 +148,8 @@ def test_a_long_plan_is_shortened():
     from boathouse.provision.diff import CREATE, Action
     from boathouse.provision.wishes import wishes
 
-    people = checked([("here", f"p{number}@x.org") for number in range(50)], {})
+    people = checked([("here", f"p{number}@x.org") for number in range(50)], {}, [])
     session: Any = SimpleNamespace(people=people)
-    planned = [Action(wish, CREATE) for wish in wishes(Fleet(fleet="f", people=[]), people)]
+    planned = [Action(wish, CREATE) for wish in wishes(Fleet(fleet="f", people=[]), people, [])]
     assert "+ ... and 10 more: user (--all shows them)" in plan_text(session, planned, [])
     assert "p49@x.org" in plan_text(session, planned, [], everything=True)
