@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from databricks.sdk import AccountClient, WorkspaceClient
-from databricks.sdk.errors import AlreadyExists, DatabricksError, ResourceConflict
+from databricks.sdk.errors import AlreadyExists, DatabricksError, OperationFailed, ResourceConflict
 from databricks.sdk.service import catalog, compute, iam
 
 RIGHTS = [catalog.Privilege.USE_SCHEMA, catalog.Privilege.CREATE_TABLE, catalog.Privilege.SELECT, catalog.Privilege.MODIFY]
@@ -59,16 +59,17 @@ def create_user(a: AccountClient, workspace_id: int, person: Person) -> None:
     )
 
 
-def create_schema(w: WorkspaceClient, catalog_name: str, person: Person) -> None:
+def create_schema(w: WorkspaceClient, catalog_name: str, person: Person, grant: bool = True) -> None:
     """A schema that nobody else may use."""
     try:
         w.schemas.create(name=person.slug, catalog_name=catalog_name, comment=f"of {person.name}")
     except (AlreadyExists, ResourceConflict):
         pass
-    w.grants.update(
-        securable_type="schema", full_name=f"{catalog_name}.{person.slug}",
-        changes=[catalog.PermissionsChange(principal=person.user, add=RIGHTS)],
-    )  # fmt: skip
+    if grant:
+        w.grants.update(
+            securable_type="schema", full_name=f"{catalog_name}.{person.slug}",
+            changes=[catalog.PermissionsChange(principal=person.user, add=RIGHTS)],
+        )  # fmt: skip
 
 
 def grant_by_sql(w: WorkspaceClient, cluster_id: str, catalog_name: str, people: list[Person]) -> None:
@@ -124,7 +125,11 @@ def main() -> int:
     parser.add_argument("--node-type", default="Standard_DS3_v2")
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--account-host", help="the account console; default: the workspace's host")
-    parser.add_argument("--grants-on", metavar="CLUSTER_ID", help="give the rights by SQL on this cluster too")
+    parser.add_argument("--grants-on", metavar="CLUSTER_ID", help="give the rights in SQL on this cluster, not by the API")
+    parser.add_argument("--runtime", help="the version of the clusters; default: the newest for machine learning")
+    parser.add_argument(
+        "--wave", type=int, metavar="N", help="wait until each cluster ran, N at a time (default: stop them while they start)"
+    )
     options = parser.parse_args()
 
     w = WorkspaceClient()
@@ -139,34 +144,39 @@ def main() -> int:
             raise
     policies = {policy.name: policy.policy_id for policy in w.cluster_policies.list()} if options.policy else {}
     policy_id = policies[options.policy] if options.policy else None
-    runtime = runtime_of(w)
+    runtime = options.runtime or runtime_of(w)
 
     wrong: list[str] = []
     clusters: list[str] = []
 
-    def each(title: str, do: Callable[[Person], object]) -> None:
+    def each(title: str, do: Callable[[Person], object], threads: int = options.threads) -> None:
         """One step for everybody, some at once; who fails is told at the end, and the others go on."""
 
         def guarded(person: Person) -> None:
             try:
                 do(person)
-            except DatabricksError as error:
+            except (DatabricksError, OperationFailed) as error:
                 wrong.append(f"{person.user}: {title}: {error}")
 
         started = time.perf_counter()
-        with ThreadPoolExecutor(options.threads) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             list(pool.map(guarded, people))
         print(f"{title}: {len(people)} people in {time.perf_counter() - started:.1f} s", flush=True)
 
     def cluster(person: Person) -> None:
-        clusters.append(create_cluster(w, policy_id, runtime, options.node_type, person))
-        w.clusters.delete(clusters[-1])  # stops it; what removes a cluster is permanent_delete
+        cluster_id = create_cluster(w, policy_id, runtime, options.node_type, person)
+        clusters.append(cluster_id)
+        if options.wave:
+            w.clusters.wait_get_cluster_running(cluster_id)
+        stopped = w.clusters.delete(cluster_id)  # what removes a cluster is permanent_delete
+        if options.wave:
+            stopped.result()  # its memory is free for the next one
 
     each("users", lambda person: create_user(a, workspace_id, person))
-    each("schemas and grants", lambda person: create_schema(w, options.catalog, person))
+    each("schemas", lambda person: create_schema(w, options.catalog, person, grant=not options.grants_on))
     if options.grants_on:
         grant_by_sql(w, options.grants_on, options.catalog, people)
-    each("clusters, permissions, stopped", cluster)
+    each("clusters, permissions, stopped", cluster, options.wave or options.threads)
     print(f"{len(clusters)} clusters; {len(wrong)} failures", *wrong[:20], sep="\n")
     return 1 if wrong else 0
 

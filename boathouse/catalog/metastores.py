@@ -43,12 +43,15 @@ def info(reader: Reader, it: Metastore) -> MetastoreInfo:
 
 
 def _account_of(reader: Reader, ctx: Ctx) -> str:
+    if not ctx.workspace_id:  # a caller of the account
+        return ctx.account_id
     workspace = workspaces.get(reader, ctx.workspace_id)
     assert workspace is not None, "the caller's workspace is gone"
     return workspace.account_id
 
 
-def _account_admin(ctx: Ctx) -> None:
+def account_admin(ctx: Ctx) -> None:
+    """Raises ApiError 403 for all but admins of the account."""
     if not ctx.caller.account_admin:
         raise denied(f"{ctx.caller.name} is not an admin of the account.")
 
@@ -105,11 +108,11 @@ def get(ctx: Ctx, id: str) -> MetastoreInfo:
 @endpoint("POST", PATH, action="unityCatalog.createMetastore")
 def create(ctx: Ctx, body: CreateMetastore) -> MetastoreInfo:
     """A metastore for a region that has none; for account admins."""
-    _account_admin(ctx)
+    account_admin(ctx)
     name = shown.checked(body.name, "CreateMetastore", "MetastoreInfo.name")
     with ctx.transaction() as tx:
         account_id = _account_of(tx, ctx)
-        workspace = workspaces.get(tx, ctx.workspace_id)
+        workspace = workspaces.get(tx, ctx.workspace_id) if ctx.workspace_id else workspaces.first(tx)
         cloud = workspace.cloud if workspace is not None else "aws"
         region = body.region or assignment.REGIONS[cloud]
         _free(tx, account_id, name)
@@ -175,18 +178,19 @@ def delete_metastore(ctx: Ctx, query: DeleteQuery, id: str) -> Empty:
 @endpoint("PUT", ASSIGNMENT, action="unityCatalog.createMetastoreAssignment")
 def assign(ctx: Ctx, body: AssignMetastore, workspace_id: int) -> Empty:
     """Give a workspace a metastore, in the place of another; for account admins."""
-    _assign(ctx, workspace_id, body.metastore_id, body.default_catalog_name)
+    give(ctx, workspace_id, body.metastore_id, body.default_catalog_name)
     return Empty()
 
 
 @endpoint("PATCH", ASSIGNMENT, action="unityCatalog.updateMetastoreAssignment")
 def update_assignment(ctx: Ctx, body: UpdateAssignment, workspace_id: int) -> Empty:
     """Another metastore (for account admins), or another default catalog."""
-    _assign(ctx, workspace_id, body.metastore_id, body.default_catalog_name)
+    give(ctx, workspace_id, body.metastore_id, body.default_catalog_name)
     return Empty()
 
 
-def _assign(ctx: Ctx, workspace_id: int, metastore_id: str | None, default_catalog: str | None) -> None:
+def give(ctx: Ctx, workspace_id: int, metastore_id: str | None, default_catalog: str | None) -> None:
+    """Give a workspace a metastore (None: the one that it has) and a default catalog. Raises ApiError 403, 404."""
     asker = access.of_caller(ctx) if metastore_id is None else None
     if not ctx.caller.account_admin and (
         asker is None or not (asker.metastore_admin or ctx.caller.admin) or workspace_id != ctx.workspace_id
@@ -216,11 +220,16 @@ def _assign(ctx: Ctx, workspace_id: int, metastore_id: str | None, default_catal
 @endpoint("DELETE", ASSIGNMENT, action="unityCatalog.deleteMetastoreAssignment")
 def unassign(ctx: Ctx, query: UnassignMetastore, workspace_id: int) -> Empty:
     """Take the metastore away from a workspace, for good; for account admins."""
-    _account_admin(ctx)
+    take_away(ctx, workspace_id, query.metastore_id)
+    return Empty()
+
+
+def take_away(ctx: Ctx, workspace_id: int, metastore_id: str) -> None:
+    """The same, for both planes. Raises ApiError 403, or 400 when the workspace does not have this metastore."""
+    account_admin(ctx)
     with ctx.transaction() as tx:
         mine = metastore_assignments.c.workspace_id == workspace_id
         row = tx.execute(select(metastore_assignments.c.metastore_id).where(mine)).first()
-        if row is None or row[0] != query.metastore_id or assignment.by_id(tx, _account_of(tx, ctx), row[0]) is None:
-            raise invalid(f"Workspace {workspace_id} does not have the metastore '{query.metastore_id[:64]}'.")
+        if row is None or row[0] != metastore_id or assignment.by_id(tx, _account_of(tx, ctx), row[0]) is None:
+            raise invalid(f"Workspace {workspace_id} does not have the metastore '{metastore_id[:64]}'.")
         tx.execute(update(metastore_assignments).where(mine).values(metastore_id=None))
-    return Empty()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from boathouse.compute import event_log, launch_environment
+from boathouse.compute import event_log, launch_environment, map_rules
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.world import NodeRow
 from boathouse.releases import arguments
@@ -49,8 +49,8 @@ def of_driver(inputs: Inputs, image: Mapping[str, Any], node: NodeRow, address: 
         local_cores=inputs.limits.driver.cores,
         connect=inputs.release.connect,
         python=python_of(image),
-        redacted_keys=[launch_environment.spark_key(key) for key in values.redacted_keys],
-        spark_conf={launch_environment.spark_key(key): text for key, text in values.spark_conf.items()}
+        redacted_keys=[map_rules.spark_key(key) for key in values.redacted_keys],
+        spark_conf={map_rules.spark_key(key): text for key, text in values.spark_conf.items()}
         | _memory(inputs)
         | (event_log.properties() if logged else {}),
     )

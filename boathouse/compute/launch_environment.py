@@ -16,12 +16,6 @@ from boathouse.releases import arguments
 WORKING_DIRECTORY = "/databricks/driver"
 
 
-def spark_key(key: str) -> str:
-    """The key under which Spark takes a setting of `spark_conf`: what is not Spark's is Hadoop's (`fs.azure...`), and Spark
-    would leave it out otherwise."""
-    return key if key.startswith("spark.") else f"spark.hadoop.{key}"
-
-
 def of_node(inputs: Inputs, image: Mapping[str, Any], node: NodeRow, address: str, driver_address: str) -> dict[str, str]:
     """The variables of a process on `node`."""
     spec = inputs.spec

@@ -45,10 +45,24 @@ OWNED_ENV = frozenset(
     }
 )  # fmt: skip
 
+_HADOOP = "spark.hadoop."
 _CONF_KEY = re.compile(r"[^\s=#\x00-\x1f][^\s=\x00-\x1f]*")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOCAL_MASTER = re.compile(r"local(\[(\*|\d+)(\s*,\s*\d+)?\])?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def spark_key(key: str) -> str:
+    """The key under which Spark takes a setting of `spark_conf`: what is not Spark's is Hadoop's (`fs.azure...`), and Spark
+    would leave it out otherwise."""
+    return key if key.startswith("spark.") else f"{_HADOOP}{key}"
+
+
+def other_spelling(key: str) -> str | None:
+    """The other key of `spark_conf` that means the same setting; None where there is one alone."""
+    short = key.removeprefix(_HADOOP) if key.startswith(_HADOOP) else ""
+    other = short if short and spark_key(short) == key else spark_key(key)
+    return other if other != key else None
 
 
 def violations(spec: ClusterSpec) -> Iterator[str]:
@@ -88,6 +102,8 @@ def _conf(conf: dict[str, str], workers: int) -> Iterator[str]:
     for key, value in conf.items():
         if not _CONF_KEY.fullmatch(key):
             yield f"spark_conf: the key {_short(key)} is not allowed; keys have no spaces, '=' or control characters"
+        elif key.startswith(_HADOOP) and other_spelling(key) in conf:
+            yield f"spark_conf.{key}: is the same setting as {other_spelling(key)}, which is given too; leave one out"
         elif key.startswith(tuple(name for name in OWNED_CONF if name.endswith("."))) or key in OWNED_CONF:
             yield f"spark_conf.{key}: is set by the platform for every cluster and cannot be changed; leave it out"
         elif key == "spark.master" and not (workers == 0 and _LOCAL_MASTER.fullmatch(value)):

@@ -67,6 +67,7 @@ REFUSED: list[tuple[dict, list[str]]] = [
     ({"custom_tags": {"Vendor": "me"}}, ["custom_tags", "Vendor"]),
     ({"spark_conf": {"a b": "c"}}, ["spark_conf", "a b"]),
     ({"spark_conf": {"": "c"}}, ["spark_conf", "''"]),
+    ({"spark_conf": {"fs.a": "1", "spark.hadoop.fs.a": "2"}}, ["spark_conf.spark.hadoop.fs.a", "the same setting as fs.a"]),
     ({"spark_conf": {"spark.x": "before {{secrets/a/b}}"}}, ["spark_conf.spark.x", "whole value"]),
     ({"spark_conf": {"spark.authenticate.secret": "x"}}, ["spark_conf.spark.authenticate.secret", "set by the platform"]),
     ({"spark_conf": {"spark.master": "local[*]"}}, ["spark_conf.spark.master", "local[*]", "2 workers"]),

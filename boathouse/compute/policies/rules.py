@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from boathouse.compute import map_rules
 from boathouse.compute.policies import attributes, patterns, runtimes
 from boathouse.compute.policies.attributes import EVERY, LOG_PLACES, Attribute, Segment
 from boathouse.compute.policies.definition import (
@@ -80,11 +81,30 @@ def apply(definition: Definition, wish: dict[str, Any], world: World, defaults: 
     logs = any(rule.path in (attributes.LOG_TYPE, attributes.LOG_PATH, attributes.LOG_REGION) for rule in definition.rules)
     if logs:
         _flatten_logs(document)
+    respelled = _respell(definition, document)
     filled = dict(_fill(definition, document, world, defaults)) if fill else {}
     decisions = tuple(each for rule in definition.rules for each in _ask(definition, rule, document, world, filled))
+    for theirs, sent in respelled.items():
+        document["spark_conf"] = {sent if key == theirs else key: value for key, value in document["spark_conf"].items()}
     if logs:
         _nest_logs(document)
     return Outcome(document, decisions)
+
+
+def _respell(definition: Definition, document: dict[str, Any]) -> dict[str, str]:
+    """Settings of Hadoop have two keys (`map_rules.spark_key`): what a wish says is put under the one that a rule has, so that no
+    rule is passed by under the other. Gives the rule's key and the wish's."""
+    conf = document.get("spark_conf") or {}
+    found: dict[str, str] = {}
+    for rule in definition.rules:
+        key = str(rule.attribute.segments[-1])
+        sent = map_rules.other_spelling(key) if rule.attribute.map_name == "spark_conf" and not rule.attribute.general else None
+        if sent in conf and sent is not None and key not in conf and f"spark_conf.{sent}" not in definition.by_path:
+            found[key] = sent
+    ours = {sent: key for key, sent in found.items()}
+    if found:
+        document["spark_conf"] = {ours.get(each, each): value for each, value in conf.items()}
+    return found
 
 
 # --- Filling in ---

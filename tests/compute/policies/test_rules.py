@@ -218,6 +218,27 @@ def test_asked(policy, wish, refused):
     assert wish == before
 
 
+#: Hadoop's settings have two keys; Spark's have one.
+END, LONG = "fs.s3a.endpoint", "spark.hadoop.fs.s3a.endpoint"
+
+
+@pytest.mark.parametrize(("ruled", "sent"), [(END, LONG), (LONG, END), (END, END), (LONG, LONG)])
+def test_no_rule_is_passed_by_under_the_other_key_of_the_same_setting(ruled, sent):
+    wish = {"spark_conf": {sent: "http://mine", "spark.x": "1"}}
+    forbidden, fixed = {"type": "forbidden"}, {"type": "fixed", "value": "http://ours"}
+    assert messages({f"spark_conf.{ruled}": forbidden}, wish) == [f"spark_conf, {ruled} cannot be present"]
+    assert messages({f"spark_conf.{ruled}": fixed}, wish) == [f'spark_conf, {ruled} must be http://ours (is "http://mine")']
+    assert messages({f"spark_conf.{ruled}": fixed, "spark_conf.*": forbidden}, {"spark_conf": {sent: "http://ours"}}) == []
+    kept = {"spark_conf": {sent: "http://ours", "spark.x": "1"}}
+    assert apply({f"spark_conf.{ruled}": fixed}, kept).document == kept, "what was sent is stored as it was sent"
+    assert list(apply({f"spark_conf.{ruled}": fixed}, kept).document["spark_conf"]) == [sent, "spark.x"]
+
+
+def test_keys_of_spark_have_no_other_spelling():
+    wish = {"spark_conf": {"spark.hadoop.spark.x": "1"}}
+    assert messages({"spark_conf.spark.x": {"type": "forbidden"}}, wish) == []
+
+
 #: (definition, wish, wish with fixed values, wish with defaults too)
 FILLED = [
     ({"num_workers": {"type": "fixed", "value": 2}}, {}, {"num_workers": 2}, {"num_workers": 2}),
