@@ -109,6 +109,22 @@ def create_cluster(w: WorkspaceClient, policy_id: str | None, runtime: str, node
     return cluster_id
 
 
+def wait_until_it_ran(w: WorkspaceClient, cluster_id: str) -> None:
+    """Until a cluster runs. One for which there was no room just now is started again: others will have stopped by then."""
+    until = time.monotonic() + 1200
+    while True:
+        try:
+            w.clusters.wait_get_cluster_running(cluster_id)
+            return
+        except OperationFailed:
+            why = w.clusters.get(cluster_id).termination_reason
+            no_room = why is not None and why.code == compute.TerminationReasonCode.CLOUD_PROVIDER_RESOURCE_STOCKOUT
+            if not no_room or time.monotonic() > until:
+                raise
+        time.sleep(10)
+        w.clusters.start(cluster_id)
+
+
 def runtime_of(w: WorkspaceClient) -> str:
     """The newest ML runtime, or the newest long-term one where there is none for machine learning."""
     try:
@@ -167,7 +183,7 @@ def main() -> int:
         cluster_id = create_cluster(w, policy_id, runtime, options.node_type, person)
         clusters.append(cluster_id)
         if options.wave:
-            w.clusters.wait_get_cluster_running(cluster_id)
+            wait_until_it_ran(w, cluster_id)
         stopped = w.clusters.delete(cluster_id)  # what removes a cluster is permanent_delete
         if options.wave:
             stopped.result()  # its memory is free for the next one

@@ -186,6 +186,7 @@ class House:
             "table_type": "MANAGED", "data_source_format": "DELTA", "volume_type": "MANAGED", "connection_type": "MYSQL",
             "options": {}, "url": "s3://c", "credential_name": "k", "function_info": {"name": "g", **THERE}, **THERE,
             "workspace_id": str(home.workspace_id), "setting": {"acct_ip_acl_enable": {"value": True}},
+            "metastore_info": {"name": "m"}, "metastore_assignment": {"default_catalog_name": "main"},
             "userName": "new@x.org", "displayName": "new", **SPEC,
         }  # fmt: skip
 
@@ -272,6 +273,8 @@ class House:
             names |= {"name": rules, "resource": self.resource, "rule_set": {"name": rules, "etag": "x", "grant_rules": []}}
         if "/policies/clusters" in path:
             names = names | {"policy_id": self.policy_id}
+        if path.endswith("/metastores/{metastore_id}"):
+            names = names | {"metastore_info": {"owner": "victim@x.org"}}
         likely = {"cluster_id", "clusterId", "keys", "string_value", *SPEC}
         return {
             field.encode_name: names.get(field.encode_name, "x")

@@ -99,8 +99,26 @@ MAKERS_OWN = {
     ("POST", "contexts/destroy"), ("GET", "contexts/status"),
 }  # fmt: skip
 
+#: What makes something at the path of the calls, where else there is a file to be read and deleted.
+MAKES = {("POST", "workspace/import"), ("POST", "workspace/mkdirs"), ("POST", "workspace-files/import-file{path}")}
+
+#: What a level opens that cannot be done while the cluster is PENDING; all else that is opened succeeds.
+NOT_NOW = {
+    ("GET", "boathouse/clusters/{cluster_id}/spark-ui"): 400, ("POST", "contexts/create"): 503,
+    **{("POST", f"clusters/{verb}"): 400 for verb in ("start", "edit", "update", "resize")},
+    ("POST", "policies/clusters/enforce-compliance"): 400,
+}  # fmt: skip
+
 #: What every user of the account may call without being in any workspace.
 OF_ANY_ACCOUNT_USER: set[tuple[str, str]] = set()
+
+#: What of the account's paths an admin of a workspace may call, for that workspace.
+OF_A_WORKSPACES_ADMIN = {
+    (method, f"accounts/{{account_id}}/workspaces/{{workspace_id}}/permissionassignments{more}")
+    for method, more in (
+        ("GET", ""), ("GET", "/permissions"), ("PUT", "/principals/{principal_id}"), ("DELETE", "/principals/{principal_id}"),
+    )
+}  # fmt: skip
 
 
 def short(path):
@@ -135,11 +153,23 @@ def refresh(house):  # noqa: F811
     pool = {"instance_pool_name": f"pool of {house.cluster_id}", "node_type_id": "i3.xlarge"}
     house.pool_id = house.ask("POST", "/api/2.0/instance-pools/create", house.victims_token, json=pool).json()["instance_pool_id"]
     for name in ("d", "n", "t.txt", "f"):
-        path = {"path": f"/Users/victim@x.org/{name}", "recursive": True}
-        house.ask("POST", "/api/2.0/workspace/delete", house.victims_token, json=path)
+        clear(house, name)
+    put_file(house)
     house.objects |= {"clusters": house.cluster_id, "instance-pools": house.pool_id, **house.in_the_victims_home()}
     mine = {"cluster_id": house.cluster_id, "clusterId": house.cluster_id, "instance_pool_id": house.pool_id}
     house.names |= mine
+
+
+def clear(house, name):  # noqa: F811
+    """Nothing of this name in the victim's home."""
+    path = {"path": f"/Users/victim@x.org/{name}", "recursive": True}
+    house.ask("POST", "/api/2.0/workspace/delete", house.victims_token, json=path)
+
+
+def put_file(house):  # noqa: F811
+    """The file that the paths of the calls name."""
+    file = {"path": "/Users/victim@x.org/f", "content": "", "format": "AUTO", "overwrite": True}
+    assert house.ask("POST", "/api/2.0/workspace/import", house.victims_token, json=file).status_code == 200
 
 
 def system_group(house, name):  # noqa: F811
@@ -177,12 +207,16 @@ def test_each_level_opens_its_endpoints_and_no_other(house, mate, kind, level): 
     grant(house, kind, level, principal_id)
     for served, path in ROUTES:
         key = (served.method, short(path))
+        if key in MAKES:
+            clear(house, "f")
         answer = house.call(served, path, token)
         if SECRET in answer.text:
             leaks.append((key, "tells the secret"))
+        if key in MAKES and key not in opens:
+            put_file(house)
         if key in opens:
-            if answer.status_code == 403:
-                refused.append((key, answer.text))
+            if answer.status_code != NOT_NOW.get(key, answer.status_code if answer.status_code < 400 else 200):
+                refused.append((key, answer.status_code, answer.text[:160]))
             if served.method != "GET":
                 refresh(house)
                 grant(house, kind, level, principal_id)
@@ -301,3 +335,21 @@ def test_who_is_not_in_the_workspace_gets_nowhere_in_it(house, account_admin):  
     assert snapshot(house) == before
 
 
+def test_the_admin_of_a_workspace_is_nobody_in_the_account(house):  # noqa: F811
+    """By OAuth, which opens the account to everybody who has a right there; personal access tokens do so for its admins alone."""
+    boss, _ = house.member("boss@x.org")
+    with house.parts.store.transaction() as tx:
+        registry.add_member(tx, system_group(house, ADMINS), boss)
+        token, _ = credentials.issue(tx, house.parts.keys, credentials.OAUTH, boss, lifetime_ms=3_600_000)
+    leaks, asked = [], set()
+    for served, path in ROUTES:
+        if "{account_id}" not in path:
+            continue
+        key = (served.method, short(path))
+        answer = house.call(served, path, token)
+        asked.add(key)
+        if answer.status_code != 403 and key not in OF_A_WORKSPACES_ADMIN:
+            leaks.append((key, answer.status_code, answer.text[:200]))
+        if answer.status_code == 403 and key in OF_A_WORKSPACES_ADMIN:
+            leaks.append((key, "refused", answer.text[:200]))
+    assert leaks == [] and asked >= OF_A_WORKSPACES_ADMIN

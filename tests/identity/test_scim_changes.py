@@ -222,7 +222,7 @@ def test_the_last_admin_stays(api, account, ready, make_user):
     assert "cannot be deactivated" in refusal(api.patch(f"{ROOT}/Users/{me}", json=patch(("replace", "active", False))))[2]
     assert last in refusal(api.patch(f"{account}/Users/{me}", json=patch(("remove", "roles"))))[2]
     # A deactivated admin is none; an active one is, through a group too.
-    ann, _ = make_user("ann@x.org", groups=["inner"])
+    ann, token = make_user("ann@x.org", groups=["inner"])
     inner = group_of(api, "inner")["id"]
     assert api.patch(f"{ROOT}/Groups/{admins}", json=patch(("add", "members", [{"value": inner}]))).status_code == 204
     assert api.patch(f"{ROOT}/Users/{ann.principal_id}", json=patch(("replace", "active", False))).status_code == 204
@@ -233,8 +233,19 @@ def test_the_last_admin_stays(api, account, ready, make_user):
     for refused in (
         api.patch(f"{account}/Users/{ann.principal_id}", json=patch(("replace", "active", False))),
         api.delete(f"{account}/Users/{ann.principal_id}"),
+        api.delete(f"{ROOT}/Users/{ann.principal_id}", token=token),
+        api.patch(f"{ROOT}/Users/{ann.principal_id}", json=patch(("replace", None, {"active": False})), token=token),
+        api.patch(f"{ROOT}/Users/{ann.principal_id}", json=patch(("Replace", "ACTIVE", "False")), token=token),
+        api.patch(f"{ROOT}/Groups/{inner}", json=patch(("remove", f'members[value eq "{ann.principal_id}"]')), token=token),
+        api.patch(
+            f"{ROOT}/Groups/{inner}", json=patch(("replace", "members", [{"value": me}]), ("remove", "members")), token=token
+        ),
+        api.call("PUT", f"{ROOT}/Groups/{inner}", json={"displayName": "inner", "members": []}, token=token),
+        api.delete(f"{ROOT}/Groups/{inner}", token=token),
+        api.patch(f"{ROOT}/Groups/{admins}", json=patch(("remove", f'members[value eq "{inner}"]')), token=token),
     ):
         assert last in refusal(refused)[2]
+    assert api.post(f"{ROOT}/Users", json={"userName": "eve@x.org"}, token=token).status_code == 201
 
 
 def test_a_workspace_deactivates_for_itself(api, account, make_user):
