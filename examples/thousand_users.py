@@ -11,6 +11,7 @@ and all clusters are stopped again to save cost. Host and credentials come from 
 DATABRICKS_TOKEN, or ARM_CLIENT_ID and its like); the account console from --account-host, left out where one host serves both.
 
     python examples/thousand_users.py people.csv --catalog competition
+    python examples/thousand_users.py people.csv --grants-on CLUSTER_ID --wave 4    # rights in SQL; four clusters run at a time
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The tables of the account plane. `account_id` is a column of all: nothing of one account is seen in another."""
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, String, Table, Text
 
 from boathouse.store import metadata
 
@@ -55,4 +55,36 @@ audit_deliveries = Table(
     metadata,
     Column("account_id", String(36), primary_key=True),
     Column("last_id", BigInteger, nullable=False),
+)
+
+#: Credentials and storage configurations, by the field of their id (`kind`), as they were accepted.
+cloud_objects = Table(
+    "account_cloud_objects",
+    metadata,
+    Column("object_id", String(36), primary_key=True),
+    Column("account_id", String(36), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("account_cloud_objects_by_name", "account_id", "kind", "name", unique=True),
+)
+
+#: What log goes where. `position`: of the audit log the last row that was delivered, of usage a time (epoch ms) in the first
+#: month that may still change. `state`, `message` and the times tell of the last delivery.
+log_delivery_configurations = Table(
+    "log_delivery_configurations",
+    metadata,
+    Column("config_id", String(36), primary_key=True),
+    Column("account_id", String(36), nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("creator_id", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("attempted_at", BigInteger, nullable=True),
+    Column("succeeded_at", BigInteger, nullable=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
 )

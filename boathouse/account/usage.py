@@ -89,12 +89,13 @@ def download(ctx: Ctx, account_id: str, query: DownloadQuery) -> Raw:
     now, (start, end) = ctx.store.clock(), months[0]
     with ctx.read() as reader:
         while start <= min(months[1][0], now):
-            _rows(writer, records(reader, ctx.account_id, start, end), start, end, now, query.personal_data)
+            write_rows(writer, records(reader, ctx.account_id, start, end), start, end, now, query.personal_data)
             start, end = usage_math.month(end)
     return Raw(out.getvalue().encode(), media_type="text/plain; charset=utf-8")
 
 
-def _rows(writer: Any, found: list[Record], start: int, end: int, now: int, personal: bool) -> None:
+def write_rows(writer: Any, found: list[Record], start: int, end: int, now: int, personal: bool) -> None:
+    """A row of the CSV for each cluster, node type and owner, of what was there in [start, end)."""
     def key(record: Record) -> tuple[int, str, str, int]:
         return record.workspace_id, record.cluster_id, record.node_type, record.owner_id
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from boathouse.account import audit_delivery, closing
+from boathouse.account import log_delivery as account_delivery
 from boathouse.account.audit_delivery import AuditDelivery
+from boathouse.account.log_shipping import LogShipping, Undeliverable, Write
 from boathouse.catalog.seals import Seals
 from boathouse.commands.capabilities import METHODS
 from boathouse.commands.ground import Ground
@@ -33,7 +35,8 @@ from boathouse.server.parts import Parts, StartError
 from boathouse.store.blobs import Blobs
 from boathouse.workspace.clouds.store import CloudStore
 from boathouse.workspace.files import sweep as blob_sweep
-from boathouse.workspace.locations import Locations
+from boathouse.workspace.locations import LocationError, Locations
+from boathouse.workspace.locations import Reader as LocationReader
 from boathouse.workspace.references import Secrets
 from boathouse.workspace.sealing import Sealer
 
@@ -43,7 +46,9 @@ log = logging.getLogger("boathouse.server")
 ENGINE_SECONDS = 60.0
 
 #: Work that waits for what users name (a bucket that takes its time), and its threads: not those that launch.
-SLOW = (log_delivery.KIND, libraries.KIND, blob_sweep.KIND, retention.KIND, audit_delivery.KIND)
+SLOW = (
+    log_delivery.KIND, libraries.KIND, blob_sweep.KIND, retention.KIND, audit_delivery.KIND, account_delivery.KIND,
+)  # fmt: skip
 SLOW_THREADS = 8
 
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
@@ -73,6 +78,7 @@ ENDPOINT_MODULES = (
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
     "boathouse.account.workspaces", "boathouse.account.assignments", "boathouse.account.rule_sets", "boathouse.account.settings",
     "boathouse.account.usage", "boathouse.account.budgets", "boathouse.account.audit_log",
+    "boathouse.account.cloud_credentials", "boathouse.account.storage_configurations", "boathouse.account.log_delivery",
     "boathouse.server.top", "boathouse.server.metrics",
 )  # fmt: skip
 
@@ -86,6 +92,18 @@ def routes() -> Routes:
     for name in DEPARTURE_MODULES:
         importlib.import_module(name)
     return Routes([importlib.import_module(name) for name in ENDPOINT_MODULES])
+
+
+def shipping_to(locations: Locations) -> Write:
+    """Deliver the account's logs through `locations`, with the rights that the principal has at that moment."""
+
+    def write(location: str, workspace_id: int, principal: str, content: bytes) -> None:
+        try:
+            locations.write(location, LocationReader(workspace_id, principal), [content])
+        except LocationError as error:
+            raise Undeliverable(str(error)) from error
+
+    return write
 
 
 class ControlPlane:
@@ -148,6 +166,7 @@ class ControlPlane:
         self._housekeeping: dict[str, Reconcile] = {
             blob_sweep.KIND: blob_sweep.BlobSweep(store, blobs),
             retention.KIND: retention.Retention(store, directories, *days),
+            account_delivery.KIND: LogShipping(store, shipping_to(locations)),
         }
         if parts.settings.audit_folder:
             folder = Path(parts.settings.audit_folder).expanduser().absolute()

@@ -187,6 +187,11 @@ class House:
             "options": {}, "url": "s3://c", "credential_name": "k", "function_info": {"name": "g", **THERE}, **THERE,
             "workspace_id": str(home.workspace_id), "setting": {"acct_ip_acl_enable": {"value": True}},
             "metastore_info": {"name": "m"}, "metastore_assignment": {"default_catalog_name": "main"},
+            "credentials_name": "mine", "aws_credentials": {"sts_role": {"role_arn": "arn:aws:iam::123456789012:role/r"}},
+            "status": "DISABLED",
+            "storage_configuration_name": "mine", "root_bucket_info": {"bucket_name": "mine"},
+            "log_delivery_configuration": {"log_type": "AUDIT_LOGS", "output_format": "JSON", "credentials_id": "x",
+                                           "storage_configuration_id": "x"},
             "userName": "new@x.org", "displayName": "new", **SPEC,
         }  # fmt: skip
 
