@@ -8,7 +8,6 @@ registry sends is hostile until its digest fits.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +28,9 @@ from boathouse.images.registry_http import (
 
 OS, ARCHITECTURE = "linux", "amd64"
 MOST_LAYERS = 512
-#: How many attachments of an image are read, and bytes of each: signatures are a few hundred bytes.
-MOST_ATTACHED, ATTACHED_LIMIT = 64, 64 * 1024
-_INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
-_MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
-_CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -80,23 +77,7 @@ def resolve(
     """
     secrets = login.secrets if login else ()
     with Connection(settings or RegistrySettings(), resolver, clock, secrets, told, content) as connection:
-        return _Session(connection, reference, login).resolve(max_bytes)
-
-
-def attached(
-    reference: Reference,
-    tag: str,
-    media_type: str,
-    login: Login | None = None,
-    settings: RegistrySettings | None = None,
-    resolver: addresses.Resolver = addresses.system_resolver,
-) -> tuple[tuple[bytes, Mapping[str, Any]], ...]:
-    """What is kept beside an image under `tag`, of one media type: the bytes of each and its annotations, which nothing
-    vouches for. Empty where the tag is not there. Raises PullFailure."""
-    secrets = login.secrets if login else ()
-    with Connection(settings or RegistrySettings(), resolver, None, secrets) as connection:
-        beside = Reference(reference.host, reference.repository, tag)
-        return _Session(connection, beside, login).attached(media_type)
+        return Session(connection, reference, login).resolve(max_bytes)
 
 
 def ping(host: str, settings: RegistrySettings, resolver: addresses.Resolver = addresses.system_resolver) -> str:
@@ -107,8 +88,11 @@ def ping(host: str, settings: RegistrySettings, resolver: addresses.Resolver = a
     return "login" if response.status == 401 else "open"
 
 
-class _Session:
-    """One resolution: what it carries from one request to the next is the Authorization header."""
+class Session:
+    """One resolution: what it carries from one request to the next is the Authorization header. `actions`: what a token is
+    asked for."""
+
+    actions = "pull"
 
     def __init__(self, connection: Connection, reference: Reference, login: Login | None) -> None:
         self._connection, self._reference, self._login = connection, reference, login
@@ -116,16 +100,16 @@ class _Session:
         self._headers: dict[str, str] = {}
 
     def resolve(self, max_bytes: int | None) -> ResolvedImage:
-        self._log_in()
+        self.log_in()
         asked = self._reference.asked
         digest, document = self._manifest(asked, asked if _DIGEST.fullmatch(asked) else None)
         index_digest = None
-        if _media_type(document) in _INDEXES:
+        if media_type(document) in INDEXES:
             index_digest, chosen = digest, _choose(document, self._reference)
             digest, document = self._manifest(chosen, chosen, known=True)
-        if _media_type(document) not in _MANIFESTS:
+        if media_type(document) not in MANIFESTS:
             raise PullFailure(
-                f"{self._reference} is in a format that is not served: {quoted(_media_type(document), limit=100)}.",
+                f"{self._reference} is in a format that is not served: {quoted(media_type(document), limit=100)}.",
                 "Push it again with a current Docker, Podman or Buildah.",
             )
         config, layers = _descriptors(document, self._reference)
@@ -154,44 +138,27 @@ class _Session:
             index_digest,
         )
 
-    def attached(self, media_type: str) -> tuple[tuple[bytes, Mapping[str, Any]], ...]:
-        self._log_in()
-        try:
-            _, document = self._manifest(self._reference.asked, None)
-        except NotThere:
-            return ()
-        layers = document.get("layers")
-        if not isinstance(layers, list) or len(layers) > MOST_ATTACHED:
-            raise PullFailure(f"{self._reference} has no list of up to {MOST_ATTACHED} layers.")
-        found, read = [], dict[str, bytes]()
-        for layer in layers:
-            descriptor = _descriptor(layer, self._reference)
-            if descriptor.media_type != media_type:
-                continue
-            if descriptor.size > ATTACHED_LIMIT:
-                raise PullFailure(f"A layer of {self._reference} has {descriptor.size} bytes; {ATTACHED_LIMIT} are allowed.")
-            if descriptor.digest not in read:
-                read[descriptor.digest] = self._blob(descriptor, ATTACHED_LIMIT, "layer")
-            annotations = layer.get("annotations")
-            found.append((read[descriptor.digest], annotations if isinstance(annotations, dict) else {}))
-        return tuple(found)
-
-    def _log_in(self) -> None:
+    def log_in(self) -> None:
         response = self._connection.get(self._base, {}, SMALL_LIMIT)
         _refuse_no_registry(self._reference.api_host, response)
         if response.status == 401:
-            answers = response.all("www-authenticate")
-            header = registry_auth.authorization(self._connection, self._reference, answers, self._login)
-            self._headers = {"Authorization": header}
+            self._authorize(response)
 
-    def _get(self, path: str, accept: str, limit: int, what: str) -> Response:
+    def _authorize(self, response: Response) -> None:
+        answers = response.all("www-authenticate")
+        header = registry_auth.authorization(self._connection, self._reference, answers, self._login, self.actions)
+        self._headers = {"Authorization": header}
+
+    def _ask(self, path: str, accept: str, limit: int) -> Response:
         url = f"{self._base}{self._reference.repository}/{path}"
         response = self._connection.get(url, {**self._headers, "Accept": accept}, limit, redirects=True)
         if response.status == 401 and not self._headers:  # some registries let everybody ping and ask only here
-            answers = response.all("www-authenticate")
-            header = registry_auth.authorization(self._connection, self._reference, answers, self._login)
-            self._headers = {"Authorization": header}
+            self._authorize(response)
             response = self._connection.get(url, {**self._headers, "Accept": accept}, limit, redirects=True)
+        return response
+
+    def _get(self, path: str, accept: str, limit: int, what: str) -> Response:
+        response = self._ask(path, accept, limit)
         if response.status != 200:
             raise self._refused(response, what)
         return response
@@ -256,7 +223,7 @@ class _Session:
         will do."""
         if known and (body := self._kept(asked)) is not None:
             return asked, body, ""
-        response = self._get(f"manifests/{asked}", ", ".join(_MANIFESTS + _INDEXES), MANIFEST_LIMIT, "manifest")
+        response = self._get(f"manifests/{asked}", ", ".join(MANIFESTS + INDEXES), MANIFEST_LIMIT, "manifest")
         digest = f"sha256:{hashlib.sha256(response.body).hexdigest()}"
         claimed = expected or response.header("docker-content-digest")
         if claimed.startswith("sha256:") and claimed != digest:
@@ -310,14 +277,14 @@ def _refuse_no_registry(host: str, response: Response) -> None:
     raise PullFailure(f"{host} is no registry: it answers {response.status} at /v2/.", "Check the host's name and port.")
 
 
-def _media_type(document: dict[str, Any]) -> str:
+def media_type(document: dict[str, Any]) -> str:
     value = document.get("mediaType")
-    if value in _INDEXES or value in _MANIFESTS:
+    if value in INDEXES or value in MANIFESTS:
         return value
     if "manifests" in document:  # OCI lets a document leave its type out
-        return _INDEXES[0]
+        return INDEXES[0]
     if document.get("schemaVersion") == 2 and "config" in document and "layers" in document:
-        return _MANIFESTS[0]
+        return MANIFESTS[0]
     return value if isinstance(value, str) else f"schemaVersion {document.get('schemaVersion')!r}"
 
 
@@ -330,7 +297,7 @@ def _choose(index: dict[str, Any], reference: Reference) -> str:
         if not isinstance(platform, dict):
             continue
         if (platform.get("os"), platform.get("architecture")) == (OS, ARCHITECTURE):
-            return _descriptor(entry, reference).digest
+            return descriptor(entry, reference).digest
         platforms.append(f"{platform.get('os')}/{platform.get('architecture')}")
     shown = quoted(", ".join(platforms), limit=120) or "none"
     raise WrongPlatform(
@@ -343,13 +310,13 @@ def _descriptors(manifest: dict[str, Any], reference: Reference) -> tuple[Descri
     layers = manifest.get("layers")
     if not isinstance(layers, list) or len(layers) > MOST_LAYERS:
         raise PullFailure(f"The registry's manifest of {reference} has no list of up to {MOST_LAYERS} layers.")
-    config = _descriptor(manifest.get("config"), reference)
-    if config.media_type not in _CONFIGS:
+    config = descriptor(manifest.get("config"), reference)
+    if config.media_type not in CONFIGS:
         raise PullFailure(
             f"{reference} is no container image: its kind is {quoted(config.media_type, limit=100)}.",
             "Name an image; charts, signatures and other artifacts cannot be started.",
         )
-    found = tuple(_descriptor(layer, reference) for layer in layers)
+    found = tuple(descriptor(layer, reference) for layer in layers)
     for layer in found:
         if any(word in layer.media_type for word in FOREIGN):
             raise PullFailure(
@@ -359,7 +326,7 @@ def _descriptors(manifest: dict[str, Any], reference: Reference) -> tuple[Descri
     return config, found
 
 
-def _descriptor(document: object, reference: Reference) -> Descriptor:
+def descriptor(document: object, reference: Reference) -> Descriptor:
     if isinstance(document, dict):
         media_type, digest, size = document.get("mediaType"), document.get("digest"), document.get("size")
         if (

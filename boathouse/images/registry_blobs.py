@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from boathouse.images.failures import Broken, PullFailure
 from boathouse.images.references import Reference
-from boathouse.images.registry import Descriptor, _descriptors, _media_type, _Session
+from boathouse.images.registry import Descriptor, Session, _descriptors, media_type
 from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import Connection
 
@@ -28,7 +28,7 @@ class Manifest:
     layers: tuple[Descriptor, ...]
 
 
-class Layers(_Session):
+class Layers(Session):
     """What one repository's manifest and blobs are fetched by. Not for several threads. `renew`: another log-in in the place
     of one that has ended, if there can be one."""
 
@@ -41,11 +41,11 @@ class Layers(_Session):
     def manifest(self, digest: str) -> Manifest:
         """The manifest of this digest, whose right to be read `resolve` has shown. Raises PullFailure."""
         if self._kept(digest) is None:
-            self._log_in()
+            self.log_in()
         _, body, content_type = self._manifest_bytes(digest, digest, known=True)
         document = self._parsed(body, content_type)
         config, layers = _descriptors(document, self._reference)
-        return Manifest(_media_type(document), body, config, layers)
+        return Manifest(media_type(document), body, config, layers)
 
     def fetch(self, blob: Descriptor, take: Callable[[bytes], None]) -> None:
         """Give all bytes of a blob to `take`, in order. Raises PullFailure when they cannot be had whole, or are not those of the
@@ -61,7 +61,7 @@ class Layers(_Session):
             digest.update(block)
             take(block)
 
-        self._log_in()
+        self.log_in()
         idle = 0
         while True:
             before = skip = taken
@@ -88,7 +88,7 @@ class Layers(_Session):
             response = self._connection.get(url, headers, blob.size or 1, redirects=True, sink=sink)
             if response.status == 401 and not renewed:  # what opened it has ended meanwhile
                 self._login = self._renew() if self._renew is not None else self._login
-                self._log_in()
+                self.log_in()
                 continue
             if response.status not in (200, 206):
                 raise self._refused(response, "layer")

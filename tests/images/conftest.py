@@ -157,6 +157,8 @@ def run_fake(tls: ssl.SSLContext | None = None) -> Iterator[FakeRegistry]:
             self.headers["body"] = self.rfile.read(int(self.headers["Content-Length"])).decode()
             self.do_GET()
 
+        do_PUT = do_POST
+
         def log_message(self, format: str, *args: object) -> None:
             return
 

@@ -1,4 +1,4 @@
-"""One signature in cosign's format, judged by a public key. Pure; whatever is judged is hostile.
+"""One signature in cosign's format: made by a private key, judged by a public one. Pure; whatever is judged is hostile.
 
 A signature is made over the exact bytes of a payload ("simple signing"), which names the digest of the manifest that was
 signed. Nothing of a payload is read before its signature fits, and one for another digest is no signature of this image.
@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from boathouse.images.trust.keys import PrivateKey, UnusableKey
 
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
 SIGNED_KIND = "cosign container image signature"
 
 PublicKey = EllipticCurvePublicKey | Ed25519PublicKey
-
-
-class UnusableKey(ValueError):
-    """A text that is no public key with which an image can be verified."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,14 @@ def public_key(pem: bytes) -> PublicKey:
     if isinstance(key, Ed25519PublicKey) or (isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)):
         return key
     raise UnusableKey("its kind is not served; allowed: ECDSA P-256, Ed25519")
+
+
+def sign(key: PrivateKey, name: str, digest: str) -> Signature:
+    """A signature over a digest. `name`: the image's `host/repository`, which the payload tells and nobody relies on."""
+    critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest}, "type": SIGNED_KIND}
+    payload = json.dumps({"critical": critical, "optional": None}, separators=(",", ":")).encode()
+    made = key.sign(payload) if isinstance(key, Ed25519PrivateKey) else key.sign(payload, ECDSA(hashes.SHA256()))
+    return Signature(payload, base64.b64encode(made).decode())
 
 
 def tag(digest: str) -> str:

@@ -11,11 +11,12 @@ from hypothesis import given, strategies
 
 from boathouse.cli import main
 from boathouse.images import references
+from boathouse.images.attachments import MOST_ATTACHED, RegistryAccess, tagged
 from boathouse.images.failures import PullFailure
-from boathouse.images.registry import MOST_ATTACHED, attached
 from boathouse.images.registry_http import RegistrySettings
 from boathouse.images.trust import signatures
-from boathouse.images.trust.signatures import PAYLOAD_TYPE, SIGNATURE_ANNOTATION, Signature, UnusableKey, verify
+from boathouse.images.trust.keys import UnusableKey
+from boathouse.images.trust.signatures import PAYLOAD_TYPE, SIGNATURE_ANNOTATION, Signature, verify
 from tests.images.conftest import PASSWORD, USER, Answer, Blobs, FakeRegistry, RealRegistry, digest, index_of
 
 LOCAL = RegistrySettings(allowed_private_hosts=("127.0.0.1",), plain_http_hosts=("127.0.0.1",), stall_seconds=5)
@@ -130,7 +131,7 @@ def test_an_image_of_a_real_registry(
 
 def beside(fake: FakeRegistry):
     reference = references.parse(f"{fake.host}/team/app:1")
-    return attached(reference, "sha256-a.sig", PAYLOAD_TYPE, None, LOCAL)
+    return tagged(reference, "sha256-a.sig", PAYLOAD_TYPE, RegistryAccess(None, LOCAL))
 
 
 def test_a_registry_that_lies_about_a_payload_or_has_too_much(fake: FakeRegistry) -> None:
