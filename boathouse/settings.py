@@ -80,7 +80,7 @@ FIELDS: dict[str, Field] = {
     "max_nodes": Field("count", "nodes that the active clusters of a workspace may come to; 0: no limit"),
     "nodes_per_minute": Field("count", "nodes that the calls of a workspace may start in a minute; 0: no limit"),
     "keep_logs_days": Field("days", "how long logs of nodes that ended are kept, in days"),
-    "keep_image_checks_days": Field("days", "how long is remembered what the check of an image found, in days"),
+    "keep_image_checks_days": Field("days", "how long is remembered what checks and scans of images found, in days"),
     "simulated_node_ms": Field("count", "how long a simulated node takes to start, in milliseconds"),
     "audit_folder": Field("str", "a folder where the audit log is written as JSON lines; empty: nowhere"),
     "log_level": Field("str", "how much is logged", ("debug", "info", "warning", "error")),

@@ -13,6 +13,7 @@ from typing import Any
 
 from boathouse.compute import log_delivery, pool_stock, reconciler, sweep
 from boathouse.compute.endpoint import Endpoints
+from boathouse.compute.image_gate import ImageGate
 from boathouse.compute.images_step import ImageService, ImageSteps
 from boathouse.compute.launch import Effects
 from boathouse.compute.launch_inputs import InputsCache, Sources
@@ -107,14 +108,18 @@ def make_launcher(
     write_log: log_delivery.Write | None = None,
     locations: Locations | None = None,
     repositories: Repositories | None = None,
+    advisories: Path | None = None,
+    scratch: Path | None = None,
 ) -> Launcher:
     """The launch over these parts. `threads` 0: everything in the caller's thread, in order (tests). `write_log`: where logs are
-    delivered; without it none are. `locations`, `repositories`: where the files of libraries are, and their packages."""
+    delivered; without it none are. `locations`, `repositories`: where the files of libraries are, and their packages.
+    `advisories`: the data base of known vulnerabilities; `scratch`: a folder of ours alone for images while they are scanned."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="launch") if threads else None
     # Registries may take minutes to answer: they must not hold up what is done with nodes.
     asking = ThreadPoolExecutor(threads, thread_name_prefix="images") if threads else None
     inputs = InputsCache(sources, driver.capacity)
-    steps = ImageSteps(store, images, image_service, asking.submit if asking else lambda task: task())
+    gate = ImageGate(store, images, image_service, advisories, scratch)
+    steps = ImageSteps(store, images, image_service, asking.submit if asking else lambda task: task(), gate)
     logs = LogReader(link, directories)
     # Simulated nodes answer at once: there is nothing to wait for side by side.
     parallel = _parallel(None if driver.simulated else pool)

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import update
 
-from boathouse.compute import cluster_spec, events, instance_profiles, pool_stock, rules, states, surroundings
+from boathouse.compute import cluster_spec, events, image_policies, instance_profiles, pool_stock, rules, states, surroundings
 from boathouse.compute.surroundings import Surroundings
 from boathouse.compute.tables import clusters
 from boathouse.edge import Ctx
 from boathouse.edge.errors import invalid, invalid_state
 from boathouse.reconcile import wake
-from boathouse.store import Tx
+from boathouse.store import Reader, Tx
 from boathouse.wire.compute import ClusterAttributes, ClusterSpec
 
 _ATTRIBUTES = frozenset(f.encode_name for f in msgspec.structs.fields(ClusterAttributes))
@@ -58,8 +58,16 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
             pool=pool,
             driver_pool=driver_pool,
             profile_usable=not profile or instance_profiles.usable(reader, ctx.caller, profile),
+            image_refusal=_image_refusal(ctx, reader, spec),
             single_user_known=not somebody or surroundings.is_principal(reader, ctx.workspace_id, somebody),
         )
+
+
+def _image_refusal(ctx: Ctx, reader: Reader, spec: ClusterSpec) -> str:
+    if spec.docker_image is None:
+        return ""
+    policy = image_policies.in_force(reader, ctx.workspace_id)
+    return image_policies.refusal(policy, spec.docker_image.url, ctx.store.clock())
 
 
 def described(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from boathouse.compute.image_gate import RegistryFacts
 from boathouse.compute.images_step import Preload, Resolved, Verdict
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.registry_keys import RegistryKeys
@@ -15,9 +16,11 @@ from boathouse.compute.world import Failure
 from boathouse.dataplane.contract import Key
 from boathouse.images import build, references
 from boathouse.images.check import RULES_VERSION, check
+from boathouse.images.failures import PullFailure
 from boathouse.images.findings import UNUSABLE, PythonFacts, Wanted
 from boathouse.images.registry_access import Registries
 from boathouse.images.registry_http import RegistrySettings, Told
+from boathouse.images.trust.signatures import Signature
 from boathouse.images.views import EngineView, HostileImage
 from boathouse.releases.runtimes import is_ml
 
@@ -53,7 +56,12 @@ class RegistryImages:
         if mirror:
             details["mirror"] = mirror
         plain = self._registries.settings.plain_http(parsed.api_host)
-        return Resolved(found.digest, found.pinned, found.size_bytes, plain, details)
+        digests = (found.digest, found.index_digest) if found.index_digest else (found.digest,)
+        facts = RegistryFacts(digests, found.config.created, found.config.diff_ids)
+        return Resolved(found.digest, found.pinned, found.size_bytes, plain, details, facts)
+
+    def signatures(self, reference: str, digests: tuple[str, ...], key: Key) -> tuple[Signature, ...]:
+        return self._registries.signatures(references.parse(reference), digests, key)
 
     def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         release = inputs.release
@@ -100,7 +108,10 @@ class SimulatedImages:
     def resolve(self, reference: str, key: Key, told: Told | None = None) -> Resolved:
         parsed = references.parse(reference)
         digest = f"sha256:{hashlib.sha256(str(parsed).encode()).hexdigest()}"
-        return Resolved(digest, parsed.pinned(digest), details={"simulated": True})
+        return Resolved(digest, parsed.pinned(digest), details={"simulated": True}, facts=RegistryFacts((digest,)))
+
+    def signatures(self, reference: str, digests: tuple[str, ...], key: Key) -> tuple[Signature, ...]:
+        raise PullFailure("The nodes of this cluster are simulated: no registry is asked for signatures of its image.")
 
     def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         return Verdict(python_reason="The nodes of this cluster are simulated: they run no commands.")

@@ -5,7 +5,8 @@ Called by the reconciler every round: `look` says where the image stands, `want`
 waiting for a registry (that is done on another thread, which gives the `hint`). The digest is written to the
 cluster's facts before the pull begins, so that a crash in between cannot give two nodes different bytes. What is only
 in memory here is done again after a crash. Checks are remembered per (digest, release, strictness): the same bytes
-are not read twice.
+are not read twice. Where the workspace has an image policy, its gate is asked before the pull, and after the check: a digest
+becomes durable only once its registry's word has passed, Spark starts only once the image's contents have.
 """
 
 import logging
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 from sqlalchemy import and_, delete, insert, select
 from sqlalchemy.exc import OperationalError
 
+from boathouse.compute.image_gate import Admission, ImageGate, RegistryFacts
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.secrets_step import Values
 from boathouse.compute.states import WAITING
@@ -27,6 +29,8 @@ from boathouse.dataplane.contract import DriverUnavailable, Images, Key, NodeFai
 from boathouse.images.failures import ImageFailure
 from boathouse.images.pull import classify
 from boathouse.images.registry_http import Told, Wait
+from boathouse.images.trust.policy import AFTER_PULL
+from boathouse.images.trust.signatures import Signature
 from boathouse.releases.release import Release
 from boathouse.store import Store
 from boathouse.wire.compute import ClusterSpec
@@ -36,13 +40,14 @@ log = logging.getLogger("boathouse.compute.images")
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a reference means now. `pinned` is what the engine pulls."""
+    """What a reference means now. `pinned` is what the engine pulls; `facts`: what the registry told, for the image policy."""
 
     digest: str
     pinned: str
     size_bytes: int = 0
     plain_http: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+    facts: RegistryFacts = RegistryFacts()
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,10 @@ class ImageService(Protocol):
         """Ask the registry; may take as long as it lets us wait, of which `told` hears. Raises ImageFailure, NodeFailure."""
         ...
 
+    def signatures(self, reference: str, digests: tuple[str, ...], key: Key) -> tuple[Signature, ...]:
+        """The signatures that the registry keeps for these digests, whoever made them. Raises ImageFailure, NodeFailure."""
+        ...
+
     def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         """Judge an image by the view of a container that never ran. Pure but for reading the view."""
         ...
@@ -107,7 +116,7 @@ class ImageService(Protocol):
 
 @dataclass
 class _Work:
-    """What is known of one launch's image in this process."""
+    """What is known of one launch's image in this process. `judged`: by the check; `checked`: by the policy too."""
 
     stages: dict[str, Stage] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
@@ -115,6 +124,7 @@ class _Work:
     wait: RegistryWait | None = None
     failure: Failure | None = None
     present: str = ""
+    judged: bool = False
     checked: bool = False
 
 
@@ -122,9 +132,14 @@ class ImageSteps:
     """The image steps of all launches. `submit` runs a function on another thread (or at once, in tests)."""
 
     def __init__(
-        self, store: Store, images: Images, service: ImageService, submit: Callable[[Callable[[], None]], object]
+        self,
+        store: Store,
+        images: Images,
+        service: ImageService,
+        submit: Callable[[Callable[[], None]], object],
+        gate: ImageGate,
     ) -> None:
-        self._store, self._images, self._service, self._submit = store, images, service, submit
+        self._store, self._images, self._service, self._submit, self._gate = store, images, service, submit, gate
         self._guard = threading.Lock()
         self._works: dict[str, tuple[int, _Work]] = {}
 
@@ -206,11 +221,28 @@ class ImageSteps:
         return False
 
     def _resolve(self, inputs: Inputs | Preload, reference: str, work: _Work) -> None:
-        resolved = self._service.resolve(reference, self._service.key(inputs), lambda wait: self._told(work, wait))
+        key = self._service.key(inputs)
+        resolved = self._service.resolve(reference, key, lambda wait: self._told(work, wait))
         found = {"reference": reference, "digest": resolved.digest, "pinned": resolved.pinned, "plain_http": resolved.plain_http}
+        others = [digest for digest in resolved.facts.digests if digest != resolved.digest]
+        found |= {"index_digest": others[0]} if others else {}
         self._end(work, "image.resolve", digest=resolved.digest, size_bytes=resolved.size_bytes, **resolved.details)
+        began = self._store.clock()
+        admission = self._gate.before_pull(inputs.workspace_id, reference, resolved.facts, key)
+        if admission is not None and not self._admitted(work, "image.policy", admission, began):
+            return
         with self._guard:
             work.found |= found
+
+    def _admitted(self, work: _Work, step: str, admission: Admission, began: int) -> bool:
+        """Write what the policy's gate said; whether the image may go on."""
+        with self._guard:
+            work.stages.setdefault(step, Stage(step, began, None, {}))
+        if admission.failure is not None:
+            self._fail(work, step, admission.failure, **admission.details)
+            return False
+        self._end(work, step, **admission.details)
+        return True
 
     def _pull(self, inputs: Inputs | Preload, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> None:
         self._begin(work, "image.pull", pinned=known["pinned"])
@@ -227,19 +259,41 @@ class ImageSteps:
             self._end(work, "image.pull", cached=pull.cached, bytes=pull.bytes_total)
 
     def _check(self, inputs: Inputs | Preload, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> bool:
-        if inputs.release is None:
-            with self._guard:
-                work.checked = True
-            return True
+        if work.judged or inputs.release is None:
+            return self._scan(inputs, known, work, hint)
         self._begin(work, "image.check")
         digest = str(known.get("digest") or work.found.get("digest") or work.present)
         key = (digest, f"{inputs.release.digest[:64]}/{self._service.rules}", inputs.strict)
         verdict = self._remembered(key)
-        if verdict is not None:
-            self._apply(work, verdict, cached=True)
+        if verdict is None:
+            self._in_background(work, "image.check", hint, lambda: self._look_inside(inputs, work, key))
+            return False
+        self._apply(inputs, work, verdict, cached=True)
+        return work.failure is not None or work.checked or self._scan(inputs, known, work, hint)
+
+    def _scan(self, inputs: Inputs | Preload, known: Mapping[str, Any], work: _Work, hint: Callable[[], None]) -> bool:
+        """Have the policy judge what is installed in an image of a user's."""
+        if not self._scanned(inputs):
+            with self._guard:
+                work.checked = True
             return True
-        self._in_background(work, "image.check", hint, lambda: self._look_inside(inputs, work, key))
+        told = {**work.found, **known}
+        digests = tuple(str(told[name]) for name in ("digest", "index_digest") if told.get(name))
+
+        def scan() -> None:
+            began = self._store.clock()
+            admission = self._gate.after_pull(inputs.workspace_id, str(told["reference"]), digests, work.present)
+            if self._admitted(work, "image.scan", admission or Admission(), began):
+                with self._guard:
+                    work.checked = True
+
+        self._begin(work, "image.scan")
+        self._in_background(work, "image.scan", hint, scan)
         return False
+
+    def _scanned(self, inputs: Inputs | Preload) -> bool:
+        own = inputs.spec.docker_image is not None and bool(inputs.spec.docker_image.url)
+        return own and self._gate.demands(inputs.workspace_id, AFTER_PULL) is not None
 
     def _look_inside(self, inputs: Inputs | Preload, work: _Work, key: tuple[str, str, bool]) -> None:
         with self._images.view(work.present) as view:
@@ -260,9 +314,9 @@ class ImageSteps:
                     digest=digest, release=release, strict=strict, at=self._store.clock(), verdict=_document(verdict)
                 )
             )
-        self._apply(work, verdict, cached=False)
+        self._apply(inputs, work, verdict, cached=False)
 
-    def _apply(self, work: _Work, verdict: Verdict, cached: bool) -> None:
+    def _apply(self, inputs: Inputs | Preload, work: _Work, verdict: Verdict, cached: bool) -> None:
         if verdict.failure is not None:
             self._fail(work, "image.check", verdict.failure, cached=cached)
             return
@@ -272,8 +326,9 @@ class ImageSteps:
             }  # fmt: skip
         details = {"cached": cached, "python": (verdict.python or {}).get("version"), "warnings": list(verdict.warnings)}
         self._end(work, "image.check", **details)
+        checked = not self._scanned(inputs)
         with self._guard:
-            work.checked = True
+            work.judged, work.checked = True, checked
 
     def _remembered(self, key: tuple[str, str, bool]) -> Verdict | None:
         digest, release, strict = key

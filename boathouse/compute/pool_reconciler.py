@@ -109,7 +109,8 @@ class PoolReconciler:
                     self._images.want(preload, found, self._hint(row.pool_id))
                     look = self._images.look(key, attempt, found)
             # Not `local`: whether the bytes are still there is asked again by whoever comes after us.
-            keep = {name: look.found[name] for name in ("reference", "digest", "pinned", "plain_http") if name in look.found}
+            durable = ("reference", "digest", "index_digest", "pinned", "plain_http")
+            keep = {name: look.found[name] for name in durable if name in look.found}
             known[str(number)] = keep
             looks.append(look)
         if images:

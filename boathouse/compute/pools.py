@@ -15,6 +15,7 @@ from sqlalchemy import and_, insert, select, update
 from boathouse.auth import permissions
 from boathouse.compute import (
     cluster_spec,
+    image_policies,
     instance_profiles,
     pool_rules,
     pool_stock,
@@ -70,8 +71,11 @@ def create(ctx: Ctx, body: InstancePoolSpec) -> CreateInstancePoolResponse:
         profile = body.aws_attributes.instance_profile_arn if body.aws_attributes else None
         if profile and not instance_profiles.usable(reader, ctx.caller, profile):
             raise invalid(rules.unusable_profile(profile))
+        policy = image_policies.in_force(reader, ctx.workspace_id) if body.preloaded_docker_images else None
     _refuse(next(pool_rules.violations(body, cloud, surroundings.spark_versions(), dcs), None))
     now = ctx.store.clock()
+    refusals = (image_policies.refusal(policy, image.url, now) for image in body.preloaded_docker_images or ())
+    _refuse(next((refusal for refusal in refusals if refusal), None))
     pool_id = new_id(now)
     for image in body.preloaded_docker_images or []:
         registry_password.seal_image(ctx.service(Sealer), image, ctx.workspace_id, pool_id)

@@ -1,4 +1,4 @@
-"""What is kept for a while only: logs of nodes that ended, and what checks of images found. The reconciler of kind `retention`.
+"""What is kept for a while only: logs of nodes that ended, and what was found in images. The reconciler of kind `retention`.
 
 Looks once an hour. Times of life are settings; what is removed is what nothing needs: logs of nodes that run are never touched,
 and an image whose finding has gone is read again at its next launch.
@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import delete, select
 
 from boathouse.compute.nodes import NodeDirectories
-from boathouse.compute.tables import image_checks, nodes
+from boathouse.compute.tables import image_checks, image_inventories, image_scans, nodes
 from boathouse.reconcile import Outcome, again
 from boathouse.store import Store
 
@@ -45,12 +45,13 @@ class Retention:
 
     def _checks(self) -> None:
         before = self._store.clock() - self._checks_days * DAY_S * 1000
-        with self._store.read() as reader:
-            if reader.execute(select(image_checks.c.digest).where(image_checks.c.at < before).limit(1)).first() is None:
-                return
-        with self._store.transaction() as tx:
-            count = tx.execute(delete(image_checks).where(image_checks.c.at < before)).rowcount
-        log.info("forgot %d checks of images older than %d days", count, self._checks_days)
+        for table in (image_checks, image_inventories, image_scans):
+            with self._store.read() as reader:
+                if reader.execute(select(table.c.digest).where(table.c.at < before).limit(1)).first() is None:
+                    continue
+            with self._store.transaction() as tx:
+                count = tx.execute(delete(table).where(table.c.at < before)).rowcount
+            log.info("forgot %d rows of %s older than %d days", count, table.name, self._checks_days)
 
     def _logs(self) -> None:
         """Folders of ended nodes in which nothing was written for so long; then those of clusters that have none left."""

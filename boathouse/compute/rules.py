@@ -41,7 +41,7 @@ LARGEST_NUMBER = 2**31 - 1
 class World:
     """What the rules need to know of the workspace: its cloud, the keys of its runtimes, whether `enableDcs` is on, the most
     workers of a cluster, whether a principal's name is known (asked for one name only), the pools that
-    the wish names, and whether its instance profile may be used."""
+    the wish names, whether its instance profile may be used, and why the image policy refuses its image."""
 
     cloud: str
     spark_versions: Collection[str]
@@ -51,12 +51,15 @@ class World:
     pool: pool_rules.PoolSeen | None = None
     driver_pool: pool_rules.PoolSeen | None = None
     profile_usable: bool = True
+    image_refusal: str = ""
 
 
 def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
     """Every reason why this wish cannot be accepted, the weightiest first."""
     yield from _refused_by_name(spec)
     yield from container_rules.violations(spec, world.dcs_enabled)
+    if world.image_refusal:
+        yield world.image_refusal
     yield from init_scripts.violations(spec)
     yield from _runtime(spec, world)
     yield from _nodes(spec, world)

@@ -137,6 +137,53 @@ image_checks = Table(
     Column("verdict", JSON, nullable=False),
 )
 
+#: What is installed in an image, by the digest of its manifest: msgspec's JSON of an `Inventory`, compressed. `form`: which
+#: reading of packages wrote it.
+image_inventories = Table(
+    "image_inventories",
+    metadata,
+    Column("digest", String(80), primary_key=True),
+    Column("form", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("inventory", LargeBinary, nullable=False),
+)
+
+#: The known vulnerabilities of an image before anybody's decisions: msgspec's JSON of a `ScanResult`, compressed. `advisories`:
+#: which data base said so; another one's word takes its place.
+image_scans = Table(
+    "image_scans",
+    metadata,
+    Column("digest", String(80), primary_key=True),
+    Column("advisories", String(120), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("result", LargeBinary, nullable=False),
+)
+
+#: What images the clusters of a workspace may be made of: an `ImagePolicy`. Without a row nothing is demanded.
+image_policies = Table(
+    "image_policies",
+    metadata,
+    Column("workspace_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("policy", JSON, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("updated_by", String(320), nullable=False),
+)
+
+#: Images that an admin lets pass. `until`: the last day, YYYY-MM-DD (UTC); `rules`: names of rules, null: all.
+image_exceptions = Table(
+    "image_exceptions",
+    metadata,
+    Column("exception_id", String(16), primary_key=True),
+    Column("workspace_id", BigInteger, nullable=False),
+    Column("image", String(1024), nullable=False),
+    Column("rules", JSON, nullable=True),
+    Column("reason", Text, nullable=False),
+    Column("until", String(10), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", String(320), nullable=False),
+    Index("image_exceptions_by_workspace", "workspace_id", "created_at"),
+)
+
 #: The token bucket of nodes that a workspace starts: how many it held at `at` (epoch ms); less than none after a large cluster.
 node_tokens = Table(
     "node_tokens",

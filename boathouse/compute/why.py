@@ -35,6 +35,8 @@ _PHRASES = {
     "nodes": "the node's daemon was started",
     "tunnel": "the daemon dialled in",
     "image.resolve": "the image was resolved to a digest",
+    "image.policy": "the workspace's image policy was asked",
+    "image.scan": "what is installed in the image was scanned for the image policy",
     "image.pull": "the image was pulled",
     "image.check": "the image was checked",
     "container": "the container was started",

@@ -275,6 +275,11 @@ class Images(Protocol):
         """Have the image of an archive (`docker save` or OCI) on the machine; its local immutable reference. Twice is once."""
         ...
 
+    def save(self, image: str, target: Path) -> None:
+        """Write an image that is on the machine to a file, as an archive (`docker save`). Raises NodeFailure when it cannot be
+        had."""
+        ...
+
     def image_config(self, image: str) -> Mapping[str, Any]:
         """The image's own configuration (`Env`, `Labels`, ...), with `Id`, `Architecture`, `Os`, `Size` beside it. Raises
         NodeFailure when the image is not there."""

@@ -8,11 +8,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from email.parser import HeaderParser
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from boathouse.images import rpm_database
 from boathouse.images.findings import ImageView
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 LONGEST_DATABASE = 32 << 20
 MOST_PACKAGES = 100_000
@@ -233,8 +235,14 @@ def _jar(source: _Source) -> Iterator[Package]:
         raise _Unreadable(found)
 
 
+def _headers(data: bytes) -> "Message":
+    from email.parser import HeaderParser
+
+    return HeaderParser().parsestr(data.decode("utf-8", "replace"))
+
+
 def _python(data: bytes, source: _Source) -> Iterator[Package]:
-    says = HeaderParser().parsestr(data.decode("utf-8", "replace"))
+    says = _headers(data)
     name, version = says.get("Name", "").strip(), says.get("Version", "").strip()
     if name and version:
         license_ = (says.get("License-Expression") or says.get("License") or "").strip().split("\n")[0][:100]
@@ -243,7 +251,7 @@ def _python(data: bytes, source: _Source) -> Iterator[Package]:
 
 
 def _r(data: bytes, source: _Source) -> Iterator[Package]:
-    says = HeaderParser().parsestr(data.decode("utf-8", "replace"))
+    says = _headers(data)
     if says.get("Package") and says.get("Version"):
         license_ = " ".join(says.get("License", "").split())
         licenses = (license_,) if license_ else ()

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from boathouse.dataplane.contract import Key, Renewable, opened
 from boathouse.images import addresses, registry
@@ -19,6 +19,9 @@ from boathouse.images.registry import ResolvedImage
 from boathouse.images.registry_auth import Login
 from boathouse.images.registry_blobs import Layers
 from boathouse.images.registry_http import Connection, RegistrySettings, SystemClock, Told
+
+if TYPE_CHECKING:
+    from boathouse.images.trust.signatures import Signature
 
 log = logging.getLogger("boathouse.images")
 
@@ -64,6 +67,26 @@ class Registries:
                 "" if place is reference else place.host
             )
         raise AssertionError("the registry itself is the last place")
+
+    def signatures(self, reference: Reference, digests: tuple[str, ...], key: Key) -> "tuple[Signature, ...]":
+        """Every signature that is kept of these digests, by the registry or a mirror of it. A mirror need not have them; the
+        registry must answer. Raises an ImageFailure, NodeFailure."""
+        from boathouse.images.attachments import RegistryAccess
+        from boathouse.images.trust import signing
+
+        found: list[Signature] = []
+        for place in self.places(reference, key):
+
+            def ask(login: Login | None, place: Reference = place) -> "tuple[Signature, ...]":
+                return signing.kept(place, digests, RegistryAccess(login, self.settings, self._resolver))
+
+            try:
+                found += with_key(key, ask)
+            except PullFailure as failure:
+                if place is reference:
+                    raise
+                log.warning("the mirror %s gives no signatures of %s: %s", place.host, reference, failure.text)
+        return tuple(found)
 
     def places(self, reference: Reference, key: Key) -> list[Reference]:
         """Where an image is asked for, in order: a mirror of its registry, if nothing is needed to open it, and itself."""

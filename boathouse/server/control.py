@@ -28,6 +28,7 @@ from boathouse.compute.script_shelf import Scripts
 from boathouse.compute.surroundings import Surroundings
 from boathouse.edge import Routes
 from boathouse.edge.context import Services
+from boathouse.images.advisories import database
 from boathouse.reconcile import ALL, Precedence, Reconcile, Workers, wake
 from boathouse.releases import Releases
 from boathouse.server import planes, registries, sign_on
@@ -74,7 +75,7 @@ ENDPOINT_MODULES = (
     "boathouse.compute.spark_versions", "boathouse.compute.explain", "boathouse.compute.why", "boathouse.compute.logs",
     "boathouse.compute.global_init_scripts", "boathouse.compute.libraries.api", "boathouse.compute.pools",
     "boathouse.compute.instance_profiles", "boathouse.compute.policies.api", "boathouse.compute.policies.compliance",
-    "boathouse.compute.object_permissions",
+    "boathouse.compute.object_permissions", "boathouse.compute.image_policies",
     "boathouse.commands.contexts", "boathouse.commands.commands", "boathouse.commands.spark_ui",
     "boathouse.account.workspaces", "boathouse.account.assignments", "boathouse.account.rule_sets", "boathouse.account.settings",
     "boathouse.account.usage", "boathouse.account.budgets", "boathouse.account.audit_log",
@@ -144,6 +145,7 @@ class ControlPlane:
             repositories=Repositories(
                 parts.settings.pip_index_url, parts.settings.maven_repository, parts.settings.cran_repository
             ),
+            advisories=database.path(parts.settings.cache), scratch=parts.directory.path / "scans",
         )  # fmt: skip
         ground = Ground(
             store, plane.link, self._launcher.endpoints, WorkspaceSecrets(store, secrets),

@@ -179,7 +179,7 @@ class House:
             "file_path": "/Volumes/victims/s/v/f", "directory_path": "/Volumes/victims/s/v",
             "label": "office", "list_type": "ALLOW", "enabled": True, "ip_access_list_id": "x", "allow_missing": True,
             "field_mask": "acct_ip_acl_enable.value",
-            "oidc_policy": {"issuer": "https://idp.example"}, "policy_id": "x",
+            "oidc_policy": {"issuer": "https://idp.example"}, "policy_id": "x", "until": "2100-01-01",
             "user_id": str(self.victim), "token": {"comment": "x"}, "update_mask": "comment",
             "instance_pool_id": self.pool_id, "instance_pool_name": "mine",
             "libraries": [{"pypi": {"package": "six"}}],

@@ -196,6 +196,9 @@ class EngineDriver:
     def image_config(self, image: str) -> dict[str, Any]:
         return self.images.image_config(image)
 
+    def save(self, image: str, target: Path) -> None:
+        self.images.save(image, target)
+
     def load(self, archive: Path) -> str:
         return self.images.load(archive)
 

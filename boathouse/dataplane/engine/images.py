@@ -116,6 +116,12 @@ class EngineImages:
             raise EngineRefused(500, f"{archive.name} holds no image that the engine would load")
         return found["Id"]
 
+    def save(self, image: str, target: Path) -> None:
+        self.image_config(image)  # refuses what is not there
+        with self._client.calls() as api, target.open("wb") as file:
+            for block in api.get_image(image):
+                file.write(block)
+
     def view(self, image: str) -> RawView:
         view = RawView(self._client, self._instance, image, self.image_config(image), self._view_closed)
         with self._guard:

@@ -164,6 +164,9 @@ class SimulatedDriver:
     def load(self, archive: Path) -> str:
         return _identifier(archive.name)
 
+    def save(self, image: str, target: Path) -> None:
+        raise NodeFailure("CONTAINER_LAUNCH_FAILURE", "The nodes are simulated: their images have no bytes to be read.", image)
+
     def image_config(self, image: str) -> dict[str, Any]:
         return {
             "Id": image,

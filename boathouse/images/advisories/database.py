@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from boathouse.images.advisories.dumps import Dump
 from boathouse.images.advisories.model import Affected, Level
+
+if TYPE_CHECKING:
+    from boathouse.images.advisories.dumps import Dump
 
 FORM = "1"
 STALE_DAYS = 7
@@ -59,7 +62,7 @@ def path(cache: Path) -> Path:
     return cache / "advisories" / "advisories.sqlite"
 
 
-def refresh(target: Path, dumps: Iterable[Dump], said: Callable[[str], None] = lambda line: None) -> Status:
+def refresh(target: Path, dumps: "Iterable[Dump]", said: Callable[[str], None] = lambda line: None) -> Status:
     """Make the data base of these dumps. Whatever fails, the old one stays as it was."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".refresh-", dir=target.parent)

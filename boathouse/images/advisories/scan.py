@@ -7,7 +7,7 @@ from datetime import date
 from boathouse.images.advisories import severity, versions
 from boathouse.images.advisories.ignores import covers
 from boathouse.images.advisories.model import Advisories, Affected, Finding, Ignore, Level, ScanResult
-from boathouse.images.packages import Package
+from boathouse.images.packages import Inventory, Package
 
 DISTRIBUTIONS = ("DEBIAN-", "UBUNTU-", "ALPINE-")
 
@@ -48,6 +48,16 @@ def scan(
                 key = (package, finding.identifier)
                 found[key] = _joined(found[key], finding) if key in found else finding
     return _judged(found.values(), ignores, today, uncovered, unjudged, unread)
+
+
+def undecided(found: Inventory, advisories: Advisories, today: date) -> ScanResult:
+    """What is known of everything in an inventory, before anybody's decisions."""
+    return scan(found.packages, advisories, (), today, None, [f"{path}: {reason}" for path, reason in found.reasons])
+
+
+def decide(result: ScanResult, ignores: Sequence[Ignore], today: date) -> ScanResult:
+    """What a scan without decisions comes to with these: for findings that are remembered."""
+    return _judged(result.findings, ignores, today, set(result.uncovered), set(result.unjudged), result.unread)
 
 
 def _finding(package: Package, affected: Affected, fixed: str, base_layers: int | None) -> Finding:

@@ -10,21 +10,13 @@ import hashlib
 import json
 import re
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_der_private_key,
-    load_pem_private_key,
-)
+if TYPE_CHECKING:  # the control plane starts without the library
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey
+PrivateKey: TypeAlias = "EllipticCurvePrivateKey | Ed25519PrivateKey"
 
 #: The costs of scrypt that cosign's library knows; others are refused, as it does: a key file must not cost gigabytes.
 COSTS = (1 << 15, 1 << 16, 1 << 17)
@@ -42,6 +34,11 @@ class UnusableKey(ValueError):
 def private_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
     """A private key in PEM, ECDSA P-256 or Ed25519: cosign's encrypted form, or PKCS #8 and SEC 1, encrypted or not. Raises
     UnusableKey; a wrong passphrase is one."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+
     if len(pem) > LONGEST_FILE:
         raise UnusableKey(f"it has more than {LONGEST_FILE} bytes")
     sealed = _SEALED.search(pem)
@@ -64,6 +61,9 @@ def private_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
 
 def generate(passphrase: bytes) -> tuple[bytes, bytes]:
     """A new ECDSA P-256 pair as cosign writes one: the private key sealed with the passphrase, and the public key, in PEM."""
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
     key = generate_private_key(SECP256R1())
     der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     return sealed(der, passphrase), key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -10,20 +10,19 @@ import binascii
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from typing import TYPE_CHECKING, TypeAlias
 
 from boathouse.images.trust.keys import PrivateKey, UnusableKey
+
+if TYPE_CHECKING:  # the control plane starts without the library
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
 SIGNED_KIND = "cosign container image signature"
 
-PublicKey = EllipticCurvePublicKey | Ed25519PublicKey
+PublicKey: TypeAlias = "EllipticCurvePublicKey | Ed25519PublicKey"
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,11 @@ class Verified:
 
 def public_key(pem: bytes) -> PublicKey:
     """A public key in PEM (PKIX), ECDSA P-256 or Ed25519. Raises UnusableKey."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
@@ -56,6 +60,10 @@ def public_key(pem: bytes) -> PublicKey:
 
 def sign(key: PrivateKey, name: str, digest: str) -> Signature:
     """A signature over a digest. `name`: the image's `host/repository`, which the payload tells and nobody relies on."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     critical = {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest}, "type": SIGNED_KIND}
     payload = json.dumps({"critical": critical, "optional": None}, separators=(",", ":")).encode()
     made = key.sign(payload) if isinstance(key, Ed25519PrivateKey) else key.sign(payload, ECDSA(hashes.SHA256()))
@@ -80,6 +88,11 @@ def verify(signatures: Iterable[Signature], key: PublicKey, digests: Iterable[st
 
 def _signed(each: Signature, key: PublicKey) -> str | None:
     """The digest that the key signed, empty where it signed something else; None when the signature is not the key's."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         made = base64.b64decode(each.signature, validate=True)
         if isinstance(key, Ed25519PublicKey):

@@ -127,6 +127,8 @@ class Fleet:
         self.bucket: Bucket = moment.bucket if moment else Bucket()
         self.kinds: tuple[str, ...] = ("cluster", "log-delivery", "pool", "libraries")
         self.locations = Files()
+        self.advisories: Path | None = None
+        self.scratch: Path | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -138,6 +140,7 @@ class Fleet:
         self.launcher = make_launcher(
             self.store, self.driver, self.driver, self.link, self.directories, sources, self.images, threads=0,
             write_log=self.wrap("bucket", self.bucket).write, locations=cast(Locations, self.locations),
+            advisories=self.advisories, scratch=self.scratch,
         )  # fmt: skip
         self.launcher.resume()
 

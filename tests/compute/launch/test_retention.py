@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from boathouse.compute.retention import DAY_S, EVERY, Retention
-from boathouse.compute.tables import image_checks
+from boathouse.compute.tables import image_checks, image_inventories, image_scans
 
 CLUSTER, OTHER = "1123-120000-aaaaaaaa", "1123-120000-bbbbbbbb"
 
@@ -43,11 +43,18 @@ def test_what_runs_keeps_its_logs(fleet, retention):
     assert mine.exists()
 
 
-def test_old_checks_are_forgotten(fleet, retention):
+def test_what_was_found_in_images_long_ago_is_forgotten(fleet, retention):
+    found = {
+        image_checks: {"release": "r", "strict": False, "verdict": {}},
+        image_inventories: {"form": 1, "inventory": b""},
+        image_scans: {"advisories": "a", "result": b""},
+    }
     with fleet.store.transaction() as tx:
         for digest, days in (("old", 91), ("young", 89)):
             at = fleet.clock() - days * DAY_S * 1000
-            tx.execute(insert(image_checks).values(digest=digest, release="r", strict=False, at=at, verdict={}))
+            for table, values in found.items():
+                tx.execute(insert(table).values(digest=digest, at=at, **values))
     retention("all")
     with fleet.store.read() as reader:
-        assert [row.digest for row in reader.execute(select(image_checks.c.digest))] == ["young"]
+        for table in found:
+            assert [row.digest for row in reader.execute(select(table.c.digest))] == ["young"]

@@ -146,3 +146,30 @@ def test_credentials_do_not_follow_an_upload_to_another_host(fake: FakeRegistry,
         attachments.push_tagged(reference, "sha256-a.sig", PAYLOAD_TYPE, Attachment(b"bytes"), ACCESS)
     assert all("authorization" not in headers for headers in other.asked("/put")) and other.asked("/put")
     assert fake.asked("/v2/team/app/blobs/uploads/")[0]["authorization"] == basic
+
+
+def test_a_registry_that_keeps_the_list_itself_needs_no_tag_for_it(fake: FakeRegistry) -> None:
+    image = Blobs(layer=b"subject")
+    subject, base = digest(image.manifest), "/v2/team/app"
+    fake.answers |= {
+        "/v2/": Answer(),
+        f"{base}/manifests/{subject}": Answer(body=image.manifest),
+        f"{base}/blobs/uploads/": Answer(202, headers={"Location": f"{base}/blobs/uploads/1"}),
+        f"{base}/blobs/uploads/1": Answer(201),
+    }
+    reference = references.parse(f"{fake.host}/team/app:1")
+
+    def push() -> str:
+        kept = (reference, subject, signing.ARTIFACT, PAYLOAD_TYPE, Attachment(b"a payload"))
+        return attachments.push_referring(*kept, RegistryAccess(None, LOCAL))
+
+    with pytest.raises(PullFailure, match="cannot be written"):
+        push()
+    (path, _), *_ = reversed(fake.seen)  # where the manifest would have been
+    fake.answers[path] = Answer(201, headers={"OCI-Subject": subject})
+    assert path == f"{base}/manifests/{push()}"
+    assert fake.asked(f"{base}/manifests/{attachments.referrers_tag(subject)}") == []
+    fake.answers[path] = Answer(201)  # one that does not say so: the list is ours to keep, and this registry does not take it
+    with pytest.raises(PullFailure):
+        push()
+    assert fake.asked(f"{base}/manifests/{attachments.referrers_tag(subject)}")
