@@ -30,7 +30,13 @@ class Connection:
 
     def get(self, path: str) -> Any:
         """GET a JSON document. Raises Failed with the server's own message."""
-        request = urllib.request.Request(self.host + path, headers={"Authorization": f"Bearer {self.token}"})
+        return self.ask("GET", path)
+
+    def ask(self, method: str, path: str, document: Any = None) -> Any:
+        """Send a JSON document, where there is one, and give the answer's. Raises Failed with the server's own message."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        body = None if document is None else json.dumps(document).encode()
+        request = urllib.request.Request(self.host + path, body, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.load(answer)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from boathouse.cli import Failed, image_look, image_scan, image_trust, progress
+from boathouse.cli import Failed, image_look, image_policy, image_scan, image_trust, progress
 from boathouse.cli.engine_at_hand import engine_client
 from boathouse.cli.image_sources import key_for
 from boathouse.cli.output import print_json, table
@@ -29,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     image_look.arguments(verbs)
     image_scan.arguments(verbs, image_look.SOURCE)
     image_trust.arguments(verbs)
+    image_policy.arguments(verbs)
     removed = verbs.add_parser("remove", help="remove references from the engine")
     removed.add_argument("references", nargs="+", metavar="REF")
     parser.add_argument("--cache", help="the machine's cache")
@@ -141,5 +142,6 @@ def _build_folder(client: Any, options: argparse.Namespace, settings: Settings) 
 _VERBS = {
     "list": _list, "init": _init, "build": _build, "remove": _remove,
     "check": image_look.run_check, "sbom": image_look.run_sbom, "diff": image_look.run_diff,
-    "scan": image_scan.run, "keys": image_trust.run_keys, "sign": image_trust.run_sign, "verify": image_trust.run_verify,
+    "scan": image_scan.run, "keys": image_trust.run_keys, "sign": image_trust.run_sign,
+    "verify": image_trust.run_verify, "policy": image_policy.run,
 }  # fmt: skip

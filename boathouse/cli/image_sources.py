@@ -72,7 +72,7 @@ def opened(what: str, settings: Settings) -> Iterator[ImageView]:
         return
     from boathouse.images.views import EngineView
 
-    with _in_engine(what, settings) as (_, images, image), images.view(image) as raw:
+    with _in_engine(what, settings) as (images, image), images.view(image) as raw:
         yield EngineView(raw)
 
 
@@ -83,17 +83,15 @@ def listed(what: str, settings: Settings, keep: re.Pattern[str]) -> Iterator[tup
     if Path(what).exists():
         yield open_archive(Path(what), keep, jars=True), ""
         return
-    with _in_engine(what, settings) as (client, _, image), tempfile.TemporaryDirectory(prefix="boathouse-image-") as scratch:
+    with _in_engine(what, settings) as (images, image), tempfile.TemporaryDirectory(prefix="boathouse-image-") as scratch:
         saved = Path(scratch) / "image.tar"
-        with client.calls() as api, saved.open("wb") as file:
-            for block in api.get_image(image):
-                file.write(block)
+        images.save(image, saved)
         yield open_archive(saved, keep, jars=True), image
 
 
 @contextmanager
-def _in_engine(text: str, settings: Settings) -> Iterator[tuple[Any, Any, str]]:
-    """The engine's client, its images, and the id of an image that it has, or pulls by the digest that the registry gives."""
+def _in_engine(text: str, settings: Settings) -> Iterator[tuple[Any, str]]:
+    """The engine's images, and the id of an image that it has, or pulls by the digest that the registry gives."""
     from boathouse.dataplane.contract import NodeFailure
     from boathouse.dataplane.engine.client import EngineClient
     from boathouse.dataplane.engine.images import EngineImages
@@ -121,7 +119,7 @@ def _in_engine(text: str, settings: Settings) -> Iterator[tuple[Any, Any, str]]:
             except (ImageFailure, NodeFailure) as error:
                 raise Failed(f"{text}: {error}") from None
             image = _pulled(images, found.pinned, key, access.settings.plain_http(parsed.api_host))
-        yield client, images, image
+        yield images, image
     finally:
         client.close()
         if through is not None:
