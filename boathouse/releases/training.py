@@ -180,7 +180,7 @@ def _by_python(spark, data: Path) -> None:
 
 
 def _seldom(jvm) -> None:
-    """What a driver starts without and what takes long to load when somebody asks for it: Scala's reflection, MLlib's functions."""
+    """What a driver starts without, and what then takes long to load: Scala's reflection, MLlib's functions."""
     from py4j.protocol import Py4JJavaError  # pyright: ignore[reportMissingImports]
 
     jvm.org.apache.spark.sql.SparkSession.builder()
