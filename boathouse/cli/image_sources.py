@@ -128,7 +128,7 @@ def _in_engine(text: str, settings: Settings) -> Iterator[tuple[Any, str]]:
 
 def _tell_wait(wait: Wait | None) -> None:
     if wait is not None:
-        print(f"{wait.host} was asked too often ({wait.status}): waiting {wait.seconds:.0f} s", file=sys.stderr)
+        print(f"{wait.host} answered {wait.status}: waiting {wait.seconds:.0f} s", file=sys.stderr)
 
 
 def _pulled(images: Any, pinned: str, key: "Key", plain: bool) -> str:

@@ -404,7 +404,8 @@ def _said(wait: RegistryWait | None) -> str:
     if wait is None:
         return ""
     until = datetime.fromtimestamp(wait.since / 1000 + wait.seconds, UTC)
-    return f"{WAITING} {until:%H:%M:%S} UTC for {wait.host}, which was asked too often (it answered {wait.status})"
+    why = "was asked too often" if wait.status == 429 else "is busy"
+    return f"{WAITING} {until:%H:%M:%S} UTC for {wait.host}, which {why} (it answered {wait.status})"
 
 
 def _document(verdict: Verdict) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The image of a launch: resolved once, pulled by digest, checked once for the same bytes, and explained when it
 cannot be used."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from boathouse.compute.images_step import Resolved, Verdict
 from boathouse.compute.registry_keys import RegistryKeys
 from boathouse.compute.tables import image_checks
 from boathouse.compute.world import Failure
-from boathouse.dataplane.contract import Credentials
+from boathouse.dataplane.contract import Credentials, Pull, PullState, RegistryWait
 from boathouse.dataplane.simulated import Fault, Trouble
 from boathouse.images.failures import PullFailure
 from boathouse.images.registry_http import Wait
@@ -249,3 +250,26 @@ def test_an_instance_profile_for_which_nothing_stands_is_the_reason(fleet):
     reason = fleet.row(cluster).termination_reason
     assert reason["code"] == "DOCKER_IMAGE_PULL_FAILURE"
     assert f"instance_profile_credentials with {PROFILE}=SCOPE" in fleet.row(cluster).state_message
+
+
+def test_a_layer_that_is_waited_for_is_shown_too(fleet):
+    with_service(fleet)
+    cluster = fleet.create(docker_image={"url": URL})
+    real, waits = fleet.driver.pull, [RegistryWait("registry.example.com", 503, 30.0, fleet.clock())]
+
+    def pull(pinned: str, key: Any, plain_http: bool = False, hint: Any = None) -> Pull:
+        found = real(pinned, key, plain_http, hint)
+        return replace(found, state=PullState.PULLING, image="", wait=waits[0]) if waits else found
+
+    fleet.driver.pull = pull
+    for _ in range(60):
+        fleet.step()
+        if fleet.row(cluster).state_message.startswith(states.WAITING):
+            break
+    row = fleet.row(cluster)
+    assert row.state == "PENDING" and "for registry.example.com, which is busy (it answered 503)" in row.state_message
+    waits.clear()
+    fleet.settle()
+    assert (fleet.state(cluster), fleet.row(cluster).state_message) == ("RUNNING", "")
+    told = fleet.timeline(cluster)["image.pull", ""]["details"]["waits"]
+    assert told == [{"registry": "registry.example.com", "status": 503, "seconds": 30.0}]
