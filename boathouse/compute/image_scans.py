@@ -55,7 +55,10 @@ class ImageScans:
             except database.NoAdvisories as error:
                 return Scanned(problem=str(error))
             except (UnreadableArchive, HostileImage) as error:
-                return Scanned(problem=f"the image cannot be read: {error}")
+                return Scanned(problem=f"the image cannot be read: {error}", fix="Build and push it again.")
+            except OSError as error:
+                room = "An operator makes room in the data directory."
+                return Scanned(problem=f"the image cannot be saved to be read: {error.strerror}", fix=room)
 
     def _scanned(self, known: database.Database, digest: str, image: str) -> Scanned:
         from boathouse.images.advisories import scan

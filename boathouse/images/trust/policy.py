@@ -32,11 +32,12 @@ AHEAD = timedelta(days=1)
 @dataclass(frozen=True)
 class Scanned:
     """What is known of an image's vulnerabilities. `result`: without anybody's decisions; None with the `problem` why there is
-    none. `advisories_age_days`: how old the advisories are."""
+    none, and the `fix`. `advisories_age_days`: how old the advisories are."""
 
     result: ScanResult | None = None
     advisories_age_days: int = 0
     problem: str = ""
+    fix: str = "An operator runs: boathouse advisories refresh."
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _max_severity(policy: ImagePolicy, facts: Facts, now: datetime) -> Iterator[
 
     scanned, refresh = facts.scanned or Scanned(problem="it was not scanned"), "boathouse advisories refresh"
     if scanned.result is None:
-        yield f"what is known of vulnerabilities cannot be asked: {scanned.problem}", f"An operator runs: {refresh}."
+        yield f"what is known of vulnerabilities cannot be asked: {scanned.problem}", scanned.fix
         return
     if scanned.advisories_age_days > policy.max_advisories_age_days:
         days, allowed = scanned.advisories_age_days, policy.max_advisories_age_days

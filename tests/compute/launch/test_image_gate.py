@@ -276,6 +276,10 @@ def test_an_image_that_cannot_be_read_is_refused(fleet: Any, scanning: Saving) -
     cluster = fleet.create(docker_image={"url": URL})
     fleet.settle()
     assert "the image cannot be read" in ended(fleet, cluster)
+    scanning.image.unlink()  # as when there is no room to save it
+    fleet.again(cluster)
+    fleet.settle()
+    assert "cannot be saved to be read: No such file or directory" in ended(fleet, cluster)
 
 
 def test_a_scan_that_was_killed_is_done_again(fleet: Any, scanning: Saving) -> None:
