@@ -8,9 +8,13 @@ from boathouse.cli import Failed
 from boathouse.settings import Settings
 
 
+class NoEngine(Failed):
+    """There is no container engine, and none can be started."""
+
+
 @contextlib.contextmanager
 def engine_client(settings: Settings) -> Iterator[Any]:
-    """A `docker.DockerClient` on the engine of the settings; starts the embedded one. Raises Failed where there is none."""
+    """A `docker.DockerClient` on the engine of the settings; starts the embedded one. Raises NoEngine where there is none."""
     import docker
 
     from boathouse.dataplane.engine.locate import EngineMissing, find
@@ -18,7 +22,7 @@ def engine_client(settings: Settings) -> Iterator[Any]:
     try:
         engine = find(settings.cache, settings.engine or None)
     except EngineMissing as missing:
-        raise Failed(str(missing)) from None
+        raise NoEngine(str(missing)) from None
     client = docker.DockerClient(base_url=engine.address, timeout=900)
     try:
         yield client

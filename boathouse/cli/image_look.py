@@ -25,6 +25,7 @@ def arguments(verbs: Any) -> None:
     _judged(checked)
     checked.add_argument("--needs", action="append", choices=LANGUAGES, default=[], help="refuse an image without this language")
     checked.add_argument("--cuda-driver", default="", metavar="VERSION", help="the NVIDIA driver of the nodes, such as 550.54.15")
+    checked.add_argument("--compute-capability", default="", metavar="N.N", help="of the nodes' GPUs, such as 8.6")
     form = checked.add_mutually_exclusive_group()
     form.add_argument("--github", action="store_true", help="print annotations for GitHub's workflow logs")
     form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0, for code scanning")
@@ -56,7 +57,10 @@ def _wanted(options: argparse.Namespace, settings: Settings) -> Wanted:
 
 def run_check(options: argparse.Namespace, settings: Settings) -> int:
     """`boathouse image check`: 1 when the image is refused."""
-    wanted = replace(_wanted(options, settings), languages=frozenset(options.needs), cuda_driver=options.cuda_driver)
+    wanted = replace(
+        _wanted(options, settings), languages=frozenset(options.needs), cuda_driver=options.cuda_driver,
+        compute_capability=options.compute_capability,
+    )  # fmt: skip
     try:
         with image_sources.opened(options.what, settings) as view:
             report = check(view, wanted)

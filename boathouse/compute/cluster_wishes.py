@@ -10,7 +10,18 @@ from typing import Any
 import msgspec
 from sqlalchemy import update
 
-from boathouse.compute import cluster_spec, events, image_policies, instance_profiles, pool_stock, rules, states, surroundings
+from boathouse.compute import (
+    cluster_spec,
+    events,
+    gpu_rules,
+    image_policies,
+    instance_profiles,
+    node_types,
+    pool_stock,
+    rules,
+    states,
+    surroundings,
+)
 from boathouse.compute.surroundings import Surroundings
 from boathouse.compute.tables import clusters
 from boathouse.edge import Ctx
@@ -44,6 +55,7 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
         spark_versions=surroundings.spark_versions(),
         dcs_enabled=False,
         max_workers=around.max_workers,
+        gpus=around.gpus() if _wants_gpus(spec) else gpu_rules.GpusThere(),
     )
     pools = spec.instance_pool_id
     profile = spec.aws_attributes.instance_profile_arn if spec.aws_attributes else None
@@ -68,6 +80,10 @@ def _image_refusal(ctx: Ctx, reader: Reader, spec: ClusterSpec) -> str:
         return ""
     policy = image_policies.in_force(reader, ctx.workspace_id)
     return image_policies.refusal(policy, spec.docker_image.url, ctx.store.clock())
+
+
+def _wants_gpus(spec: ClusterSpec) -> bool:
+    return any(node_types.gpus(name) for name in (spec.node_type_id, spec.driver_node_type_id) if name)
 
 
 def described(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:

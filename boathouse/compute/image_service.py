@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from boathouse.compute import node_types
 from boathouse.compute.image_gate import RegistryFacts
 from boathouse.compute.images_step import Preload, Resolved, Verdict
 from boathouse.compute.launch_inputs import Inputs
@@ -40,9 +41,10 @@ class RegistryImages:
         room: Callable[[], int | None] = lambda: None,
         platform_recipe: str = PLATFORM_RECIPE,
         keys: RegistryKeys | None = None,
+        gpu: Callable[[], tuple[str, str]] = lambda: ("", ""),
     ) -> None:
         self._registries, self._room = registries or Registries(RegistrySettings()), room
-        self._platform_recipe, self._keys = platform_recipe, keys or RegistryKeys()
+        self._platform_recipe, self._keys, self._gpu = platform_recipe, keys or RegistryKeys(), gpu
 
     def key(self, inputs: Inputs | Preload) -> Key:
         return self._keys.of(inputs)
@@ -63,12 +65,19 @@ class RegistryImages:
     def signatures(self, reference: str, digests: tuple[str, ...], key: Key) -> tuple[Signature, ...]:
         return self._registries.signatures(references.parse(reference), digests, key)
 
+    def hardware(self, inputs: Inputs | Preload) -> str:
+        """What of the nodes decides about an image beside the runtime: driver and compute capability of their GPUs."""
+        names = {inputs.spec.node_type_id or "", inputs.spec.driver_node_type_id or ""}
+        return "/".join(self._gpu())[:32] if any(node_types.gpus(name) for name in names) else ""
+
     def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         release = inputs.release
+        driver, _, capability = self.hardware(inputs).partition("/")
         assert release is not None, "an image is checked for a release"
         wanted = Wanted(
-            spark=release.spark, glibc=release.glibc, java_major=release.java_major, max_bytes=None, strict=inputs.strict
-        )
+            spark=release.spark, glibc=release.glibc, java_major=release.java_major, max_bytes=None, strict=inputs.strict,
+            cuda_driver=driver, compute_capability=capability,
+        )  # fmt: skip
         try:
             report = check(EngineView(view), wanted)
         except HostileImage as hostile:
@@ -112,6 +121,9 @@ class SimulatedImages:
 
     def signatures(self, reference: str, digests: tuple[str, ...], key: Key) -> tuple[Signature, ...]:
         raise PullFailure("The nodes of this cluster are simulated: no registry is asked for signatures of its image.")
+
+    def hardware(self, inputs: Inputs | Preload) -> str:
+        return ""
 
     def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         return Verdict(python_reason="The nodes of this cluster are simulated: they run no commands.")

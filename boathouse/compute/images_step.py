@@ -105,6 +105,11 @@ class ImageService(Protocol):
         """The signatures that the registry keeps for these digests, whoever made them. Raises ImageFailure, NodeFailure."""
         ...
 
+    def hardware(self, inputs: Inputs | Preload) -> str:
+        """What of the nodes (their GPUs) decides about an image beside the runtime; at most 32 signs, findings for others are not
+        reused."""
+        ...
+
     def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         """Judge an image by the view of a container that never ran. Pure but for reading the view."""
         ...
@@ -263,7 +268,11 @@ class ImageSteps:
             return self._scan(inputs, known, work, hint)
         self._begin(work, "image.check")
         digest = str(known.get("digest") or work.found.get("digest") or work.present)
-        key = (digest, f"{inputs.release.digest[:64]}/{self._service.rules}", inputs.strict)
+        hardware = self._service.hardware(inputs)
+        applied = f"{inputs.release.digest[:64]}/{self._service.rules}"
+        if hardware:  # the column has room for 80 signs
+            applied = f"{inputs.release.digest[:40]}/{self._service.rules}/{hardware}"
+        key = (digest, applied, inputs.strict)
         verdict = self._remembered(key)
         if verdict is None:
             self._in_background(work, "image.check", hint, lambda: self._look_inside(inputs, work, key))

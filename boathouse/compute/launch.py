@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from boathouse.compute import driver_calls, driver_start, event_log, launch_environment, standby
+from boathouse.compute import driver_calls, driver_start, event_log, launch_environment, node_types, standby
 from boathouse.compute.driver_start import DriverStart
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.init_scripts import NODE_LOG, log_name
@@ -156,6 +156,7 @@ class Effects:
             limits=Limits(limits.cpus, limits.memory_bytes),
             image=image,
             layers=inputs.release.layers,
+            gpus=node_types.gpus(limits.node_type),
         )
 
     def keep_container_log(self, node: str, seen: Seen) -> None:

@@ -75,6 +75,12 @@ def size(node_type_id: str) -> NodeSize | None:
     return _ANYWHERE.get(node_type_id)
 
 
+def gpus(node_type_id: str) -> int:
+    """How many GPUs a node of this type has; 0 for a type that is not known."""
+    found = size(node_type_id)
+    return found.gpus if found else 0
+
+
 @cache
 def listing(cloud: str) -> ListNodeTypesResponse:
     """All node types of a cloud as the API lists them. Flags tell what Boathouse does: no Photon, no port forwarding."""

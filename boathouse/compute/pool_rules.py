@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from boathouse.compute import node_types
+from boathouse.compute import gpu_rules, node_types
 from boathouse.compute.cluster_spec import REDACTED, is_reference
 from boathouse.compute.map_rules import tag_violations
 from boathouse.images.references import InvalidReference, parse
@@ -38,7 +38,13 @@ class PoolSeen:
     node_type_id: str
 
 
-def violations(spec: InstancePoolSpec, cloud: str, versions: Collection[str], dcs_enabled: bool) -> Iterator[str]:
+def violations(
+    spec: InstancePoolSpec,
+    cloud: str,
+    versions: Collection[str],
+    dcs_enabled: bool,
+    gpus: gpu_rules.GpusThere = gpu_rules.GpusThere(),
+) -> Iterator[str]:
     """Every reason why this pool cannot be, the weightiest first."""
     yield from changeable(spec)
     size = node_types.find(cloud, spec.node_type_id)
@@ -47,8 +53,8 @@ def violations(spec: InstancePoolSpec, cloud: str, versions: Collection[str], dc
             f"node_type_id: Node type {spec.node_type_id[:100]!r} is not supported. "
             f"Supported node types: {', '.join(node_types.SIZES[cloud])}"
         )
-    elif size.gpus:
-        yield f"node_type_id: {spec.node_type_id} (a node type with GPUs) is not served by Boathouse yet; give one without"
+    elif missing := gpu_rules.violation({"node_type_id": (spec.node_type_id, size.gpus)}, gpus):
+        yield missing
     if spec.node_type_flexibility is not None:
         yield "node_type_flexibility is not served by Boathouse yet; leave it out"
     preloaded = spec.preloaded_spark_versions or []

@@ -15,8 +15,10 @@ from sqlalchemy import and_, insert, select, update
 from boathouse.auth import permissions
 from boathouse.compute import (
     cluster_spec,
+    gpu_rules,
     image_policies,
     instance_profiles,
+    node_types,
     pool_rules,
     pool_stock,
     registry_password,
@@ -72,7 +74,8 @@ def create(ctx: Ctx, body: InstancePoolSpec) -> CreateInstancePoolResponse:
         if profile and not instance_profiles.usable(reader, ctx.caller, profile):
             raise invalid(rules.unusable_profile(profile))
         policy = image_policies.in_force(reader, ctx.workspace_id) if body.preloaded_docker_images else None
-    _refuse(next(pool_rules.violations(body, cloud, surroundings.spark_versions(), dcs), None))
+    gpus = ctx.service(Surroundings).gpus() if node_types.gpus(body.node_type_id) else gpu_rules.GpusThere()
+    _refuse(next(pool_rules.violations(body, cloud, surroundings.spark_versions(), dcs, gpus), None))
     now = ctx.store.clock()
     refusals = (image_policies.refusal(policy, image.url, now) for image in body.preloaded_docker_images or ())
     _refuse(next((refusal for refusal in refusals if refusal), None))

@@ -10,7 +10,16 @@ from typing import Any
 
 import msgspec
 
-from boathouse.compute import cluster_spec, container_rules, init_scripts, log_destinations, map_rules, node_types, pool_rules
+from boathouse.compute import (
+    cluster_spec,
+    container_rules,
+    gpu_rules,
+    init_scripts,
+    log_destinations,
+    map_rules,
+    node_types,
+    pool_rules,
+)
 from boathouse.wire.compute import AutoScale, ClusterSpec
 
 #: Fields of the platform that are accepted, kept and shown, and change nothing on one machine.
@@ -52,6 +61,7 @@ class World:
     driver_pool: pool_rules.PoolSeen | None = None
     profile_usable: bool = True
     image_refusal: str = ""
+    gpus: gpu_rules.GpusThere = gpu_rules.GpusThere()
 
 
 def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
@@ -163,8 +173,23 @@ def _nodes(spec: ClusterSpec, world: World) -> Iterator[str]:
                 f"{name}: Node type {_said(value)} is not supported.{why} "
                 f"Supported node types: {', '.join(node_types.SIZES[world.cloud])}"
             )
-        elif size.gpus:
-            yield not_served(name, f"{value} (a node type with GPUs)", "give one without")
+    yield from _gpus(spec, world)
+
+
+def _gpus(spec: ClusterSpec, world: World) -> Iterator[str]:
+    """The driver's GPUs and those of all workers, or of the fewest that autoscaling may come down to."""
+    workers = (spec.autoscale.min_workers or 0) if spec.autoscale else (spec.num_workers or 0)
+    of_driver, of_worker = spec.driver_node_type_id or spec.node_type_id or "", spec.node_type_id or ""
+    driver_field = "driver_node_type_id" if spec.driver_node_type_id else "node_type_id"
+    needed = {driver_field: (of_driver, node_types.gpus(of_driver))}
+    of_workers = workers * node_types.gpus(of_worker)
+    if driver_field == "node_type_id":
+        needed = {driver_field: (of_driver, needed[driver_field][1] + of_workers)}
+    else:
+        needed["node_type_id"] = (of_worker, of_workers)
+    found = gpu_rules.violation(needed, world.gpus)
+    if found:
+        yield found
 
 
 def _size(spec: ClusterSpec, world: World) -> Iterator[str]:

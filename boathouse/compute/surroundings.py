@@ -1,8 +1,10 @@
 """What compute's rules need to know of the workspace around a cluster. `server.py` puts one `Surroundings` into the services."""
 
+from collections.abc import Callable
 from functools import cache
 
 from boathouse import releases
+from boathouse.compute.gpu_rules import GpusThere
 from boathouse.compute.quotas import Quotas
 from boathouse.edge.caller import Caller
 from boathouse.identity import principals, workspaces
@@ -57,9 +59,16 @@ def cloud_of(reader: Reader, workspace_id: int) -> str:
 
 
 class Surroundings:
-    """`max_workers`: the most that one cluster of this data plane can have. `quotas`: the limits of every workspace."""
+    """`max_workers`: the most that one cluster of this data plane can have. `quotas`: the limits of every workspace. `gpus`:
+    those of this data plane, asked only for node types that have some."""
 
-    def __init__(self, max_workers: int = 1000, quotas: Quotas | None = None) -> None:
+    def __init__(
+        self,
+        max_workers: int = 1000,
+        quotas: Quotas | None = None,
+        gpus: Callable[[], GpusThere] = lambda: GpusThere(reason="it was not asked"),
+    ) -> None:
+        self.gpus = gpus
         self.max_workers = max_workers
         self.quotas = quotas or Quotas()
         self._clouds: dict[int, str] = {}

@@ -28,13 +28,33 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """One GPU. `memory_mb` in MiB as its driver says, `capability` is NVIDIA's compute capability (`8.6`)."""
+
+    uuid: str
+    name: str
+    memory_mb: int
+    capability: str
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """The GPUs that nodes can have, and the version of their driver. Without any, `reason` says why."""
+
+    devices: tuple[Gpu, ...] = ()
+    driver_version: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class NodeSpec:
     """The wish for one node.
 
     `image` is what `Images.pull` returned (a local, immutable reference) or None while it is not known yet: then only the
     daemon's half is made, so that the tunnel comes up while the image is pulled. `layers` are the directories of the runtime,
     uppermost first, mounted read-only at `/databricks/runtime`. `directory` is the node's own directory on this machine
-    (0700, mounted whole into the daemon's container at `/node`); it exists, with the token, before `ensure` is called.
+    (0700, mounted whole into the daemon's container at `/node`); it exists, with the token, before `ensure` is called. `gpus`
+    are for the customer's container alone, and for no other node while it is there.
     """
 
     node_id: str
@@ -44,6 +64,7 @@ class NodeSpec:
     limits: Limits
     image: str | None = None
     layers: tuple[Path, ...] = ()
+    gpus: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -132,6 +153,10 @@ class Driver(Protocol):
 
     def capacity(self) -> Limits:
         """What the whole machine has to give to nodes."""
+        ...
+
+    def gpus(self) -> Gpus:
+        """The GPUs of the whole machine. Raises DriverUnavailable while it cannot be known."""
         ...
 
     def close(self) -> None:

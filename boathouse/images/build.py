@@ -1,24 +1,17 @@
 """Builds the platform's own images, once for each content, and loads them into an engine.
 
-Under `<cache>/images/` each recipe with packages has a directory `<name>-<rootfs key>` with `rootfs.tar` (complete),
-`layer.tar` (what it adds to its parent) and `layer.json`. Files of ours and removals are a small layer on top,
-composed when asked for: a changed daemon is a new image within milliseconds. Two processes that want the same build
-share it (file lock).
+An image is a stack: the root file systems of its lineage's packages, then the layers of its wheels (both kept in the cache by
+`stages`), then files of ours and removals, a small layer that is composed when asked for: a changed daemon is a new image within
+milliseconds, and the images for other runtimes differ by a layer of wheels alone.
 """
 
-import fcntl
-import json
-import os
-import shutil
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from boathouse.images import archive, layers, recipe, rootfs
+from boathouse.images import archive, layers, recipe, stages
 from boathouse.images.recipe import Recipe
 from boathouse.images.rootfs import BuildError, Progress
 
@@ -36,60 +29,89 @@ def silent(_line: str) -> None:
     """A progress that nobody watches."""
 
 
-@dataclass(frozen=True)
-class BuiltRootfs:
-    """A recipe's root file system in the cache."""
-
-    directory: Path
-    digest: str
-    size: int
-    seconds: float
-
-    @property
-    def rootfs(self) -> Path:
-        return self.directory / "rootfs.tar"
-
-    @property
-    def layer(self) -> archive.Layer:
-        return archive.Layer(self.digest, self.size, self.directory / "layer.tar")
-
-
 def reference(name: str) -> str:
-    """The reference under which `load` puts a recipe's image: its tag is the content key."""
-    return f"{REPOSITORY}/{name}:{recipe.key(recipe.lineage(name))}"
+    """The reference under which `load` puts an image: its tag is the content key."""
+    return f"{_repository(name)}:{recipe.key(recipe.lineage(name))}"
 
 
-def cached(name: str, cache: Path) -> bool:
-    """Whether `image` would run no build."""
-    parent: BuiltRootfs | None = None
+def friendly(name: str) -> str:
+    """The reference for people's Dockerfiles: `localhost/boathouse/python:15.4`, or `:latest` for `python`."""
+    return f"{REPOSITORY}/{name}" if ":" in name else f"{REPOSITORY}/{name}:latest"
+
+
+def _repository(name: str) -> str:
+    return f"{REPOSITORY}/{name.partition(':')[0]}"
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that is in the cache: `image` can be loaded; `unmet` is what of its locks was not met when it was built."""
+
+    image: archive.Image
+    size: int
+    unmet: tuple[str, ...]
+
+
+def cached(name: str, cache: Path) -> Built | None:
+    """The image, if nothing has to be built for it."""
     chain = recipe.lineage(name)
+
+    def rootfs(part: Sequence[Recipe], parent: stages.Stage | None) -> stages.Stage | None:
+        return stages.read_rootfs(part, parent, cache)
+
+    found = _stacked(chain, rootfs, lambda step: stages.read_wheels(step, cache))
+    return _compose(name, chain, [stage for stage in found if stage]) if all(found) else None
+
+
+def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "", locked: bool = False) -> archive.Image:
+    """The loadable image called `name`; what is not in the cache is built first (half a minute a root file system).
+
+    `locked`: BuildError where a lock cannot be met; otherwise the image's label says what was not.
+    """
+    chain = recipe.lineage(name)
+
+    def rootfs(part: Sequence[Recipe], parent: stages.Stage | None) -> stages.Stage | None:
+        return stages.with_rootfs(part, parent, cache, progress, mirror, locked)
+
+    found = _stacked(chain, rootfs, lambda step: stages.with_wheels(step, cache, progress, locked))
+    return _compose(name, chain, [stage for stage in found if stage]).image
+
+
+def _stacked(
+    chain: Sequence[Recipe],
+    rootfs: Callable[[Sequence[Recipe], stages.Stage | None], stages.Stage | None],
+    wheels: Callable[[Recipe], stages.Stage | None],
+) -> list[stages.Stage | None]:
+    """The stages of a lineage, lowest first: all packages before all wheels."""
+    found: list[stages.Stage | None] = []
     for position, step in enumerate(chain):
         if step.has_rootfs:
-            parent = _read(_directory(chain[: position + 1], cache), parent)
-            if parent is None:
-                return False
-    return True
-
-
-def image(name: str, cache: Path, progress: Progress = silent, mirror: str = "") -> archive.Image:
-    """The loadable image of a recipe; root file systems that are not in the cache are built first (half a minute each)."""
-    chain = recipe.lineage(name)
-    stack: list[archive.Layer] = []
-    env: dict[str, str] = {}
-    parent: BuiltRootfs | None = None
-    for position, step in enumerate(chain):
-        if step.has_rootfs:
-            if len(stack) > sum(1 for before in chain[:position] if before.has_rootfs):
+            if any(before.copy or before.remove for before in chain[:position]):
                 raise recipe.RecipeError(f"recipe {step.name}: packages cannot be added on top of copied or removed files")
-            parent = _rootfs(chain[: position + 1], parent, cache, progress, mirror)
-            stack.append(parent.layer)
-        if step.copy or step.remove:
-            stack.append(archive.Layer.of_bytes(layers.small_layer(recipe.files_of(step), step.remove)))
+            found.append(rootfs(chain[: position + 1], found[-1] if found else None))
+            if found[-1] is None:
+                return found
+    return [*found, *(wheels(step) for step in chain if step.wheels)]
+
+
+def _compose(name: str, chain: Sequence[Recipe], found: Sequence[stages.Stage]) -> Built:
+    stack = [stage.layer for stage in found]
+    stack += [
+        archive.Layer.of_bytes(layers.small_layer(recipe.files_of(step), step.remove))
+        for step in chain
+        if step.copy or step.remove
+    ]
+    env: dict[str, str] = {}
+    for step in chain:
         env |= step.env
-    top = chain[-1]
-    labels = {"io.boathouse.recipe": top.name, "io.boathouse.recipe.key": recipe.key(chain)}
-    names = (reference(name), f"{REPOSITORY}/{name}:latest")
-    return archive.compose(tuple(stack), env, top.command, labels, names)
+    unmet = tuple(dict.fromkeys(said for stage in found for said in stage.unmet))
+    labels = {
+        "io.boathouse.recipe": name,
+        "io.boathouse.recipe.key": recipe.key(list(chain)),
+        "io.boathouse.lock": f"not met: {'; '.join(unmet)}"[:2000] if unmet else "met",
+    }
+    made = archive.compose(tuple(stack), env, chain[-1].command, labels, (reference(name), friendly(name)))
+    return Built(made, sum(layer.size for layer in stack), unmet)
 
 
 def prepare(names: Sequence[str], cache: Path, progress: Progress = silent, mirror: str = "") -> None:
@@ -109,13 +131,13 @@ def prepare(names: Sequence[str], cache: Path, progress: Progress = silent, mirr
             outcome.result()
 
 
-def load(client: HasApi, name: str, cache: Path, progress: Progress = silent, mirror: str = "") -> str:
+def load(client: HasApi, name: str, cache: Path, progress: Progress = silent, mirror: str = "", locked: bool = False) -> str:
     """Have a recipe's image in the engine, building what is missing; returns its reference
     (`localhost/boathouse/<name>:<key>`).
 
     Idempotent: an image that the engine has under the right identifier costs one request.
     """
-    wanted = image(name, cache, progress, mirror)
+    wanted = image(name, cache, progress, mirror, locked)
     if _present(client, wanted):
         return wanted.references[0]
     progress(f"{name}: loading into the engine")
@@ -140,63 +162,3 @@ def _present(client: HasApi, wanted: archive.Image) -> bool:
 
 def _bare(identifier: str) -> str:
     return identifier.removeprefix("sha256:")
-
-
-def _directory(chain: list[Recipe], cache: Path) -> Path:
-    return cache / "images" / f"{chain[-1].name}-{recipe.rootfs_key(chain)}"
-
-
-def _rootfs(chain: list[Recipe], parent: BuiltRootfs | None, cache: Path, progress: Progress, mirror: str) -> BuiltRootfs:
-    directory = _directory(chain, cache)
-    if (built := _read(directory, parent)) is not None:
-        return built
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(directory.with_suffix(".lock")):
-        if (built := _read(directory, parent)) is not None:
-            return built
-        started = time.monotonic()
-        work = directory.with_suffix(".building")
-        shutil.rmtree(work, ignore_errors=True)  # left by a build that was killed; the lock says nobody uses it
-        work.mkdir()
-        try:
-            rootfs.build(chain[-1], parent.rootfs if parent else None, work / "rootfs.tar", progress, mirror)
-            if parent is None:
-                os.link(work / "rootfs.tar", work / "layer.tar")
-            else:
-                progress(f"{chain[-1].name}: separating what it adds to {chain[-2].name}")
-                layers.difference(parent.rootfs, work / "rootfs.tar", work / "layer.tar")
-            shutil.rmtree(work / "wheels", ignore_errors=True)
-            document = {
-                "parent": parent.digest if parent else "",
-                "digest": layers.digest_of(work / "layer.tar"),
-                "size": (work / "layer.tar").stat().st_size,
-                "seconds": round(time.monotonic() - started, 1),
-            }
-            (work / "layer.json").write_text(json.dumps(document))
-            shutil.rmtree(directory, ignore_errors=True)
-            work.rename(directory)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        progress(f"{chain[-1].name}: built in {document['seconds']} s")
-    found = _read(directory, parent)
-    if found is None:
-        raise BuildError(f"{directory} vanished while it was built")
-    return found
-
-
-def _read(directory: Path, parent: BuiltRootfs | None) -> BuiltRootfs | None:
-    """What is built there, unless it was built on other bytes of its parent than those that are here now."""
-    try:
-        document = json.loads((directory / "layer.json").read_text())
-    except FileNotFoundError:
-        return None
-    if document["parent"] != (parent.digest if parent else ""):
-        return None
-    return BuiltRootfs(directory, document["digest"], document["size"], document["seconds"])
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -13,7 +13,7 @@ from boathouse.images.findings import CheckReport, Finding, ImageView, PythonFac
 from boathouse.images.languages import DATABRICKS_PYTHON, Libc
 from boathouse.images.tree import HostileImage, UnreadableArchive
 
-RULES_VERSION = 3  # raise it when the same image may get other findings
+RULES_VERSION = 4  # raise it when the same image may get other findings
 RUNTIME = "/databricks/runtime"
 COREUTILS = ("cat", "chmod", "cp", "env", "mkdir", "rm")
 #: Docker's storage drivers take no more; Podman takes up to 500.
@@ -39,7 +39,8 @@ def check(view: ImageView, wanted: Wanted | None = None) -> CheckReport:
     java, about_java = java_rules.judge(view, libc, wanted)
     python, reason, about_python = python_rules.judge(view, wanted)
     r = languages.r(view)
-    findings += [*about_java, *about_python, *_r(r, wanted), *cuda_rules.judge(view, wanted)]
+    findings += [*about_java, *about_python, *_r(r, wanted)]
+    findings += cuda_rules.judge(view, wanted, python_rules.places(view, python))
     if wanted.strict:
         findings += _strict(view, wanted, python)
     findings += [*environment_rules.judge(view), *_other_spark(view), *_layers(view), *secret_rules.judge(view)]

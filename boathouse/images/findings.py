@@ -65,7 +65,8 @@ class Wanted:
     `spark`: version of the runtime's Spark. `glibc`: oldest C library that the runtime's JRE runs on. `java_major`:
     the Java that this Spark needs, when the image must bring it. `max_bytes`: room for the image, unpacked. `strict`:
     refuse whatever Databricks would refuse, and use the image's Java. `languages` (of LANGUAGES): those it must have.
-    `cuda_driver`: version of the node's NVIDIA driver (`550.54.15`), empty on a node without a GPU.
+    `cuda_driver`: version of the node's NVIDIA driver (`550.54.15`), empty on a node without a GPU; `compute_capability` that of
+    its GPU (`8.6`), empty where it is not known.
     """
 
     spark: str = "4.0"
@@ -75,6 +76,7 @@ class Wanted:
     strict: bool = False
     languages: frozenset[str] = frozenset()
     cuda_driver: str = ""
+    compute_capability: str = ""
 
     @property
     def oldest_python(self) -> tuple[int, int]:

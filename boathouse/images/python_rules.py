@@ -103,6 +103,11 @@ def _packages(view: ImageView, python: PythonFacts, wanted: Wanted) -> Iterator[
         )
 
 
+def places(view: ImageView, python: PythonFacts | None) -> list[str]:
+    """Where the image's Python looks for packages; none without Python."""
+    return _site_packages(view, python) if python else []
+
+
 def _site_packages(view: ImageView, python: PythonFacts) -> list[str]:
     """Where this Python looks for packages, in its order; of a virtual environment those of its base too."""
     minor = ".".join(python.version.split(".")[:2])

@@ -10,7 +10,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,100 +39,87 @@ class BuildError(Exception):
         self.log = log
 
 
-def build(recipe: Recipe, parent: Path | None, target: Path, progress: Progress, mirror: str = "") -> None:
+def build(recipe: Recipe, parent: Path | None, target: Path, progress: Progress, mirror: str = "", preferences: str = "") -> None:
     """Make the recipe's complete root file system as the tar archive `target`; BuildError when a tool is missing or
-    fails.
+    fails. `preferences` are apt's, while it builds.
     """
-    if shutil.which("mmdebstrap") is None:
-        raise BuildError("mmdebstrap is not installed; on Debian or Ubuntu: apt-get install mmdebstrap")
-    wheels = _download_wheels(recipe, target.parent / "wheels", progress) if recipe.wheels else None
-    _run(command(recipe, parent, target, wheels, mirror), recipe.name, progress)
+    if preferences:
+        target.with_suffix(".preferences").write_text(preferences)
+    argv = command(recipe, parent, target, mirror, target.with_suffix(".preferences") if preferences else None)
+    run(argv, recipe.name, progress)
 
 
-def command(recipe: Recipe, parent: Path | None, target: Path, wheels: Path | None, mirror: str = "") -> list[str]:
+def command(recipe: Recipe, parent: Path | None, target: Path, mirror: str = "", preferences: Path | None = None) -> list[str]:
     """The mmdebstrap command line for a recipe (pure)."""
+    last = "extract" if recipe.variant == "extract" and parent is None else "customize"  # the last hook that mmdebstrap runs then
     argv = ["mmdebstrap", "--verbose", "--format=tar", "--aptopt=Acquire::Languages none", "--dpkgopt=force-unsafe-io"]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in _UNWANTED]
     if parent is None:
         argv.append(f"--variant={recipe.variant}")
+        if _MERGED in recipe.packages:
+            argv.append(f"--hook-dir={_MERGED_HOOKS}")
     else:
         argv.append("--variant=custom")
         argv.append(f"--setup-hook=tar -C \"$1\" --exclude='./dev/*' -xf {shlex.quote(str(parent))}")
+    if preferences is not None:
+        place = '"$1/etc/apt/preferences.d/lock"'
+        argv.append(f'--setup-hook=mkdir -p "$1/etc/apt/preferences.d" && cp {shlex.quote(str(preferences))} {place}')
+        argv.append(f"--{last}-hook=rm -f {place}")
     if recipe.packages:
         argv.append("--include=" + ",".join(recipe.packages))
-    if wheels is not None:
-        argv.append(f'--customize-hook=mkdir -p "$1/tmp/wheels" && cp {shlex.quote(str(wheels))}/*.whl "$1/tmp/wheels/"')
-        install = [
-            recipe.wheels_into,
-            "-m",
-            "pip",
-            "install",
-            "--no-index",
-            "--no-compile",
-            "--root-user-action=ignore",
-            "--disable-pip-version-check",
-            "--find-links=/tmp/wheels",
-            *recipe.wheels,
-        ]
-        argv.append("--chrooted-customize-hook=" + shlex.join(install))
-        argv.append('--customize-hook=rm -rf "$1/tmp/wheels" "$1/root/.cache"')
-    argv += [f"--chrooted-customize-hook={step}" for step in recipe.steps]
-    argv.append('--customize-hook=rm -f "$1/etc/resolv.conf"; mkdir -p "$1/etc"; : > "$1/etc/hostname"')
+    argv += [f"--{last}-hook={step}" for step in recipe.prepare]
+    argv += [f"--chrooted-{last}-hook={step}" for step in recipe.steps]
+    argv += [f"--{last}-hook={_SAME_BYTES}"]
+    argv.append(f'--{last}-hook=rm -f "$1/etc/resolv.conf"; mkdir -p "$1/etc"; : > "$1/etc/hostname"')
     argv += [recipe.suite or _SUITE_OF_CHILDREN, str(target)]
     if mirror:
         argv.append(mirror)
     return argv
 
 
+#: A recipe with this package has /bin and its like as links from the beginning; without it Debian's `usrmerge` makes them, by a
+#: whole Perl (57 MB).
+_MERGED = "usr-is-merged"
+_MERGED_HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
 _SUITE_OF_CHILDREN = "bookworm"
+#: What steps leave that is other bytes each time: compiled files that carry the time of their source, and caches.
+_SAME_BYTES = (
+    'for place in "$1/databricks" "$1/usr/local"; do [ ! -d "$place" ] || '
+    'find "$place" -name __pycache__ -prune -exec rm -rf {} +; done; rm -rf "$1/root/.cache" "$1/root/.local"'
+)
 
 
-def _download_wheels(recipe: Recipe, directory: Path, progress: Progress) -> Path:
-    """Fetch the recipe's wheels with this machine's settings for PyPI, none of which reach the image."""
-    progress(f"{recipe.name}: downloading wheels: {', '.join(recipe.wheels)}")
-    argv = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--only-binary=:all:",
-        f"--python-version={recipe.wheels_python}",
-        "--implementation=cp",
-        "--platform=manylinux2014_x86_64",
-        "--platform=manylinux_2_28_x86_64",
-        f"--dest={directory}",
-        *recipe.wheels,
-    ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
-    if done.returncode != 0:
-        raise BuildError(f"recipe {recipe.name}: PyPI's wheels could not be fetched", _tail(done.stderr))
-    return directory
-
-
-def _run(argv: list[str], name: str, progress: Progress) -> None:
+def command_environment() -> dict[str, str]:
+    """The environment that Debian's tools run in: the same on each machine, but for how the mirror is reached."""
     environment = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
-    environment |= {"SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+    return environment | {"SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+
+
+def run(argv: list[str], name: str, progress: Progress) -> str:
+    """Run mmdebstrap; what it said. BuildError with its last lines where it is missing or fails."""
+    if shutil.which("mmdebstrap") is None:
+        raise BuildError("mmdebstrap is not installed; on Debian or Ubuntu: apt-get install mmdebstrap")
     with subprocess.Popen(
         argv,
-        env=environment,
+        env=command_environment(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
     ) as process:
         lines: list[str] = []
-        assert process.stderr is not None
-        for line in process.stderr:
-            lines = [*lines[-60:], line]
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
             stage = next((said for word, said in _STAGES.items() if line.startswith("I:") and word in line), None)
             if stage:
                 progress(f"{name}: {stage}")
     if process.returncode != 0:
-        raise BuildError(f"recipe {name}: mmdebstrap failed with status {process.returncode}", _tail("".join(lines)))
+        raise BuildError(f"recipe {name}: mmdebstrap failed with status {process.returncode}", tail("".join(lines)))
+    return "".join(lines)
 
 
-def _tail(text: str, lines: int = 20) -> str:
+def tail(text: str, lines: int = 20) -> str:
+    """The last lines of what a tool said."""
     return "\n".join(text.strip().splitlines()[-lines:])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from boathouse.images import recipe
+from boathouse.images import build, recipe
 
 STARTER = Path(__file__).parent / "starter"
 
@@ -18,6 +18,8 @@ FILES = {
     ".github/workflows/image.yml": "workflow.yml", "README.md": "README.md",
 }  # fmt: skip
 
+#: Bases on which the step that the folder has cannot work.
+_WITHOUT_APT = ("alpine", "daemon", "nobash")
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _SYSTEM = {
     "debian": "RUN apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*\n",
@@ -33,8 +35,8 @@ class CannotBegin(ValueError):
 
 
 def begin(directory: Path, base: str, runtime: str, runtimes: Sequence[str] = ()) -> list[Path]:
-    """Write the folder's files; those that were written. `base`: a recipe of ours, `NAME:VERSION` of Databricks' published images
-    (`python:15.4-LTS`), or any reference; `runtimes`: those that there are. Raises CannotBegin."""
+    """Write the folder's files; those that were written. `base`: an image of ours (`python:15.4`), `NAME:VERSION` of Databricks'
+    published ones (`python:15.4-LTS`), or any reference; `runtimes`: those that there are. Raises CannotBegin."""
     name = directory.name.lower()
     if not _NAME.fullmatch(name):
         raise CannotBegin(f"the folder's name '{directory.name[:60]}' cannot be an image's: small letters, digits, '.', '_', '-'")
@@ -49,7 +51,7 @@ def begin(directory: Path, base: str, runtime: str, runtimes: Sequence[str] = ()
         "base": reference,
         "reference": f"registry.example/{name}:1",
         "runtime": runtime,
-        "system": _SYSTEM["minimal" if base.partition(":")[0].rpartition("/")[2] == "minimal" else "debian"],
+        "system": _system(base),
         "install": "/databricks/python3/bin/pip install --no-cache-dir -r /tmp/requirements.txt",
     }
     written = []
@@ -61,11 +63,26 @@ def begin(directory: Path, base: str, runtime: str, runtimes: Sequence[str] = ()
     return written
 
 
+def runtime_of(base: str, runtimes: Sequence[str]) -> str:
+    """The runtime that a base image of ours is for (`15.4.x-scala2.12` for `python:15.4`); an empty text where it says none."""
+    runtime = recipe.parts(base)[1] if base in recipe.names() else ""
+    return next((key for key in runtimes if runtime and key.startswith(f"{runtime}.x-")), "")
+
+
+def _system(base: str) -> str:
+    """The step that installs packages of the system, where the base can."""
+    if base in recipe.names() and base.endswith("slim"):
+        return ""
+    return _SYSTEM["minimal" if base.partition(":")[0].rpartition("/")[2] == "minimal" else "debian"]
+
+
 def reference_of(base: str) -> str:
     """What a Dockerfile's FROM has to say for a base."""
     name, _, version = base.partition(":")
+    if base in _WITHOUT_APT or (name == "minimal" and base.endswith("slim")):
+        raise CannotBegin(f"nothing can be installed on '{base}': it has neither apt nor pip; write its Dockerfile by hand")
     if base in recipe.names():
-        return f"localhost/boathouse/{base}:latest"
+        return build.friendly(base)
     if version and "/" not in base and name in ("minimal", "python", "standard", "rbase", "gpu"):
         return f"databricksruntime/{name}:{version}"
     if "/" not in base:

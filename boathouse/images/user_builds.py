@@ -42,8 +42,7 @@ def build_image(
     RUN steps use the engine's own machine's network unless `network` says otherwise, so that package registries are
     reached. Raises BuildError with the last lines that the build said.
     """
-    if not (directory / dockerfile).is_file():
-        raise BuildError(f"{directory} has no {dockerfile}")
+    dockerfile_of(directory, dockerfile)
     said: list[str] = []
     identifier = ""
     try:
@@ -75,6 +74,13 @@ def build_image(
     if not identifier:
         raise BuildError(f"the build of {tag} ended without an image", "".join(said[-40:]))
     return str(client.api.inspect_image(identifier)["Id"])
+
+
+def dockerfile_of(directory: Path, dockerfile: str = "Dockerfile") -> Path:
+    """The Dockerfile of a folder. BuildError where there is none."""
+    if not (directory / dockerfile).is_file():
+        raise BuildError(f"{directory} has no {dockerfile}")
+    return directory / dockerfile
 
 
 def push_image(

@@ -158,7 +158,7 @@ class ControlPlane:
         quotas = Quotas(parts.settings.max_clusters, parts.settings.max_nodes, parts.settings.nodes_per_minute)
         self.services = Services(
             keys, sealer, secrets, blobs, locations, self.routes, *sign_on.services(parts.settings),
-            Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver], quotas),
+            Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver], quotas, lambda: planes.gpus_there(plane.driver)),
             ground, registry_keys, *self._launcher.services(),
         )  # fmt: skip
         self.services.add(sealer, Seals)

@@ -14,10 +14,22 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, cast
 
+from boathouse.compute.gpu_rules import GpusThere
 from boathouse.compute.image_service import RegistryImages, SimulatedImages
 from boathouse.compute.images_step import ImageService
 from boathouse.compute.registry_keys import RegistryKeys
-from boathouse.dataplane.contract import Driver, DriverUnavailable, Images, Link, NodeError, NodeFailure, NodeGone, Source
+from boathouse.dataplane.contract import (
+    Driver,
+    DriverUnavailable,
+    Gpus,
+    Images,
+    Link,
+    NodeError,
+    NodeFailure,
+    NodeGone,
+    Source,
+)
+from boathouse.images.findings import numbers
 from boathouse.relay import Relay
 from boathouse.server import registries
 from boathouse.server.parts import StartError
@@ -78,7 +90,7 @@ def _engine(
     through = registries.pull_through(settings, access)
     searched = EngineSearch(lambda: engine_driver(settings, directory, through))
     relay = Relay(directory.path / "nodes", verify, on_event, methods, gone=NodeGone, refused=NodeError)
-    service = RegistryImages(access, room=lambda: _room(settings, searched), keys=keys)
+    service = RegistryImages(access, room=lambda: _room(settings, searched), keys=keys, gpu=lambda: _gpu_of_nodes(searched))
 
     def start() -> None:
         relay.start()
@@ -103,6 +115,21 @@ def _room(settings: Settings, searched: "EngineSearch") -> int | None:
         return shutil.disk_usage(settings.cache).free
     except OSError:
         return None
+
+
+def gpus_there(driver: Driver) -> GpusThere:
+    """The GPUs of a data plane, for the rules of clusters."""
+    try:
+        there = driver.gpus()
+    except (DriverUnavailable, NodeFailure) as silent:
+        return GpusThere(reason=str(silent))
+    return GpusThere(len(there.devices), there.reason)
+
+
+def _gpu_of_nodes(searched: "EngineSearch") -> tuple[str, str]:
+    """The driver and the lowest compute capability of the GPUs, for the check of images; empty texts without."""
+    there: Gpus = searched.gpus()
+    return there.driver_version, min((gpu.capability for gpu in there.devices), key=numbers, default="")
 
 
 def engine_driver(settings: Settings, directory: DataDirectory, source: Source | None = None) -> Any:

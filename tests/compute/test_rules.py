@@ -45,7 +45,7 @@ REFUSED: list[tuple[dict, list[str]]] = [
     ({"node_type_id": "i3.huge"}, ["node_type_id", "i3.huge", "i3.xlarge"]),
     ({"node_type_id": "Standard_DS3_v2"}, ["node_type_id", "azure", "aws"]),
     ({"driver_node_type_id": "nope"}, ["driver_node_type_id", "nope", "i3.xlarge"]),
-    ({"node_type_id": "g5.xlarge"}, ["node_type_id", "GPU", "not served by Boathouse yet"]),
+    ({"node_type_id": "g5.xlarge"}, ["node_type_id", "g5.xlarge has GPUs", "need 3", "boathouse doctor"]),
     ({"num_workers": None}, ["num_workers", "0 to 100"]),
     ({"num_workers": -1}, ["num_workers", "-1", "0 to 100"]),
     ({"num_workers": 101}, ["num_workers", "101", "0 to 100"]),

@@ -20,6 +20,9 @@ import bcrypt
 import pytest
 from hypothesis import settings
 
+from boathouse.images import debian, rootfs, wheels
+from tests.images.debian_mirror import Mirror
+
 settings.register_profile("images", deadline=None)  # a busy machine is no failure
 settings.load_profile("images")
 
@@ -263,3 +266,14 @@ class FakeClock:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Mirror:
+    """Debian's mirror, mmdebstrap, PyPI and pip in memory; all locks of the package can be met."""
+    made = Mirror.of_recipes()
+    monkeypatch.setattr(debian, "index", made.index)
+    monkeypatch.setattr(rootfs, "build", made.build)
+    monkeypatch.setattr(wheels, "fetch", made.fetch)
+    monkeypatch.setattr(wheels, "layer", made.layer)
+    return made

@@ -1,4 +1,4 @@
-"""Recipes, their keys, and the cache of what is built; Debian's tools are replaced by a stand-in."""
+"""Recipes, their keys, and the cache of what is built; Debian's mirror and tools, and PyPI, are replaced by a stand-in."""
 
 import io
 import json
@@ -10,33 +10,17 @@ import pytest
 from boathouse.images import archive, build, layers, recipe, rootfs
 from boathouse.images.recipe import RecipeError
 from boathouse.images.views import open_archive
-
-
-@pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the recipes that were built, by a builder that writes a file for each package."""
-    calls: list[str] = []
-
-    def stand_in(made: recipe.Recipe, parent: Path | None, target: Path, progress, mirror: str = "") -> None:
-        calls.append(made.name)
-        with tarfile.open(target, "w") as tar:
-            if parent:
-                with tarfile.open(parent) as before:
-                    for member in before.getmembers():
-                        tar.addfile(member, before.extractfile(member))
-            for package in made.packages:
-                tar.addfile(tarfile.TarInfo(f"usr/share/{made.name}/{package}"))
-
-    monkeypatch.setattr(rootfs, "build", stand_in)
-    return calls
+from tests.images.debian_mirror import Mirror
 
 
 def test_every_recipe_of_the_package_is_well_formed() -> None:
-    assert {"daemon", "minimal", "ml", "nobash", "python", "r", "standard"} == set(recipe.names())
     for name in recipe.names():
         chain = recipe.lineage(name)
-        assert chain[0].suite and chain[-1].name == name and chain[-1].about
+        assert chain[0].suite and recipe.shown(chain[-1].name, chain[-1].runtime) == name and chain[-1].about
         assert len(recipe.key(chain)) == 16
+        for made in chain:
+            assert bool(made.lock.packages) == bool(made.suite or made.packages), f"{made.name} has no lock of its packages"
+            assert bool(made.locked_wheels) == bool(made.wheels), f"{name}: {made.name} has no lock of its wheels"
     assert recipe.files_of(recipe.read("daemon"))["boathouse/daemon.py"].startswith(b'"""')
 
 
@@ -59,7 +43,7 @@ def test_malformed_recipes_are_refused(document: dict, words: str) -> None:
 
 
 def test_unknown_recipes_name_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match="daemon, minimal"):
+    with pytest.raises(RecipeError, match="daemon, gpu, minimal, minimal:slim"):
         recipe.read("nothing")
     with pytest.raises(RecipeError, match="there is no recipe"):
         recipe.read("../minimal")
@@ -72,13 +56,13 @@ def test_a_recipe_is_not_its_own_ancestor(tmp_path: Path) -> None:
         recipe.lineage("a", tmp_path)
 
 
-def test_what_is_built_is_not_built_again(built: list[str], tmp_path: Path) -> None:
+def test_what_is_built_is_not_built_again(mirror: Mirror, tmp_path: Path) -> None:
     assert not build.cached("python", tmp_path)
     first = build.image("python", tmp_path)
-    assert built == ["minimal", "python"] and build.cached("python", tmp_path)
+    assert mirror.built == ["minimal", "python"] and build.cached("python", tmp_path)
     assert build.image("python", tmp_path) == first
     assert build.image("nobash", tmp_path).layers[:2] == first.layers
-    assert built == ["minimal", "python"]
+    assert mirror.built == ["minimal", "python"]
     archive.save(first, tmp_path / "image.tar")
     view = open_archive(tmp_path / "image.tar")
     assert view.lookup("/usr/share/minimal/bash") and view.lookup("/usr/share/python/python3")
@@ -87,36 +71,36 @@ def test_what_is_built_is_not_built_again(built: list[str], tmp_path: Path) -> N
     assert dict(view.config.labels)["io.boathouse.recipe"] == "python"
 
 
-def test_families_are_prepared_together(built: list[str], tmp_path: Path) -> None:
+def test_families_are_prepared_together(mirror: Mirror, tmp_path: Path) -> None:
     build.prepare(["daemon", "python", "nobash", "standard"], tmp_path)
-    assert sorted(built) == ["daemon", "minimal", "python", "standard"]
+    assert sorted(mirror.built) == ["daemon", "minimal", "python", "standard"]
     assert all(build.cached(name, tmp_path) for name in ("daemon", "python", "nobash", "standard"))
     build.prepare([], tmp_path)
 
 
 def test_a_changed_daemon_is_another_image_on_the_same_root(
-    built: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build.image("daemon", tmp_path)
     monkeypatch.setattr(recipe, "files_of", lambda made: {"boathouse/daemon.py": b"changed"} if made.copy else {})
     second = build.image("daemon", tmp_path)
-    assert built == ["daemon"]
+    assert mirror.built == ["daemon"]
     assert first.identifier != second.identifier and first.references != second.references
     assert first.layers[0] == second.layers[0]
     assert json.loads(second.configuration)["config"]["Cmd"][0] == "/usr/bin/python3"
 
 
-def test_a_child_is_built_again_when_its_parents_bytes_changed(built: list[str], tmp_path: Path) -> None:
+def test_a_child_is_built_again_when_its_parents_bytes_changed(mirror: Mirror, tmp_path: Path) -> None:
     build.image("python", tmp_path)
     place = next((tmp_path / "images").glob("minimal-*[!k]")) / "layer.json"
     place.write_text(json.dumps(json.loads(place.read_text()) | {"digest": "sha256:other"}))
     assert not build.cached("python", tmp_path)
     build.image("python", tmp_path)
-    assert built == ["minimal", "python", "python"]
+    assert mirror.built == ["minimal", "python", "python"]
 
 
-def test_a_failed_build_leaves_nothing_that_looks_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(made: recipe.Recipe, parent: Path | None, target: Path, progress, mirror: str = "") -> None:
+def test_a_failed_build_leaves_nothing_that_looks_built(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(made: recipe.Recipe, parent: Path | None, target: Path, progress, mirror: str, preferences: str) -> None:
         target.write_bytes(b"half")
         raise rootfs.BuildError("no network", "last words")
 
@@ -124,17 +108,22 @@ def test_a_failed_build_leaves_nothing_that_looks_built(tmp_path: Path, monkeypa
     with pytest.raises(rootfs.BuildError, match="no network"):
         build.image("minimal", tmp_path)
     assert not build.cached("minimal", tmp_path)
-    assert [path.suffix for path in (tmp_path / "images").iterdir()] == [".lock"]
+    assert {path.suffix for path in (tmp_path / "images").iterdir()} == {".lock"}
 
 
 def test_the_command_line_of_a_build() -> None:
-    minimal = rootfs.command(recipe.read("minimal"), None, Path("/t/rootfs.tar"), None)
+    minimal = rootfs.command(recipe.read("minimal"), None, Path("/t/rootfs.tar"))
     assert "--variant=minbase" in minimal and minimal[-2:] == ["bookworm", "/t/rootfs.tar"]
     assert "--chrooted-customize-hook=useradd libraries" in minimal
-    child = rootfs.command(recipe.read("standard"), Path("/a b/rootfs.tar"), Path("/t/rootfs.tar"), Path("/w"), "http://mirror")
+    assert "usr-is-merged" in recipe.read("minimal").packages and any(part.endswith("hooks/merged-usr") for part in minimal)
+    child = rootfs.command(
+        recipe.read("standard"), Path("/a b/rootfs.tar"), Path("/t/rootfs.tar"), "http://mirror", Path("/t/preferences")
+    )
     assert "--variant=custom" in child and child[-1] == "http://mirror"
     assert any("'/a b/rootfs.tar'" in part for part in child)
-    assert any("--no-index" in part and "pandas==" in part for part in child)
+    written = next(at for at, part in enumerate(child) if part.startswith("--setup-hook") and "/t/preferences" in part)
+    removed = next(at for at, part in enumerate(child) if part.startswith("--customize-hook=rm -f") and "preferences.d" in part)
+    assert written < removed
 
 
 def test_small_layers_are_the_same_bytes_each_time() -> None:
@@ -171,14 +160,14 @@ class FakeApi:
         return [self.answer or {"stream": "Loaded image"}]
 
 
-def test_loading_happens_once(built: list[str], tmp_path: Path) -> None:
+def test_loading_happens_once(mirror: Mirror, tmp_path: Path) -> None:
     engine = FakeApi({})
     reference = build.load(engine, "minimal", tmp_path)
     assert reference == build.reference("minimal") and reference.startswith("localhost/boathouse/minimal:")
     assert build.load(engine, "minimal", tmp_path) == reference and engine.loads == 1
 
 
-def test_an_engine_that_refuses(built: list[str], tmp_path: Path) -> None:
+def test_an_engine_that_refuses(mirror: Mirror, tmp_path: Path) -> None:
     with pytest.raises(build.BuildError, match="refused") as failed:
         build.load(FakeApi({"error": "no space left"}), "minimal", tmp_path)
     assert failed.value.log == "no space left"

@@ -4,10 +4,11 @@ Called by `driver`. Nothing secret is ever put here: an engine shows its configu
 Arguments, environment and secrets travel over the meeting volume, from the daemon to the launcher.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from boathouse.dataplane.contract import NodeSpec
-from boathouse.dataplane.engine import naming
+from boathouse.dataplane.engine import gpus, naming
 
 LAUNCHER = "/databricks/runtime/bin/launcher"
 DAEMON_COMMAND = ("python3", "-S", "-E", "/boathouse/daemon.py")
@@ -55,12 +56,19 @@ def daemon_config(
 
 
 def customer_config(
-    instance: str, node: NodeSpec, image: str, runtime: str, address: str, podman: bool, limits: bool = True
+    instance: str,
+    node: NodeSpec,
+    image: str,
+    runtime: str,
+    address: str,
+    podman: bool,
+    limits: bool = True,
+    devices: Collection[str] = (),
 ) -> dict[str, Any]:
     """The customer's half: their image, our launcher as its first process, in the daemon's network namespace.
 
     CMD, ENTRYPOINT, USER, WORKDIR and HEALTHCHECK of the image are overridden, its ENV is left to the engine to merge.
-    `runtime` is the volume with the runtime's layers.
+    `runtime` is the volume with the runtime's layers, `devices` the UUIDs of the node's GPUs.
     """
     host = {
         **_hardened(podman),
@@ -74,6 +82,10 @@ def customer_config(
             f"{naming.meeting_volume(instance, node.node_id)}:{MEETING_POINT}:rw,nocopy",
         ],
     }
+    labels = naming.labels_of_node(instance, node, naming.CONTAINER, address)
+    if devices:
+        host["DeviceRequests"] = gpus.requests(devices)
+        labels[naming.GPUS] = ",".join(devices)
     # Docker gives the name of the container whose network is joined, and refuses another; Podman makes one up unless told.
     named = {"Hostname": naming.hostname(node.cluster_id, address)} if podman else {}
     return {
@@ -83,7 +95,7 @@ def customer_config(
         "Cmd": [],
         "User": "0:0",
         "WorkingDir": "/",
-        "Labels": naming.labels_of_node(instance, node, naming.CONTAINER, address),
+        "Labels": labels,
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host,
     }

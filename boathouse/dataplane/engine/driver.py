@@ -17,6 +17,7 @@ from typing import Any
 
 from boathouse.dataplane.contract import (
     DriverUnavailable,
+    Gpus,
     Key,
     Limits,
     NodeFailure,
@@ -26,7 +27,7 @@ from boathouse.dataplane.contract import (
     SeenNode,
     Source,
 )
-from boathouse.dataplane.engine import addresses, containers, host, naming, sight, strays
+from boathouse.dataplane.engine import addresses, containers, gpus, host, naming, sight, strays
 from boathouse.dataplane.engine.client import EngineClient, EngineRefused, bounded, log
 from boathouse.dataplane.engine.firewall import Firewall, program
 from boathouse.dataplane.engine.images import EngineImages, RawView
@@ -83,6 +84,8 @@ class EngineDriver:
         self._busy: dict[str, threading.Lock] = {}
         self._host: host.HostFacts | None = None
         self._networks_made: Networks | None = None
+        self._gpu_guard = threading.Lock()
+        self._gpus: Gpus | None = None
 
     # -- what is known of the machine
 
@@ -108,6 +111,18 @@ class EngineDriver:
 
     def capacity(self) -> Limits:
         return host.capacity(self.host)
+
+    def gpus(self) -> Gpus:
+        """See `Driver.gpus`; asked once."""
+        with self._gpu_guard:
+            return self._look_at_gpus()
+
+    def _look_at_gpus(self) -> Gpus:
+        if self._gpus is None:
+            with self.client.looking(), self.client.calls() as api:
+                runtimes = frozenset() if self.host.podman else frozenset(api.info().get("Runtimes") or ())
+            self._gpus = gpus.look(self.host.podman, runtimes)
+        return self._gpus
 
     @property
     def _networks(self) -> Networks:
@@ -348,6 +363,20 @@ class EngineDriver:
         return ""
 
     def _create_customer(self, node: NodeSpec, image: str, address: str) -> None:
+        if not node.gpus:
+            self._create_container(node, image, address)
+            return
+        with self._gpu_guard:  # until the container is there, and with its label says what it holds
+            there = self._look_at_gpus()
+            held = gpus.taken(self.client.containers(f"{naming.ROLE}={naming.CONTAINER}"))
+            devices = gpus.choose(there, node.gpus, held)
+            if devices is None:
+                free = sum(gpu.uuid not in held for gpu in there.devices)
+                message = f"The node needs {node.gpus} GPUs; of this machine's {len(there.devices)} there are {free} free."
+                raise NodeFailure("CLOUD_PROVIDER_RESOURCE_STOCKOUT", message, there.reason)
+            self._create_container(node, image, address, devices)
+
+    def _create_container(self, node: NodeSpec, image: str, address: str, devices: tuple[str, ...] = ()) -> None:
         config = containers.customer_config(
             self.instance,
             node,
@@ -356,6 +385,7 @@ class EngineDriver:
             address,
             self.host.podman,
             self.host.limits,
+            devices,
         )
         try:
             self.client.create(naming.container(self.instance, node.node_id), config)

@@ -14,6 +14,7 @@ CLUSTER = "org.boathouse.cluster"
 NODE = "org.boathouse.node"
 ROLE = "org.boathouse.role"
 ADDRESS = "org.boathouse.address"
+GPUS = "org.boathouse.gpus"
 
 DAEMON = "daemon"
 CONTAINER = "container"

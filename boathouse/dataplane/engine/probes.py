@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boathouse.dataplane.contract import DriverUnavailable
-from boathouse.dataplane.engine import firewall, host, overlay, podman
+from boathouse.dataplane.engine import firewall, gpus, host, overlay, podman
 from boathouse.dataplane.engine.client import EngineClient, EngineRefused, bounded
 from boathouse.dataplane.engine.locate import Engine, EngineMissing, find
 
@@ -81,12 +81,22 @@ def of_the_engine(client: EngineClient, engine: Engine) -> list[Finding]:
     memory = facts.memory_bytes / 1024**3
     small = "" if facts.memory_bytes >= MEMORY_WANTED else "give the machine at least 4 GiB of memory"
     found.append(Finding("machine", not small, f"{facts.cpus:.0f} cores, {memory:.1f} GiB of memory", small, fatal=False))
+    found.append(gpu_trial(facts.podman, frozenset(info.get("Runtimes") or ())))
     if facts.rootless and engine.embedded:
         found.append(rootless())
     if storage in ("vfs", "devicemapper"):
         fix = "put the cache on ext4 or xfs (BOATHOUSE_CACHE), or install fuse-overlayfs"
         found.append(Finding("storage", False, f"storage {storage}: every container copies its image", fix, fatal=False))
     return found
+
+
+def gpu_trial(podman: bool, runtimes: frozenset[str]) -> Finding:
+    """Which GPUs nodes can have. None is fine: node types with GPUs are then refused by name."""
+    there = gpus.look(podman, runtimes)
+    if not there.devices:
+        return Finding("gpu", True, f"none: {there.reason}; node types with GPUs are refused")
+    kinds = ", ".join(dict.fromkeys(f"{gpu.name} (compute capability {gpu.capability})" for gpu in there.devices))
+    return Finding("gpu", True, f"{len(there.devices)}: {kinds}; driver {there.driver_version}")
 
 
 def of_the_machine(cache: Path, data: Path) -> list[Finding]:

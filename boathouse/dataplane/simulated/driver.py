@@ -12,6 +12,7 @@ from typing import Any
 
 from boathouse.dataplane.contract import (
     DriverUnavailable,
+    Gpus,
     Key,
     Limits,
     NodeFailure,
@@ -25,6 +26,7 @@ from boathouse.dataplane.simulated.faults import Fault
 from boathouse.dataplane.simulated.world import World
 
 ROOMY = Limits(cpus=100_000.0, memory_bytes=2**50, pids=2**22)
+NO_GPUS = Gpus(reason="simulated nodes have none")
 BYTES = 100_000_000
 """What a simulated image weighs."""
 
@@ -49,8 +51,11 @@ class SimulatedDriver:
     simulated = True
     egress = False
 
-    def __init__(self, world: World, capacity: Limits = ROOMY) -> None:
-        self.world, self._capacity = world, capacity
+    def __init__(self, world: World, capacity: Limits = ROOMY, gpus: Gpus = NO_GPUS) -> None:
+        self.world, self._capacity, self._gpus = world, capacity, gpus
+
+    def gpus(self) -> Gpus:
+        return self._gpus
 
     def prepare(self) -> None:
         """Nothing to do ahead."""

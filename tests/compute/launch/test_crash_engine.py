@@ -66,6 +66,9 @@ class OurOwnImage:
     def check(self, view: Any, inputs: Any) -> Verdict:
         return Verdict(python_reason="none")
 
+    def hardware(self, inputs: Any) -> str:
+        return ""
+
     def platform(self, spark_version: str) -> tuple[str, str]:
         return self.image, ""
 

@@ -45,6 +45,9 @@ class Service:
         self.checked += 1
         return self.verdict
 
+    def hardware(self, inputs: Any) -> str:
+        return ""
+
     def platform(self, spark_version: str) -> tuple[str, str]:
         return "missing/image:1", "boathouse image build standard"
 
