@@ -47,6 +47,9 @@ class Registry(SimulatedImages):
         facts = RegistryFacts((self.digest,), self.created, self.diff_ids)
         return Resolved(self.digest, f"{reference.partition(':')[0]}@{self.digest}", facts=facts)
 
+    def hardware(self, inputs: Any) -> str:
+        return ""
+
     def signatures(self, reference: str, digests: tuple[str, ...], key: Any) -> tuple[Any, ...]:
         self.asked += 1
         if self.error is not None:
