@@ -194,7 +194,10 @@ def _strict(view: ImageView, wanted: Wanted, python: PythonFacts | None) -> Iter
     name = _distribution(view)
     if name not in ("ubuntu", "alpine"):
         yield warning(
-            "strict.distribution", "Databricks supports Ubuntu, and Alpine as an experiment.", name or "no /etc/os-release"
+            "strict.distribution",
+            "Databricks supports Ubuntu, and Alpine as an experiment.",
+            name or "no /etc/os-release",
+            "Start from Ubuntu, as Databricks' own images do.",
         )
 
 

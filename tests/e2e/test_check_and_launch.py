@@ -24,6 +24,7 @@ from tests.images.labelled import BROKEN, GOOD, Label
 pytestmark = [pytest.mark.engine, pytest.mark.spark]
 
 AT_ONCE = 3
+KEYS = ("17.3.x-scala2.13", "15.4.x-scala2.12")
 #: What only an archive shows: an engine neither tells an image's history nor what a layer covers.
 IN_ARCHIVES_ALONE = frozenset({"secret.history", "secret.layer"})
 #: What a user asks of the check beyond what a launch asks: a cluster without R, or without a GPU, starts.
@@ -47,7 +48,7 @@ class Tried:
 
 
 def runtime(label: Label) -> str:
-    return "15.4.x-scala2.12" if label.wanted.spark.startswith("3.5") else "17.3.x-scala2.13"
+    return KEYS[1] if label.wanted.spark.startswith("3.5") else KEYS[0]
 
 
 def wanted(label: Label, release: Release) -> Wanted:
@@ -76,13 +77,17 @@ def launched(w: WorkspaceClient, registry: PrivateRegistry, image: Made) -> Outc
 
 
 @pytest.fixture(scope="module")
-def tried(tmp_path_factory: pytest.TempPathFactory, private_registry: PrivateRegistry) -> Iterator[dict[str, Tried]]:
-    """Every label's image, checked as an archive and launched from a registry, a few at a time."""
+def tried(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, private_registry: PrivateRegistry
+) -> Iterator[dict[str, Tried]]:
+    """The image of every label that is asked for, checked as an archive and launched from a registry, a few at a time."""
+    asked = {item.name for item in request.session.items}
+    labels = [label for label in BROKEN + GOOD if f"{test_check_and_launch_agree.__name__}[{label.name}]" in asked]
     cache = default_cache()
-    releases = {key: Releases(cache / "releases").get(key) for key in {runtime(label) for label in BROKEN + GOOD}}
+    releases = {key: Releases(cache / "releases").get(key) for key in KEYS}
     base = build.image("python", cache)
-    java = java_layer(releases["17.3.x-scala2.13"].directory / "jre")  # type: ignore[union-attr]
-    images = [made(label, base, java) for label in BROKEN + GOOD]
+    java = java_layer(releases[KEYS[0]].directory / "jre")  # type: ignore[union-attr]
+    images = [made(label, base, java) for label in labels]
     push = Push(private_registry.host, "river/labelled", "reader", private_registry.password)
     push.base(base)
     for image in images:

@@ -84,6 +84,7 @@ def test_errors(view, wanted: Wanted, code: str, termination: str) -> None:
         (image(env={"LD_LIBRARY_PATH": "/x"}), Wanted(), Severity.WARNING, "env.ld_library_path"),
         (image(env={"PATH": "/opt/bin"}), Wanted(), Severity.WARNING, "env.path"),
         (image(remove=("/databricks",)), Wanted(), Severity.WARNING, "python.place"),
+        (image(diff_ids=tuple(f"sha256:{n}" for n in range(128))), Wanted(), Severity.WARNING, "layers.many"),
         (image(entrypoint=("tini",)), Wanted(), Severity.INFO, "ignored.entrypoint"),
         (image(command=("sh",)), Wanted(), Severity.INFO, "ignored.cmd"),
         (image(user="app"), Wanted(), Severity.INFO, "ignored.user"),
@@ -93,6 +94,7 @@ def test_errors(view, wanted: Wanted, code: str, termination: str) -> None:
 def test_what_does_not_refuse(view, wanted: Wanted, severity: Severity, code: str) -> None:
     report = check(view, wanted)
     assert report.ok and code in codes(report, severity)
+    assert all(found.fix for found in report.warnings), "a warning without its fix"
 
 
 def test_strict_takes_what_databricks_takes() -> None:

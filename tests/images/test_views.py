@@ -135,6 +135,22 @@ def test_oci_folders_and_archives(tmp_path: Path) -> None:
         assert view.config.user == "app" and view.read("/etc/a", 9) == b"text"
 
 
+def test_a_foreign_layer_is_not_asked_for(tmp_path: Path) -> None:
+    folder = oci(tmp_path / "oci", gzip.compress(layer((member("etc/a"), b"text"))))
+    index = json.loads((folder / "index.json").read_text())
+    (digest,) = {each["digest"] for each in index["manifests"] if "0" * 64 not in each["digest"]}
+    manifest = json.loads((folder / "blobs/sha256" / digest.removeprefix("sha256:")).read_text())
+    manifest["layers"][0] |= {
+        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "urls": ["http://evil.example/x"],
+    }  # fmt: skip
+    data = json.dumps(manifest).encode()
+    name = hashlib.sha256(data).hexdigest()
+    (folder / "blobs/sha256" / name).write_bytes(data)
+    (folder / "index.json").write_text(json.dumps({"manifests": [{"digest": f"sha256:{name}", "size": len(data)}]}))
+    with pytest.raises(UnreadableArchive, match="foreign"):
+        open_archive(folder)
+
+
 def test_layers_may_be_zstd(tmp_path: Path) -> None:
     packed = zstandard.compress(layer((member("etc/a"), b"text"), (member("usr/lib/os-release"), b"ID=x")))
     view = open_archive(oci(tmp_path / "oci", packed))
