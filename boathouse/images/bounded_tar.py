@@ -19,6 +19,8 @@ MOST_UNPACKED = 64 << 30
 LONGEST_HEADER = 1 << 20
 #: Extensions before one member: a long name, a long link, pax records, and room for what nobody has met.
 MOST_EXTENSIONS = 8
+#: How often the end of a stream is told.
+MOST_ENDS = 64
 #: zstd at its usual levels needs 8 MiB, `--ultra` more.
 LARGEST_WINDOW = 32 << 20
 _GZIP, _ZSTD, _XZ, _BZIP2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", b"BZh"
@@ -114,11 +116,15 @@ class _Bounded:
     """A stream that ends in an error when more comes out of it than there is room for."""
 
     def __init__(self, stream: Any, budget: Budget) -> None:
-        self._stream, self._budget = stream, budget
+        self._stream, self._budget, self._ends = stream, budget, 0
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
         self._budget.take(len(data))
+        if not data:  # the library skips a member of any size block by block, also when nothing comes any more
+            self._ends += 1
+            if self._ends > MOST_ENDS:
+                raise UnreadableArchive("it ends in the middle of a file")
         return data
 
 

@@ -153,6 +153,7 @@ IMAGES: dict[str, tuple[Made, str, str]] = {
         with_layers([pax({"GNU.sparse.map": "1,x", "GNU.sparse.size": "no"}), header("a")]), "image.unreadable", "damaged",
     ),
     "a size below nothing": (with_layers([pax({"size": "-5120"}), header("a")]), "image.hostile", "below nothing"),
+    "a size without end": (with_layers([header("a", size=1 << 60)]), "image.unreadable", "in the middle of a file"),
     "a window of 128 MiB": (with_layers(wide_window), "image.unreadable", "32 MiB"),
     "a bomb": (with_layers([header("a", size=512 << 20), *[b"\0" * (1 << 20)] * 512]), "bash.missing", ""),
     "a layer in xz": (with_layers(b"\xfd7zXZ\x00" + b"\0" * 999), "image.unreadable", "xz"),
