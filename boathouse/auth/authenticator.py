@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from boathouse.auth import credentials, ip_gate
+from boathouse.auth import callers, credentials, ip_gate
 from boathouse.auth.azure import AzureTenant, Bearer
 from boathouse.auth.ip_gate import Gate
 from boathouse.auth.keys import Keys
@@ -118,16 +118,9 @@ class Authenticator:
         if not principals.active_in(reader, principal, workspace.workspace_id):
             raise bad_token()
         _check_personal(reader, token, workspace.workspace_id)
-        groups = principals.groups_of(reader, principal.principal_id, workspace.workspace_id)
-        system = {group.name for group in groups if group.workspace_id == workspace.workspace_id}
-        if not system & {principals.ADMINS, principals.USERS}:
+        caller = callers.as_member(reader, principal, workspace.workspace_id, token.token_id or None)
+        if caller is None:
             raise ApiError(403, "PERMISSION_DENIED", f"Unauthorized access to Org: {workspace.workspace_id}")
-        caller = Caller(
-            principal_id=principal.principal_id, name=principal.name, kind=principal.kind, workspace_id=workspace.workspace_id,
-            admin=principals.ADMINS in system, account_admin=principals.is_account_admin(reader, principal.principal_id),
-            groups=frozenset(group.name for group in groups), token_id=token.token_id or None, account_id=principal.account_id,
-            group_ids=frozenset(group.group_id for group in groups),
-        )  # fmt: skip
         if token.kind == credentials.PAT:
             authorization.refuse_without_tokens(reader, caller)
         return caller, until

@@ -9,7 +9,7 @@ from boathouse.cli.output import plain, print_json, seconds, table
 
 #: Details that a person wants on the line of a step, in this order; the JSON has all of them.
 SHOWN = (
-    "reference", "digest", "bytes", "cached", "platform", "layers", "archive", "address", "spark_version", "registered",
+    "track", "reference", "digest", "bytes", "cached", "platform", "layers", "archive", "address", "spark_version", "registered",
     "data_plane", "workers", "python", "warnings", "error",
 )  # fmt: skip
 

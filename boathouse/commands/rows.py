@@ -102,6 +102,19 @@ def next_command(reader: Reader, context_id: str) -> Any:
     return reader.execute(select(commands).where(mine).order_by(commands.c.number).limit(1)).first()
 
 
+def first_command(reader: Reader, context_id: str) -> Any:
+    """The oldest command of a context, ended or not; None before there is one."""
+    mine = commands.c.context_id == context_id
+    return reader.execute(select(commands).where(mine).order_by(commands.c.number).limit(1)).first()
+
+
+def busy(reader: Reader, cluster_ids: list[str]) -> frozenset[str]:
+    """Those of the clusters on which a command runs or waits."""
+    here = contexts.c.context_id == commands.c.context_id
+    waiting = and_(contexts.c.cluster_id.in_(cluster_ids), contexts.c.ended_at.is_(None), commands.c.status.in_(WAITING))
+    return frozenset(reader.execute(select(contexts.c.cluster_id).distinct().join(commands, here).where(waiting)).scalars())
+
+
 def begin_command(tx: Tx, command_id: str) -> bool:
     """Queued -> Running; False when it was cancelled meanwhile."""
     here = and_(commands.c.command_id == command_id, commands.c.status == "Queued")

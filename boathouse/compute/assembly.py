@@ -54,13 +54,15 @@ class Gate:
 
 @dataclass
 class Launcher:
-    """The launch, assembled. `reconcilers` go to the workers; `services` to the edge."""
+    """The launch, assembled. `reconcilers` go to the workers; `services` to the edge; `images`: for rooms above that look at an
+    image as a launch does."""
 
     reconcilers: dict[str, Reconcile]
     endpoints: Endpoints
     logs: LogReader
     usage: UsageReader
     store: Store
+    images: ImageSteps
     pools: tuple[Executor, ...]
 
     def services(self) -> tuple[Any, ...]:
@@ -137,7 +139,7 @@ def make_launcher(
     installer = Installer(link, endpoints, logs, locations, repositories or Repositories())
     reconcilers[library_rows.KIND] = Libraries(store, link, installer, parallel)
     pools = tuple(each for each in (pool, asking) if each is not None)
-    return Launcher(reconcilers, endpoints, logs, UsageReader(link), store, pools)
+    return Launcher(reconcilers, endpoints, logs, UsageReader(link), store, steps, pools)
 
 
 def make_directories(data: Path, keyed: Callable[[str, str], str]) -> NodeDirectories:

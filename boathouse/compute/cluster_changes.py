@@ -10,7 +10,18 @@ from typing import Any
 import msgspec
 
 from boathouse.auth import permissions
-from boathouse.compute import access, cluster_spec, events, field_mask, pool_stock, quotas, registry_password, rules, states
+from boathouse.compute import (
+    access,
+    cluster_spec,
+    events,
+    field_mask,
+    pool_stock,
+    quotas,
+    registry_password,
+    rules,
+    states,
+    tracks,
+)
 from boathouse.compute.cluster_wishes import described, move, paths, refuse, write
 from boathouse.compute.policies import admission, enforcement
 from boathouse.compute.surroundings import Surroundings, principal
@@ -108,8 +119,8 @@ def _replace(ctx: Ctx, cluster_id: str, wanted: Callable[[dict[str, Any]], Clust
         before = described(msgspec.json.decode(row.spec), "previous_")
         events.record(tx, cluster_id, "EDITED", {**described(document), **before, "user": ctx.caller.name})
         attached = pool_stock.attached(tx, ctx.caller, new)
-        policy_id = new.policy_id or None
-        move(tx, row, answer, policy_id=policy_id, spec=document, name=new.cluster_name or "", editor=ctx.caller.name, **attached)
+        named = {"policy_id": new.policy_id or None, "track": tracks.named(new), "name": new.cluster_name or ""}
+        move(tx, row, answer, spec=document, editor=ctx.caller.name, **named, **attached)
     return True
 
 

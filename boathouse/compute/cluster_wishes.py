@@ -21,6 +21,7 @@ from boathouse.compute import (
     rules,
     states,
     surroundings,
+    tracks,
 )
 from boathouse.compute.surroundings import Surroundings
 from boathouse.compute.tables import clusters
@@ -71,6 +72,7 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
             driver_pool=driver_pool,
             profile_usable=not profile or instance_profiles.usable(reader, ctx.caller, profile),
             image_refusal=_image_refusal(ctx, reader, spec),
+            track_refused=tracks.refusal(reader, ctx.workspace_id, spec),
             single_user_known=not somebody or surroundings.is_principal(reader, ctx.workspace_id, somebody),
         )
 

@@ -24,6 +24,7 @@ from boathouse.compute import (
     quotas,
     registry_password,
     states,
+    tracks,
     usage_records,
 )
 from boathouse.compute.cluster_wishes import described, move, paths, refuse, write
@@ -100,7 +101,8 @@ def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
         "creator_id": ctx.caller.principal_id, "creator": ctx.caller.name, "editor": ctx.caller.name, "source": "API",
         "created_at": now, "spec": document, "wish": states.WISH_RUNNING, "wished_launch": 1, "wish_reason": None,
         "state": states.PENDING, "state_message": states.ACQUIRING, "launch": 0, "start_time": now,
-        "idempotency_token": token, "policy_id": body.policy_id or None, "facts": {}, "version": 0, **attached,
+        "idempotency_token": token, "policy_id": body.policy_id or None, "track": tracks.named(body), "facts": {},
+        "version": 0, **attached,
     }  # fmt: skip
     if instance is None:
         tx.execute(_INSERT, row)

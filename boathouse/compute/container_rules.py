@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from boathouse.compute import node_types
 from boathouse.compute.cluster_spec import REDACTED, is_reference
+from boathouse.images import tracks
 from boathouse.images.references import InvalidReference, parse
-from boathouse.wire.compute import ClusterSpec, DockerBasicAuth
+from boathouse.wire.compute import ClusterSpec, DockerBasicAuth, DockerImage
 
 #: The platform's own text for a workspace whose `enableDcs` is off.
 TURNED_OFF = (
@@ -15,8 +16,9 @@ TURNED_OFF = (
 STANDARD = frozenset({"USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD"})
 
 
-def violations(spec: ClusterSpec, dcs_enabled: bool) -> Iterator[str]:
-    """Why a wish with `docker_image` cannot be accepted; nothing for one without."""
+def violations(spec: ClusterSpec, dcs_enabled: bool, track_refused: str = "") -> Iterator[str]:
+    """Why a wish with `docker_image` cannot be accepted; nothing for one without. `track_refused`: why the track that it names
+    cannot be followed, where it names one."""
     image = spec.docker_image
     if image is None:
         return
@@ -25,6 +27,8 @@ def violations(spec: ClusterSpec, dcs_enabled: bool) -> Iterator[str]:
         return
     if not image.url:
         yield "Missing required field 'docker_image.url'. Give an image reference such as registry.example.com/team/image:tag."
+    elif tracks.is_track(image.url):
+        yield from _track(image, track_refused)
     else:
         try:
             parse(image.url, "docker_image.url")
@@ -49,6 +53,18 @@ def violations(spec: ClusterSpec, dcs_enabled: bool) -> Iterator[str]:
                 f"{name}: {size.node_type_id!r} has arm64 processors, which do not support custom containers; "
                 "give an x86-64 node type"
             )
+
+
+def _track(image: DockerImage, refused: str) -> Iterator[str]:
+    try:
+        tracks.parse(image.url or "", "docker_image.url")
+    except tracks.InvalidTrack as error:
+        yield str(error)
+        return
+    if refused:
+        yield f"docker_image.url: {refused}"
+    if image.basic_auth is not None:  # it would be sent to whichever registry the track names one day
+        yield "docker_image.basic_auth: a track has the login of its registry itself; leave basic_auth out"
 
 
 def _credentials(auth: DockerBasicAuth) -> Iterator[str]:

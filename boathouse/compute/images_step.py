@@ -67,7 +67,7 @@ class Verdict:
 @dataclass(frozen=True)
 class Preload:
     """An image that is wanted before any cluster is: `owner` and `attempt` stand for a cluster and its launch. Without a
-    release it is not checked."""
+    release it is not checked. `track`: the one that named it."""
 
     owner: str
     attempt: int
@@ -77,6 +77,7 @@ class Preload:
     editor: str
     release: Release | None = None
     strict: bool = False
+    track: str = ""
 
     @property
     def cluster_id(self) -> str:
@@ -229,9 +230,11 @@ class ImageSteps:
         key = self._service.key(inputs)
         resolved = self._service.resolve(reference, key, lambda wait: self._told(work, wait))
         found = {"reference": reference, "digest": resolved.digest, "pinned": resolved.pinned, "plain_http": resolved.plain_http}
+        track = {"track": inputs.track} if inputs.track else {}
+        found |= track
         others = [digest for digest in resolved.facts.digests if digest != resolved.digest]
         found |= {"index_digest": others[0]} if others else {}
-        self._end(work, "image.resolve", digest=resolved.digest, size_bytes=resolved.size_bytes, **resolved.details)
+        self._end(work, "image.resolve", digest=resolved.digest, size_bytes=resolved.size_bytes, **track, **resolved.details)
         began = self._store.clock()
         admission = self._gate.before_pull(inputs.workspace_id, reference, resolved.facts, key)
         if admission is not None and not self._admitted(work, "image.policy", admission, began):

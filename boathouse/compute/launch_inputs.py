@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from boathouse.compute import cluster_spec, node_types, scaling, script_shelf, secrets_step, states
+from boathouse.compute import cluster_spec, node_types, scaling, script_shelf, secrets_step, states, tracks
 from boathouse.compute.scaling import ClusterLimits, Size
 from boathouse.compute.script_shelf import LaunchScripts, NoScripts, ScriptShelf
 from boathouse.compute.secrets_step import Refused, Resolver, Values
@@ -56,7 +56,7 @@ class LaunchKeys:
 @dataclass(frozen=True)
 class Inputs:
     """All that the effects of a launch need beside what they see. `place`: the id under which its nodes are; `editor`: with whose
-    rights secrets are read."""
+    rights secrets are read; `track`: the one that the wish names, the image of `spec` being what it named when this was made."""
 
     cluster_id: str
     place: str
@@ -72,6 +72,7 @@ class Inputs:
     scripts: LaunchScripts
     strict: bool = False
     standby: bool = False
+    track: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class Sources:
 
     `keyed(purpose, text)`: HMAC under the server's key. `open_password(stored, workspace, cluster)`: plain text of a
     sealed registry password. `strict(workspace_id)`: whether the workspace refuses images that Databricks would
-    refuse. `scripts`: where init scripts are. `standby`: whether a driver stands by in idle instances of pools.
-    `set_up`: the command that builds a missing release or image, by its `spark_version`.
+    refuse. `scripts`: where init scripts are. `standby`: whether a driver stands by in idle instances of pools. `track`: what
+    a track names. `set_up`: the command that builds a missing release or image, by its `spark_version`.
     """
 
     releases: ReleaseShelf
@@ -91,6 +92,7 @@ class Sources:
     strict: Callable[[int], bool] = lambda workspace_id: False
     scripts: ScriptShelf = field(default_factory=NoScripts)
     standby: bool = True
+    track: tracks.FindTrack = lambda workspace_id, name: None
     set_up: Callable[[str], str] = lambda spark_version: f"boathouse image build {spark_version}"
 
 
@@ -142,6 +144,9 @@ class InputsCache:
     def _make(self, row: Any, launch: int, used_bytes: Used) -> Inputs:
         sources = self._sources
         spec = cluster_spec.effective(row.spec, row.creator, pooled=cluster_spec.pooled(row))
+        track = self._followed(row.workspace_id, spec)
+        if track is not None:
+            spec = tracks.launched(spec, track)
         begun = row.launch == launch
         release = self._release(spec.spark_version, (row.facts.get("release") or {}).get("layers") if begun else None)
         recorded = row.facts.get("limits") if begun else None
@@ -160,7 +165,9 @@ class InputsCache:
             except Unsealable as error:
                 text = f"The password of docker_image.basic_auth cannot be opened: {error}."
                 raise Refused(Failure("SECRET_RESOLUTION_ERROR", text, step="secrets")) from None
-        values = secrets_step.resolve(spec, row.workspace_id, row.editor, sources.resolver, password or "")
+        values = secrets_step.resolve(
+            spec, row.workspace_id, row.editor, sources.resolver, password or "", "" if track is None else track.editor
+        )
         for key in JAVA_OPTIONS:
             try:
                 shlex.split(values.spark_conf.get(key, ""))
@@ -184,6 +191,7 @@ class InputsCache:
             ),
             strict=sources.strict(row.workspace_id),
             standby=sources.standby and row.source == states.POOL,
+            track="" if track is None else track.text,
         )
 
     def _release(self, spark_version: str, layer_names: Sequence[str] | None) -> Release:
@@ -195,6 +203,16 @@ class InputsCache:
             text = f"The runtime release of {spark_version} is not on this machine. Build it with: "
             raise Refused(Failure("SPARK_IMAGE_NOT_FOUND", text + self._sources.set_up(spark_version), step="image.resolve"))
         return found
+
+    def _followed(self, workspace_id: int, spec: ClusterSpec) -> tracks.Track | None:
+        """The track that the wish names, None where it names none. Raises Refused for one that names no image."""
+        name = tracks.named(spec)
+        if name is None:
+            return None
+        track = self._sources.track(workspace_id, name)
+        if track is None or not track.image:
+            raise Refused(Failure("INVALID_ARGUMENT", f"docker_image.url: {tracks.why_not(track, name)}", step="image.resolve"))
+        return track
 
     def _promise(self, cluster_id: str, spec: ClusterSpec, used_bytes: Used) -> ClusterLimits:
         """Limits for a launch that begins. Promises that are not in the store yet count too, so that two clusters that begin at

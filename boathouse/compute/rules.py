@@ -49,8 +49,8 @@ LARGEST_NUMBER = 2**31 - 1
 @dataclass(frozen=True)
 class World:
     """What the rules need to know of the workspace: its cloud, the keys of its runtimes, whether `enableDcs` is on, the most
-    workers of a cluster, whether a principal's name is known (asked for one name only), the pools that
-    the wish names, whether its instance profile may be used, and why the image policy refuses its image."""
+    workers of a cluster, whether a principal's name is known (asked for one name only), the pools that the wish names, whether
+    its instance profile may be used, and why the image policy refuses its image, or its image track cannot be followed."""
 
     cloud: str
     spark_versions: Collection[str]
@@ -62,12 +62,13 @@ class World:
     profile_usable: bool = True
     image_refusal: str = ""
     gpus: gpu_rules.GpusThere = gpu_rules.GpusThere()
+    track_refused: str = ""
 
 
 def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
     """Every reason why this wish cannot be accepted, the weightiest first."""
     yield from _refused_by_name(spec)
-    yield from container_rules.violations(spec, world.dcs_enabled)
+    yield from container_rules.violations(spec, world.dcs_enabled, world.track_refused)
     if world.image_refusal:
         yield world.image_refusal
     yield from init_scripts.violations(spec)

@@ -47,23 +47,26 @@ class Refused(Exception):
         self.failure = failure
 
 
-def resolve(spec: ClusterSpec, workspace_id: int, principal: str, resolver: Resolver, password: str) -> Values:
-    """The values of a wish. `password`: the registry password as opened by whoever sealed it, or a reference.
+def resolve(
+    spec: ClusterSpec, workspace_id: int, principal: str, resolver: Resolver, password: str, of_registry: str = ""
+) -> Values:
+    """The values of a wish. `password`: the registry password as opened by whoever sealed it, or a reference; `of_registry`:
+    whose rights resolve it, where that is another one.
 
     Raises Refused: INVALID_ARGUMENT for a reference to nothing, SECRET_PERMISSION_DENIED without the right to read it,
     SECRET_RESOLUTION_ERROR otherwise (reference api A).
     """
-    known: dict[str, str] = {}
+    known: dict[tuple[str, str], str] = {}
 
-    def value(text: str, where: str) -> str:
+    def value(text: str, where: str, who: str = principal) -> str:
         if not references.looks_like(text):
             return text
-        if text not in known:
+        if (who, text) not in known:
             try:
-                known[text] = resolver.resolve(workspace_id, principal, text, why="clusters.launch")
+                known[who, text] = resolver.resolve(workspace_id, who, text, why="clusters.launch")
             except SecretError as error:
                 raise Refused(_failure(error, where)) from None
-        return known[text]
+        return known[who, text]
 
     conf, keys = {}, []
     for key, text in (spec.spark_conf or {}).items():
@@ -73,7 +76,7 @@ def resolve(spec: ClusterSpec, workspace_id: int, principal: str, resolver: Reso
     env = {name: value(text, f"spark_env_vars {name}") for name, text in (spec.spark_env_vars or {}).items()}
     auth = spec.docker_image.basic_auth if spec.docker_image else None
     username = auth.username or "" if auth else ""
-    opened = value(password, "docker_image.basic_auth.password") if auth else ""
+    opened = value(password, "docker_image.basic_auth.password", of_registry or principal) if auth else ""
     hidden = frozenset(text for text in (*known.values(), opened) if text)
     return Values(conf, env, username, opened, hidden, tuple(keys))
 

@@ -48,6 +48,8 @@ clusters = Table(
     Column("driver_pool_node_type", String(64), nullable=True),
     # The policy that its wish names; null without.
     Column("policy_id", String(16), nullable=True),
+    # The image track that its wish names (`etl/python:stable`); null without.
+    Column("track", String(256), nullable=True),
     # SHA-256 of the caller and the token: a token belongs to who sent it. Cleared when the cluster has ended and the
     # token comes again.
     Column("idempotency_token", String(64), nullable=True),
@@ -64,6 +66,7 @@ clusters = Table(
     Index("clusters_by_pool", "pool_id"),
     Index("clusters_by_driver_pool", "driver_pool_id"),
     Index("clusters_by_policy", "policy_id", "creator_id"),
+    Index("clusters_by_track", "workspace_id", "track"),
 )
 
 #: One row a node of the current launch. `token_hash`: HMAC of the tunnel token of this incarnation.
@@ -296,4 +299,37 @@ policy_enforcements = Table(
     Column("status", String(16), nullable=False),
     # What was to change when it was asked for, [{field, previous_value, new_value}]; what changes is what is needed then.
     Column("changes", JSON, nullable=False),
+)
+
+#: Image tracks: names for digests that have passed. `rollout` makes them and says what they name; launches read them. `image`:
+#: what it names now, `host/repository@sha256:..`; null until a roll-out has passed. `login`: {"username", "password"} of its
+#: registry, the password a reference to a secret, resolved with the rights of `editor`.
+image_tracks = Table(
+    "image_tracks",
+    metadata,
+    Column("track_id", String(40), primary_key=True),
+    Column("workspace_id", BigInteger, nullable=False),
+    # `etl/python:stable`, without the scheme.
+    Column("name", String(256), nullable=False),
+    Column("comment", Text, nullable=False, default=""),
+    Column("image", Text, nullable=True),
+    Column("login", JSON, nullable=True),
+    Column("creator", String(320), nullable=False),
+    Column("editor", String(320), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("image_tracks_by_name", "workspace_id", "name", unique=True),
+)
+
+#: Every image that a track was made to name, in the order of `number`. `reason`: PROMOTED or ROLLED_BACK; `by`: whose roll-out.
+image_track_changes = Table(
+    "image_track_changes",
+    metadata,
+    Column("number", Integer().with_variant(BigInteger, "postgresql"), primary_key=True, autoincrement=True),
+    Column("track_id", String(40), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("rollout_id", String(40), nullable=False),
+    Column("by", String(320), nullable=False),
+    Index("image_track_changes_by_track", "track_id", "number"),
 )

@@ -18,6 +18,8 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGESTS = {"sha256": 64, "sha512": 128}
+#: What the name of a track begins with (see `tracks`): no reference does.
+TRACK_SCHEME = "track://"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _ECR = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
 
@@ -125,6 +127,16 @@ def parse(text: str, field: str = "docker_image.url") -> Reference:
     return Reference(host, repository, tag, digest)
 
 
+def is_repository(text: str) -> bool:
+    """Whether `text` is a repository's name without a host: `etl/python`."""
+    return 0 < len(text) <= LONGEST_NAME and all(_COMPONENT.fullmatch(component) for component in text.split("/"))
+
+
+def is_tag(text: str) -> bool:
+    """Whether `text` is a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
 def _refuse_what_is_no_text_of_a_name(text: str, refuse) -> None:
     if not text:
         raise refuse("it is empty", "Give one, for example docker.io/library/ubuntu:22.04.")
@@ -134,6 +146,8 @@ def _refuse_what_is_no_text_of_a_name(text: str, refuse) -> None:
         raise refuse("it contains white space", "Remove it.")
     if not text.isascii() or not text.isprintable():
         raise refuse("it contains characters that no reference has", "Use ASCII letters, digits and . _ - / : @.")
+    if text.lower().startswith(TRACK_SCHEME):
+        raise refuse("it is a track, which no registry knows", "Name an image here; tracks are for docker_image.url of clusters.")
     if scheme := _SCHEME.match(text):
         raise refuse(f"it begins with {scheme.group(0)}", f"Leave that away: {text[scheme.end() :]}")
 

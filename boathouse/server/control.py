@@ -18,7 +18,7 @@ from boathouse.commands.spark_ui import SparkUiFront
 from boathouse.commands.workspace_catalog import WorkspaceCatalog
 from boathouse.commands.workspace_files import WorkspaceFiles
 from boathouse.commands.workspace_secrets import WorkspaceSecrets
-from boathouse.compute import log_delivery, registry_password, retention, sweep, workspace_end
+from boathouse.compute import log_delivery, registry_password, retention, sweep, tracks, workspace_end
 from boathouse.compute.assembly import Gate, make_directories, make_launcher
 from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.libraries import rows as libraries
@@ -31,6 +31,8 @@ from boathouse.edge.context import Services
 from boathouse.images.advisories import database
 from boathouse.reconcile import ALL, Precedence, Reconcile, Workers, wake
 from boathouse.releases import Releases
+from boathouse.rollout import assembly as rollouts
+from boathouse.rollout.work import SimulatedWork
 from boathouse.server import planes, registries, sign_on
 from boathouse.server.parts import Parts, StartError
 from boathouse.store.blobs import Blobs
@@ -51,6 +53,9 @@ SLOW = (
     log_delivery.KIND, libraries.KIND, blob_sweep.KIND, retention.KIND, audit_delivery.KIND, account_delivery.KIND,
 )  # fmt: skip
 SLOW_THREADS = 8
+
+#: Threads of roll-outs: a round may build or scan an image, which takes minutes.
+ROLLOUT_THREADS = 6
 
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
 ENDPOINT_MODULES = (
@@ -80,6 +85,7 @@ ENDPOINT_MODULES = (
     "boathouse.account.workspaces", "boathouse.account.assignments", "boathouse.account.rule_sets", "boathouse.account.settings",
     "boathouse.account.usage", "boathouse.account.budgets", "boathouse.account.audit_log",
     "boathouse.account.cloud_credentials", "boathouse.account.storage_configurations", "boathouse.account.log_delivery",
+    "boathouse.rollout.tracks", "boathouse.rollout.api",
     "boathouse.server.top", "boathouse.server.metrics",
 )  # fmt: skip
 
@@ -136,6 +142,7 @@ class ControlPlane:
             strict=lambda workspace_id: parts.settings.strict,
             standby=parts.settings.pool_standby,
             scripts=Scripts(store, locations),
+            track=tracks.finder(store),
             set_up=lambda spark_version: f"boathouse release build {spark_version}",
         )
         plane = self._plane
@@ -175,12 +182,14 @@ class ControlPlane:
             delivery = AuditDelivery(store, parts.ready.home.account_id, folder)
             self._housekeeping[audit_delivery.KIND] = delivery
         self._store = store
+        self._rollouts = rollouts.make(store, self.services, self._launcher.images, sources, SimulatedWork())
         reconcilers = {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._housekeeping}
         reconcilers[closing.KIND] = closing.Closing(store, [workspace_end.end])
         slow = {kind: reconcilers.pop(kind) for kind in SLOW if kind in reconcilers}
         self._workers = [
             Workers(store, reconcilers, precedence=self.precedence),
             Workers(store, slow, threads=SLOW_THREADS, precedence=self.precedence),
+            Workers(store, self._rollouts.reconcilers(), threads=ROLLOUT_THREADS, precedence=self.precedence),
         ]
 
     def start(self) -> None:
@@ -189,6 +198,7 @@ class ControlPlane:
         self._launcher.resume()
         assert self._contexts is not None
         self._contexts.resume()
+        self._rollouts.resume()
         with self._store.transaction() as tx:
             for kind in self._housekeeping:
                 wake(tx, kind, ALL)

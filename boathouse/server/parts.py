@@ -19,7 +19,7 @@ from boathouse.store.schema import SchemaError, migrate
 TABLES = (
     "boathouse.reconcile.leases", "boathouse.edge.tables", "boathouse.identity.tables", "boathouse.auth.tables",
     "boathouse.account.tables", "boathouse.catalog.tables", "boathouse.workspace.tables", "boathouse.compute.tables",
-    "boathouse.commands.tables",
+    "boathouse.commands.tables", "boathouse.rollout.tables",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ event log tells, and the enforcement waits no more.
 import msgspec
 from sqlalchemy import Row, delete, insert, select, update
 
-from boathouse.compute import cluster_spec, events, registry_password
+from boathouse.compute import cluster_spec, events, registry_password, tracks
 from boathouse.compute.cluster_wishes import described
 from boathouse.compute.policies import compliant, mending, store
 from boathouse.compute.policies.surroundings import world
@@ -72,7 +72,8 @@ def carry_out(tx: Tx, cluster_id: str) -> None:
         return
     forget(tx, cluster_id)
     document = cluster_spec.document(new)
-    tx.execute(update(clusters).where(clusters.c.cluster_id == cluster_id).values(spec=document, name=new.cluster_name or ""))
+    values = {"spec": document, "name": new.cluster_name or "", "track": tracks.named(new)}
+    tx.execute(update(clusters).where(clusters.c.cluster_id == cluster_id).values(**values))
     events.record(
         tx, cluster_id, "EDITED",
         {
