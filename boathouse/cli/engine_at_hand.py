@@ -15,16 +15,12 @@ class NoEngine(Failed):
 @contextlib.contextmanager
 def engine_client(settings: Settings) -> Iterator[Any]:
     """A `docker.DockerClient` on the engine of the settings; starts the embedded one. Raises NoEngine where there is none."""
-    import docker
+    from boathouse.dataplane.engine.locate import EngineMissing
+    from boathouse.server import planes
 
-    from boathouse.dataplane.engine.locate import EngineMissing, find
-
-    try:
-        engine = find(settings.cache, settings.engine or None)
-    except EngineMissing as missing:
-        raise NoEngine(str(missing)) from None
-    client = docker.DockerClient(base_url=engine.address, timeout=900)
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            client = stack.enter_context(planes.engine_client(settings))
+        except EngineMissing as missing:
+            raise NoEngine(str(missing)) from None
         yield client
-    finally:
-        client.close()

@@ -14,6 +14,7 @@ from typing import Any
 from boathouse.compute import log_delivery, pool_stock, reconciler, sweep
 from boathouse.compute.endpoint import Endpoints
 from boathouse.compute.image_gate import ImageGate
+from boathouse.compute.image_scans import ImageScans
 from boathouse.compute.images_step import ImageService, ImageSteps
 from boathouse.compute.launch import Effects
 from boathouse.compute.launch_inputs import InputsCache, Sources
@@ -54,8 +55,8 @@ class Gate:
 
 @dataclass
 class Launcher:
-    """The launch, assembled. `reconcilers` go to the workers; `services` to the edge; `images`: for rooms above that look at an
-    image as a launch does."""
+    """The launch, assembled. `reconcilers` go to the workers; `services` to the edge; `images`, `scans`: for rooms above
+    that look at an image as a launch does."""
 
     reconcilers: dict[str, Reconcile]
     endpoints: Endpoints
@@ -63,6 +64,7 @@ class Launcher:
     usage: UsageReader
     store: Store
     images: ImageSteps
+    scans: ImageScans
     pools: tuple[Executor, ...]
 
     def services(self) -> tuple[Any, ...]:
@@ -139,7 +141,7 @@ def make_launcher(
     installer = Installer(link, endpoints, logs, locations, repositories or Repositories())
     reconcilers[library_rows.KIND] = Libraries(store, link, installer, parallel)
     pools = tuple(each for each in (pool, asking) if each is not None)
-    return Launcher(reconcilers, endpoints, logs, UsageReader(link), store, steps, pools)
+    return Launcher(reconcilers, endpoints, logs, UsageReader(link), store, steps, gate.scans, pools)
 
 
 def make_directories(data: Path, keyed: Callable[[str, str], str]) -> NodeDirectories:

@@ -56,7 +56,7 @@ class ImageGate:
         self, store: Store, images: Images, registry: Registry, advisories: Path | None = None, scratch: Path | None = None
     ) -> None:
         self._store, self._registry = store, registry
-        self._scans = ImageScans(store, images, advisories, scratch)
+        self.scans = ImageScans(store, images, advisories, scratch)
 
     def demands(self, workspace_id: int, rules: tuple[str, ...]) -> InForce | None:
         """The policy in force where one of these rules demands something."""
@@ -85,7 +85,7 @@ class ImageGate:
         force = self.demands(workspace_id, AFTER_PULL)
         if force is None:
             return None
-        scanned = self._scans.of(digests[0], image)
+        scanned = self.scans.of(digests[0], image)
         details: dict[str, Any] = {"advisories_age_days": scanned.advisories_age_days}
         if scanned.result is not None:
             details |= {"worst": scanned.result.worst.word, "findings": len(scanned.result.findings)}

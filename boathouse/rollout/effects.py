@@ -16,6 +16,7 @@ from boathouse.compute.tables import clusters, image_tracks
 from boathouse.compute.tracks import Track
 from boathouse.edge import Ctx
 from boathouse.edge.errors import ApiError
+from boathouse.images.registry_auth import Login
 from boathouse.rollout import canary, plan, waves
 from boathouse.rollout import rows as rollout_rows
 from boathouse.rollout.acting import Acting
@@ -55,6 +56,10 @@ class ImageWork(Protocol):
 
     def sign(self, row: Any, spec: RolloutSpec) -> dict[str, Any]:
         """Sign the digest and push the signature; details. Twice is once."""
+        ...
+
+    def digest(self, reference: str, login: Login | None) -> str:
+        """What a reference means now at its registry. Raises ImageFailure too."""
         ...
 
 

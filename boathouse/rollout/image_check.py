@@ -12,13 +12,15 @@ from boathouse.compute.images_step import ImageSteps, Preload
 from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.secrets_step import Refused, Values
 from boathouse.compute.tracks import Track
-from boathouse.dataplane.contract import Credentials
 from boathouse.rollout.plan import ImageSeen, Mark
 from boathouse.wire.compute import ClusterSpec, DockerBasicAuth, DockerImage
 from boathouse.wire.rollout import RolloutSpec
 
 #: An image of a roll-out is looked at once: there is one attempt.
 ATTEMPT = 1
+
+#: Has no image policy.
+NO_WORKSPACE = 0
 
 
 class ImageCheck:
@@ -54,7 +56,9 @@ class ImageCheck:
         except Refused as refused:
             return refused.failure.message
         strict = self._sources.strict(row.workspace_id)
-        preload = Preload(row.rollout_id, ATTEMPT, wanted, values, release, strict)
+        # What is signed on the way has not yet the signature that an image policy may demand: then the canary's launch asks it.
+        governed_by = NO_WORKSPACE if spec.sign is not None else row.workspace_id
+        preload = Preload(row.rollout_id, ATTEMPT, wanted, values, governed_by, release, strict)
         self._images.want(preload, dict(row.image or {}), hint)
         return ""
 
@@ -64,19 +68,6 @@ class ImageCheck:
 
     def forget(self, rollout_id: str) -> None:
         self._images.forget(rollout_id)
-
-    def credentials(self, workspace_id: int, who: str, username: str, password: str) -> Credentials | None:
-        """A login whose password is a reference, with the rights of `who`; None without one. Raises Refused."""
-        if not password:
-            return None
-        wanted = ClusterSpec(docker_image=DockerImage(basic_auth=DockerBasicAuth(username=username, password=password)))
-        values = secrets_step.resolve(wanted, workspace_id, who, self._sources.resolver, password)
-        return Credentials(values.username, values.password)
-
-    def secret(self, workspace_id: int, who: str, reference: str) -> str:
-        """The value behind a reference, with the rights of `who`. Raises Refused."""
-        found = self.credentials(workspace_id, who, "", reference)
-        return "" if found is None else found.password
 
     def _values(self, wanted: ClusterSpec, track: Track) -> Values:
         return secrets_step.resolve(wanted, track.workspace_id, track.editor, self._sources.resolver, track.password)

@@ -1,12 +1,122 @@
-"""The long work on images: built and scanned by the engine of this machine, signed at their registry.
+"""The long work on images: built by the engine of this machine, scanned as launches are, signed at their registry.
 
 `SimulatedWork` stands in where nodes are simulated: what it cannot do it refuses by name.
 """
 
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
+from boathouse.compute.image_scans import ImageScans
+from boathouse.images import references, registry, user_builds
+from boathouse.images.advisories.scan import level_of
+from boathouse.images.attachments import RegistryAccess
+from boathouse.images.build import HasApi
+from boathouse.images.failures import ImageFailure
+from boathouse.images.registry_auth import Login
+from boathouse.images.registry_http import RegistrySettings
+from boathouse.images.rootfs import BuildError
+from boathouse.images.trust import keys, signing
+from boathouse.rollout import build_context
 from boathouse.rollout.failures import StepFailed
+from boathouse.rollout.logins import Vault
+from boathouse.store import Store
 from boathouse.wire.rollout import RolloutSpec
+from boathouse.workspace.locations import Locations, Reader
+
+#: Lines of a build, and findings of a scan, that the timeline keeps.
+LINES, FINDINGS = 40, 20
+
+
+class EngineWork:
+    """See `effects.ImageWork`. `engine`: a client of the container engine for as long as it is held; raises StepFailed where
+    there is none. `scratch`: where build contexts are put."""
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        locations: Locations,
+        scans: ImageScans,
+        engine: Callable[[], AbstractContextManager[HasApi]],
+        settings: RegistrySettings,
+        scratch: Path,
+    ) -> None:
+        self._store, self._vault, self._locations, self._scans = store, vault, locations, scans
+        self._engine, self._settings, self._scratch = engine, settings, scratch
+
+    def build(self, row: Any, spec: RolloutSpec) -> tuple[str, dict[str, Any]]:
+        source = spec.source
+        assert source is not None, "there is something to build"
+        target = references.parse(source.target, "source.target")
+        login = self._vault.login(row.workspace_id, row.owner, source.login)
+        lines: list[str] = []
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="build-", dir=self._scratch) as folder, self._engine() as client:
+            context = Path(folder) / "context"
+            context.mkdir()
+            reader = Reader(row.workspace_id, row.owner)
+            files = build_context.fetch(self._store, self._locations, source.path, reader, context)
+            plain = self._settings.plain_http(target.api_host)
+            try:
+                made = user_builds.build_image(
+                    client, context, str(target), lines.append, source.dockerfile, source.build_args
+                )
+                user_builds.push_image(client, made, target, login, lines.append, plain_http=plain)
+            except BuildError as error:
+                raise StepFailed(f"the build failed: {error}", {"lines": lines[-LINES:]}) from None
+        return str(target), {"reference": str(target), "files": files, "lines": lines[-LINES:]}
+
+    def scan(self, row: Any, spec: RolloutSpec, image: str) -> dict[str, Any]:
+        asked = spec.scan
+        assert asked is not None, "a scan is asked for"
+        found = self._scans.of(row.image["digest"], image)
+        result, age = found.result, found.advisories_age_days
+        if result is None:
+            raise StepFailed(f"scan: {found.problem}")
+        if age > asked.max_age_days:
+            allowed = f"scan.max_age_days is {asked.max_age_days}"
+            raise StepFailed(f"scan: the advisories are {age} days old, and {allowed}: boathouse advisories refresh")
+        bad = result.at_least(level_of(asked.fail_on))
+        details = {
+            "advisories_age_days": age, "findings": len(result.findings), "worst": result.worst.word,
+            "refused": [
+                f"{each.identifier} {each.level.word} {each.package.name} {each.package.version}" for each in bad[:FINDINGS]
+            ],
+            "uncovered": list(result.uncovered),
+        }  # fmt: skip
+        if bad:
+            first = bad[0]
+            mends = f", mended in {first.fixed}" if first.fixed else ""
+            raise StepFailed(
+                f"scan: {len(bad)} known vulnerabilities of level {asked.fail_on} and above, such as {first.identifier} of "
+                f"{first.package.name} {first.package.version}{mends}", details,
+            )  # fmt: skip
+        if not result.complete:
+            raise StepFailed(f"scan: not everything in the image can be read: {result.unread[0]}", details)
+        return details
+
+    def sign(self, row: Any, spec: RolloutSpec) -> dict[str, Any]:
+        asked = spec.sign
+        assert asked is not None, "a signature is asked for"
+        pem = self._vault.value(row.workspace_id, row.owner, asked.key)
+        passphrase = None if asked.passphrase is None else self._vault.value(row.workspace_id, row.owner, asked.passphrase)
+        try:
+            key = keys.private_key(pem.encode(), None if passphrase is None else passphrase.encode())
+        except keys.UnusableKey as error:
+            raise StepFailed(f"sign.key: {error}") from None
+        access = RegistryAccess(self._vault.login(row.workspace_id, row.owner, asked.login), self._settings)
+        reference = references.parse(row.image["pinned"])
+        try:
+            signed = signing.sign(reference, row.image["digest"], key, access)
+        except ImageFailure as error:
+            raise StepFailed(f"sign: {error.text}") from None
+        return {"places": dict(signed.places)}
+
+    def digest(self, reference: str, login: Login | None) -> str:
+        return registry.resolve(references.parse(reference), login, self._settings).digest
 
 
 class SimulatedWork:
@@ -20,3 +130,6 @@ class SimulatedWork:
 
     def sign(self, row: Any, spec: RolloutSpec) -> dict[str, Any]:
         raise StepFailed("sign: the nodes of this platform are simulated: no image can be signed; leave sign out")
+
+    def digest(self, reference: str, login: Login | None) -> str:
+        raise StepFailed("base: the nodes of this platform are simulated: no registry is asked")

@@ -32,8 +32,8 @@ from boathouse.images.advisories import database
 from boathouse.reconcile import ALL, Precedence, Reconcile, Workers, wake
 from boathouse.releases import Releases
 from boathouse.rollout import assembly as rollouts
-from boathouse.rollout.work import SimulatedWork
-from boathouse.server import planes, registries, sign_on
+from boathouse.rollout.logins import Vault
+from boathouse.server import image_work, planes, registries, sign_on
 from boathouse.server.parts import Parts, StartError
 from boathouse.store.blobs import Blobs
 from boathouse.workspace.clouds.store import CloudStore
@@ -85,7 +85,7 @@ ENDPOINT_MODULES = (
     "boathouse.account.workspaces", "boathouse.account.assignments", "boathouse.account.rule_sets", "boathouse.account.settings",
     "boathouse.account.usage", "boathouse.account.budgets", "boathouse.account.audit_log",
     "boathouse.account.cloud_credentials", "boathouse.account.storage_configurations", "boathouse.account.log_delivery",
-    "boathouse.rollout.tracks", "boathouse.rollout.api",
+    "boathouse.rollout.tracks", "boathouse.rollout.api", "boathouse.rollout.triggers_api",
     "boathouse.server.top", "boathouse.server.metrics",
 )  # fmt: skip
 
@@ -182,7 +182,9 @@ class ControlPlane:
             delivery = AuditDelivery(store, parts.ready.home.account_id, folder)
             self._housekeeping[audit_delivery.KIND] = delivery
         self._store = store
-        self._rollouts = rollouts.make(store, self.services, self._launcher.images, sources, SimulatedWork())
+        vault = Vault(secrets)
+        work = image_work.make(parts.settings, parts.directory, store, vault, locations, self._launcher.scans)
+        self._rollouts = rollouts.make(store, self.services, self._launcher, sources, work, vault)
         reconcilers = {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._housekeeping}
         reconcilers[closing.KIND] = closing.Closing(store, [workspace_end.end])
         slow = {kind: reconcilers.pop(kind) for kind in SLOW if kind in reconcilers}

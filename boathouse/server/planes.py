@@ -8,7 +8,8 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -130,6 +131,20 @@ def _gpu_of_nodes(searched: "EngineSearch") -> tuple[str, str]:
     """The driver and the lowest compute capability of the GPUs, for the check of images; empty texts without."""
     there: Gpus = searched.gpus()
     return there.driver_version, min((gpu.capability for gpu in there.devices), key=numbers, default="")
+
+
+@contextmanager
+def engine_client(settings: Settings, timeout: int = 900) -> Iterator[Any]:
+    """A `docker.DockerClient` on the engine of the settings; starts the embedded one. Raises EngineMissing."""
+    import docker
+
+    from boathouse.dataplane.engine.locate import find
+
+    client = docker.DockerClient(base_url=find(settings.cache, settings.engine or None).address, timeout=timeout)
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def engine_driver(settings: Settings, directory: DataDirectory, source: Source | None = None) -> Any:

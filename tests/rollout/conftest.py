@@ -39,6 +39,7 @@ from boathouse.images.failures import PullFailure
 from boathouse.reconcile import SETTLED, leases
 from boathouse.rollout import assembly
 from boathouse.rollout.failures import StepFailed
+from boathouse.rollout.logins import Vault
 from boathouse.rollout.tables import rollouts
 from boathouse.store import Store
 from boathouse.store.blobs import Blobs
@@ -49,7 +50,10 @@ from tests.compute.conftest import API as CLUSTERS
 from tests.compute.launch.conftest import GIB, RUNTIME_KEY, FakeClock, Shelf, keyed
 from tests.conftest import ACCOUNT_ID, WORKSPACE_ID, Api
 
-API = [*CLUSTERS, "boathouse.rollout.tracks", "boathouse.rollout.api", "boathouse.workspace.conf", "boathouse.workspace.secrets"]
+API = [
+    *CLUSTERS, "boathouse.rollout.tracks", "boathouse.rollout.api", "boathouse.rollout.triggers_api", "boathouse.workspace.conf",
+    "boathouse.workspace.secrets",
+]  # fmt: skip
 TRACK = "track://etl/python:stable"
 CLUSTER = {"spark_version": RUNTIME_KEY, "node_type_id": "i3.xlarge", "num_workers": 0}
 #: What roll-outs of tests ask for unless they say otherwise: clusters are restarted at once.
@@ -88,6 +92,7 @@ class Work:
     def __init__(self) -> None:
         self.fails: dict[str, str] = {}
         self.calls: list[str] = []
+        self.bases: dict[str, str] = {}
         self.after: Callable[[], None] = lambda: None
 
     def _do(self, verb: str) -> None:
@@ -107,6 +112,10 @@ class Work:
     def sign(self, row: Any, spec: Any) -> dict[str, Any]:
         self._do("sign")
         return {"signed": row.image["digest"]}
+
+    def digest(self, reference: str, login: Any) -> str:
+        self.calls.append("digest")
+        return self.bases[reference]
 
 
 class Named(SimulatedDriver):
@@ -138,7 +147,7 @@ class Platform:
             self.store, driver, driver, SimulatedLink(self.world), make_directories(self.data, keyed), sources, self.registry,
             threads=0, locations=cast(Locations, self.services.get(Locations)),
         )  # fmt: skip
-        self.room = assembly.make(self.store, self.services, self.launcher.images, sources, self.work)
+        self.room = assembly.make(self.store, self.services, self.launcher, sources, self.work, Vault(self.services.get(Secrets)))
         self.reconcilers = {**self.launcher.reconcilers, **self.room.reconcilers(), command_rows.KIND: self._command}
         self.launcher.resume()
         self.room.resume()
