@@ -21,6 +21,8 @@ COMMANDS = {
     "policies": ("policies", "what a cluster policy makes of a wish for a cluster, rule by rule"),
     "image": ("image", "build and check container images"),
     "advisories": ("advisories", "known vulnerabilities that `image scan` compares with: refresh, status"),
+    "track": ("track", "names for images that have passed, which clusters follow"),
+    "rollout": ("rollout", "try a new image on a canary, and bring it to the clusters that follow a track"),
     "provision": ("provision", "people, schemas, grants, clusters and permissions from one file"),
     "release": ("release", "list, build and patch runtime releases"),
     "engine": ("engine", "the embedded container engine by hand"),

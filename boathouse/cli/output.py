@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 #: What a terminal obeys, or shows elsewhere than where it is written: control characters but for line ends and tabs, and those
@@ -35,6 +36,11 @@ def table(rows: Sequence[Sequence[Any]], indent: str = "  ") -> str:
     return "\n".join(
         (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip() for row in texts
     )
+
+
+def moment(at: int) -> str:
+    """Epoch milliseconds as a person reads them, UTC."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def seconds(milliseconds: float) -> str:
