@@ -1,0 +1,141 @@
+"""The long work on images, with fakes of the engine and of the advisories; the real ones are in tests/e2e."""
+
+import json
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from boathouse.images.advisories.model import Finding, Level, ScanResult
+from boathouse.images.packages import Package
+from boathouse.images.registry_http import RegistrySettings
+from boathouse.images.trust import keys
+from boathouse.images.trust.policy import Scanned
+from boathouse.rollout.failures import StepFailed
+from boathouse.rollout.logins import Vault
+from boathouse.rollout.work import EngineWork, SimulatedWork
+from boathouse.wire.rollout import RolloutSpec
+from boathouse.workspace.locations import Locations, Reader
+from boathouse.workspace.references import Secrets
+from tests.rollout.conftest import CLUSTER
+
+OPENSSL = Package("deb", "openssl", "3.0.1", "debian")
+
+
+def found(*levels, **more):
+    findings = [Finding(f"CVE-{number}", level, OPENSSL, "3.0.9") for number, level in enumerate(levels)]
+    return Scanned(ScanResult(tuple(sorted(findings, key=lambda each: -each.level)), **more), 2)
+
+
+class Engine:
+    """A client of an engine that builds what has a Dockerfile, or says `error`."""
+
+    def __init__(self):
+        self.api, self.error, self.pushed, self.built = self, "", [], []
+
+    def build(self, **asked):
+        with open(f"{asked['path']}/{asked['dockerfile']}") as file:
+            self.built.append((file.read(), asked["tag"], asked["buildargs"]))
+        yield {"stream": "Step 1/1 : FROM x\n"}
+        yield {"error": self.error} if self.error else {"aux": {"ID": "sha256:built"}}
+
+    def inspect_image(self, image):
+        return {"Id": image}
+
+    def tag(self, *names):
+        return True
+
+    def push(self, name, tag, auth_config, stream, decode):
+        self.pushed.append((name, tag, auth_config))
+        return iter([{"status": "pushed"}])
+
+
+@pytest.fixture
+def world(store, services, blobs, ready, tmp_path, api_of):
+    """The work of a roll-out, and what it stands on."""
+    api = api_of("boathouse.workspace.secrets")
+    assert api.post("/api/2.0/secrets/scopes/create", json={"scope": "s"}).status_code == 200
+    engine, scans = Engine(), SimpleNamespace(of=None)
+    locations = Locations(store, blobs)
+
+    @contextmanager
+    def client():
+        yield engine
+
+    work = EngineWork(
+        store, Vault(services.get(Secrets)), locations, scans, client, RegistrySettings(), tmp_path / "scratch"
+    )
+    row = SimpleNamespace(
+        workspace_id=ready.home.workspace_id, owner=ready.home.admin,
+        image={"digest": "sha256:" + "a" * 64, "pinned": "registry.invalid/a@sha256:" + "a" * 64},
+    )  # fmt: skip
+
+    def put(key, value):
+        assert api.post("/api/2.0/secrets/put", json={"scope": "s", "key": key, "string_value": value}).status_code == 200
+
+    return SimpleNamespace(
+        work=work, row=row, scans=scans, engine=engine, put=put, locations=locations, scratch=tmp_path / "scratch",
+        reader=Reader(row.workspace_id, row.owner),
+    )  # fmt: skip
+
+
+def spec(**asked):
+    return msgspec.convert({"canary": {"cluster": CLUSTER}, **asked}, RolloutSpec)
+
+
+@pytest.mark.parametrize(("scanned", "asked", "told"), [
+    (found(), {}, ""), (found(Level.MEDIUM), {}, ""),
+    (found(Level.HIGH, Level.CRITICAL), {}, "2 known vulnerabilities of level high and above, such as CVE-1 of openssl 3.0.1"),
+    (found(Level.MEDIUM), {"fail_on": "medium"}, "1 known vulnerabilities of level medium"),
+    (found(), {"max_age_days": 1}, "the advisories are 2 days old, and scan.max_age_days is 1"),
+    (found(unread=("var/lib/dpkg/status: too large",)), {}, "not everything in the image can be read: var/lib/dpkg/status"),
+    (Scanned(problem="there are no advisories on this machine"), {}, "there are no advisories on this machine"),
+])  # fmt: skip
+def test_a_scan_passes_only_what_is_known_to_be_good(world, scanned, asked, told):
+    world.scans.of = lambda digest, image: scanned
+    if told:
+        with pytest.raises(StepFailed, match="scan: ") as refused:
+            world.work.scan(world.row, spec(scan=asked), "image")
+        assert told in str(refused.value)
+        return
+    details = world.work.scan(world.row, spec(scan=asked), "image")
+    assert details["findings"] == len(scanned.result.findings) and details["advisories_age_days"] == 2
+    assert json.dumps(details)
+
+
+def test_a_build_is_pushed_with_the_login_of_a_secret_and_leaves_nothing(world):
+    world.put("pw", "hunter2")
+    world.locations.write("/Workspace/Shared/etl/Containerfile", world.reader, [b"FROM debian\n"])
+    source = {
+        "path": "/Shared/etl", "target": "registry.invalid/etl:7", "dockerfile": "Containerfile", "build_args": {"A": "1"},
+        "login": {"username": "robot", "password": "{{secrets/s/pw}}"},
+    }  # fmt: skip
+    reference, details = world.work.build(world.row, spec(source=source))
+    assert (reference, details["files"]) == ("registry.invalid/etl:7", 1)
+    assert world.engine.built == [("FROM debian\n", "registry.invalid/etl:7", {"A": "1"})]
+    assert world.engine.pushed == [("registry.invalid/etl", "7", {"username": "robot", "password": "hunter2"})]
+    assert "hunter2" not in json.dumps(details) and list(world.scratch.iterdir()) == []
+    world.engine.error = "no space"
+    with pytest.raises(StepFailed, match="the build failed: .*no space") as failed:
+        world.work.build(world.row, spec(source=source))
+    assert failed.value.details["lines"] == ["Step 1/1 : FROM x"]
+
+
+def test_secrets_that_cannot_be_read_are_named_and_never_shown(world):
+    with pytest.raises(StepFailed, match=r"\{\{secrets/s/none\}\}|none"):
+        world.work.sign(world.row, spec(sign={"key": "{{secrets/s/none}}"}))
+    world.put("key", "not a key")
+    with pytest.raises(StepFailed, match="sign.key: it is no private key in PEM") as refused:
+        world.work.sign(world.row, spec(sign={"key": "{{secrets/s/key}}"}))
+    assert "not a key" not in str(refused.value)
+    world.put("key", keys.generate(b"right")[0].decode())
+    world.put("word", "wrong")
+    with pytest.raises(StepFailed, match="sign.key: the passphrase does not open it"):
+        world.work.sign(world.row, spec(sign={"key": "{{secrets/s/key}}", "passphrase": "{{secrets/s/word}}"}))
+
+
+@pytest.mark.parametrize(("verb", "more"), [("build", ()), ("scan", ("image",)), ("sign", ())])
+def test_simulated_work_refuses_by_name(verb, more):
+    with pytest.raises(StepFailed, match="simulated"):
+        getattr(SimulatedWork(), verb)(None, spec(), *more)
