@@ -116,7 +116,7 @@ class SimulatedImages:
 
     def resolve(self, reference: str, key: Key, told: Told | None = None) -> Resolved:
         parsed = references.parse(reference)
-        digest = f"sha256:{hashlib.sha256(str(parsed).encode()).hexdigest()}"
+        digest = parsed.digest or f"sha256:{hashlib.sha256(str(parsed).encode()).hexdigest()}"
         return Resolved(digest, parsed.pinned(digest), details={"simulated": True}, facts=RegistryFacts((digest,)))
 
     def signatures(self, reference: str, digests: tuple[str, ...], key: Key) -> tuple[Signature, ...]:

@@ -89,6 +89,12 @@ OPEN = {
     ("GET", "/api/2.0/secrets/scopes/list"): 200,
     ("GET", "/api/2.0/boathouse/explain/{code}"): 404,
     ("GET", "/api/2.0/boathouse/top"): 200,
+    # Everybody in the workspace sees its tracks and what happens to them.
+    ("GET", "/api/2.0/boathouse/tracks/list"): 200,
+    ("GET", "/api/2.0/boathouse/tracks/get"): 404,
+    ("GET", "/api/2.0/boathouse/rollouts/list"): 200,
+    ("GET", "/api/2.0/boathouse/rollouts/get"): 404,
+    ("GET", "/api/2.0/boathouse/rollout-triggers/list"): 200,
     ("GET", "/api/2.0/instance-pools/list"): 200,  # nobody's but one's own
     ("GET", "/api/2.0/libraries/all-cluster-statuses"): 200,  # of clusters that the caller sees
     ("GET", "/api/2.0/instance-profiles/list"): 200,  # those that the caller may name
@@ -180,6 +186,8 @@ class House:
             "label": "office", "list_type": "ALLOW", "enabled": True, "ip_access_list_id": "x", "allow_missing": True,
             "field_mask": "acct_ip_acl_enable.value",
             "oidc_policy": {"issuer": "https://idp.example"}, "policy_id": "x", "until": "2100-01-01",
+            "track": "track://victims/image:stable", "when": {"schedule": "0 3 * * *"},
+            "canary": {"cluster": SPEC}, "rollout": {"canary": {"cluster": SPEC}}, "image": "victims/image:1",
             "user_id": str(self.victim), "token": {"comment": "x"}, "update_mask": "comment",
             "instance_pool_id": self.pool_id, "instance_pool_name": "mine",
             "libraries": [{"pypi": {"package": "six"}}],

@@ -70,8 +70,6 @@ class Registry(SimulatedImages):
     def resolve(self, reference: str, credentials: Any) -> Resolved:
         if reference in self.refused:
             raise PullFailure(self.refused[reference])
-        if "@" in reference:
-            return Resolved(reference.partition("@")[2], reference)
         return super().resolve(reference, credentials)
 
     def check(self, view: Any, inputs: Any) -> Verdict:
