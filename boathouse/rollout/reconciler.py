@@ -87,6 +87,7 @@ class Rollouts:
             values |= {"state": step.to, "since": view.now, "message": step.message or row.message, "outcome": outcome}
             log.info("%s of %s: %s %s", row.rollout_id, row.track, step.to, step.message)
         followers = {**step.followers, **result.followers}
+        begun = (Mark(plan.STEP_OF[step.to]),) if step.to in plan.STEP_OF else ()
         if not (values or followers or step.marks):
             return step.again
         try:
@@ -100,7 +101,7 @@ class Rollouts:
                 if (values or followers) and not rows.write(tx, row, values):
                     raise Stale
                 rows.change_clusters(tx, row.rollout_id, followers)
-                rows.mark(tx, row.rollout_id, step.marks)
+                rows.mark(tx, row.rollout_id, (*step.marks, *begun))
         except Stale:
             return 0.0
         return step.again

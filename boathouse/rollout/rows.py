@@ -59,15 +59,16 @@ def begin(tx: Tx, track: Any, owner: Any, spec: RolloutSpec, started_by: str) ->
     """The row of a new roll-out, and its wake-up. `track`: a `compute.tracks.Track`; `owner`: a caller. Raises IntegrityError
     when one of the track is under way."""
     rollout_id, now = new_id(), tx.store.clock()
-    wanted = asked(spec)
+    begins = plan.first(asked(spec))
     tx.execute(
         insert(rollouts).values(
             rollout_id=rollout_id, workspace_id=track.workspace_id, track_id=track.track_id, track=track.name,
             live_track=track.track_id, owner_id=owner.principal_id, owner=owner.name, started_by=started_by, created_at=now,
-            spec=msgspec.to_builtins(spec), state=plan.first(wanted), since=now, reference=spec.image or "", image={},
+            spec=msgspec.to_builtins(spec), state=begins, since=now, reference=spec.image or "", image={},
             canary_workspace_id=spec.canary.workspace_id or track.workspace_id, version=0,
         )
     )  # fmt: skip
+    mark(tx, rollout_id, [Mark(plan.STEP_OF[begins])])
     wake(tx, KIND, rollout_id)
     return rollout_id
 

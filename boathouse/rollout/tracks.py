@@ -17,6 +17,7 @@ from boathouse.edge.errors import already_exists, denied, invalid, invalid_state
 from boathouse.images import tracks as names
 from boathouse.images.references import TRACK_SCHEME
 from boathouse.rollout import requests, rows
+from boathouse.rollout.tables import rollout_triggers
 from boathouse.store import Reader
 from boathouse.wire.base import Empty
 from boathouse.wire.rollout import (
@@ -103,7 +104,7 @@ def update_track(ctx: Ctx, body: UpdateTrack) -> Track:
 
 @endpoint("POST", "/api/2.0/boathouse/tracks/delete", action="tracks.delete")
 def delete(ctx: Ctx, body: TrackName) -> None:
-    """Remove a track that no cluster follows and no roll-out changes."""
+    """Remove a track that no cluster follows and no roll-out changes, with its triggers."""
     only_admins(ctx, "delete image tracks")
     name = key_of(body.track)
     with ctx.transaction() as tx:
@@ -114,7 +115,7 @@ def delete(ctx: Ctx, body: TrackName) -> None:
         live = rows.live(tx, row.track_id)
         if live is not None:
             raise invalid_state(f"{TRACK_SCHEME}{name} is changed by {live.rollout_id}, which is under way; cancel it first.")
-        for table in (image_track_changes, image_tracks):
+        for table in (image_track_changes, rollout_triggers, image_tracks):
             tx.execute(sql_delete(table).where(table.c.track_id == row.track_id))
 
 

@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.spark]
 TRACK = "track://river/stats:stable"
 TEST = "import os\nassert os.environ['EDITION'] == '{}', os.environ['EDITION']\nprint(spark.range(3).count())"
 FOLDER = "/Shared/river"
+#: An init script of the cluster, which does not get along with one edition.
+GATE = b"#!/bin/bash\n[ \"$EDITION\" != 4 ]\n"
 NOW = ("--node-type", "m5.large", "--waves", "100", "--idle-minutes", "0", "--wait")
 
 
@@ -75,7 +77,9 @@ def test_from_a_dockerfile_to_a_running_cluster(workspace, server, engine, priva
     plain = {"BOATHOUSE_REGISTRY_PRIVATE_HOSTS": host, "BOATHOUSE_REGISTRY_PLAIN_HTTP_HOSTS": host}
     boathouse("image", "verify", first["image"], "--key", str(tmp_path / "key.pub"), environ={**reader, **plain})
 
-    with cluster(w, docker_image=compute.DockerImage(url=TRACK)) as details:
+    w.workspace.upload(f"{FOLDER}-gate.sh", GATE, format=workspace.ImportFormat.RAW, overwrite=True)
+    gate = compute.InitScriptInfo(workspace=compute.WorkspaceStorageInfo(f"{FOLDER}-gate.sh"))
+    with cluster(w, docker_image=compute.DockerImage(url=TRACK), init_scripts=[gate]) as details:
         cluster_id = details.cluster_id
         assert details.docker_image.url == TRACK
         assert digest(w, cluster_id) == (1, TRACK, first["digest"])
@@ -95,3 +99,12 @@ def test_from_a_dockerfile_to_a_running_cluster(workspace, server, engine, priva
         assert track["image"] == second["image"] and len(track["changes"]) == 2
         assert digest(w, cluster_id)[:1] == (2,)  # nobody touched it
         until(lambda: len(ours(engine, server)) == 2, 60, "the canary's end")  # the daemon and the container of the cluster
+
+        code, fourth = roll_out(4)  # its canary has no gate
+        assert (code, fourth["state"]) == (1, "ROLLED_BACK"), fourth
+        assert fourth["message"] == "1 of 1 clusters failed with the new image; 0 % may"
+        assert [one["state"] for one in fourth["clusters"]] == ["BACK"]
+        assert digest(w, cluster_id) == (4, TRACK, second["digest"])
+        assert Notebook(w, cluster_id, compute.Language.PYTHON).text(read) == "2 5"
+        _, track = cli("track", "get", TRACK)
+        assert [one["reason"] for one in track["changes"]] == ["ROLLED_BACK", "PROMOTED", "PROMOTED", "PROMOTED"]

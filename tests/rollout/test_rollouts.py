@@ -225,3 +225,12 @@ def test_bad_requests_name_the_field(old, more, told):
     body = {"track": TRACK, "image": NEW, "canary": {"cluster": CLUSTER}, **more}
     code, text = old.refused("rollouts/create", **{name: value for name, value in body.items() if value is not None})
     assert code == 400 and told in text
+
+
+def test_a_long_step_is_told_while_it_runs(old):
+    seen = []
+    old.work.after = lambda: seen.append(steps(old.rollout(rollout_id)))
+    rollout_id = old.roll_out(scan={})
+    found = old.ended(rollout_id)
+    assert seen[0]["scan"] == "running" and seen[0]["check"] == "ok"
+    assert found["state"] == "SUCCEEDED" and steps(found)["scan"] == "ok"

@@ -107,6 +107,14 @@ def test_vulnerabilities_that_became_known_start_one(platform):
     assert only(platform)["message"] == "there are no advisories on this machine" and len(rollouts(platform)) == 1
 
 
+def test_a_track_takes_its_triggers_with_it(platform):
+    make(platform, schedule="0 3 * * *")
+    platform.call("tracks/delete", track=TRACK)
+    assert platform.get("rollout-triggers/list")["triggers"] == []
+    platform.pass_time(24 * HOUR)
+    assert platform.get("rollouts/list")["rollouts"] == []
+
+
 def test_one_that_is_due_waits_for_the_one_under_way(platform):
     first = platform.roll_out(OLD, approval="ADMIN")
     trigger_id = make(platform, schedule="0 3 * * *")
