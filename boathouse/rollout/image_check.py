@@ -58,7 +58,7 @@ class ImageCheck:
         strict = self._sources.strict(row.workspace_id)
         # What is signed on the way has not yet the signature that an image policy may demand: then the canary's launch asks it.
         governed_by = NO_WORKSPACE if spec.sign is not None else row.workspace_id
-        preload = Preload(row.rollout_id, ATTEMPT, wanted, values, governed_by, release, strict)
+        preload = Preload(row.rollout_id, ATTEMPT, wanted, values, governed_by, track.editor, release, strict)
         self._images.want(preload, dict(row.image or {}), hint)
         return ""
 

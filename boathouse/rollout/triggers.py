@@ -30,6 +30,7 @@ from boathouse.images.registry_auth import Login
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 from boathouse.rollout import rows, schedules
 from boathouse.rollout.failures import StepFailed
+from boathouse.rollout.image_check import NO_WORKSPACE
 from boathouse.rollout.logins import Vault
 from boathouse.rollout.tables import rollout_triggers
 from boathouse.store import Reader, Store
@@ -175,7 +176,7 @@ class Triggers:
         opened = self._vault.login(track.workspace_id, track.editor, login)
         values = Values(username=opened.username, password=opened.password) if opened else Values()
         wanted = ClusterSpec(docker_image=DockerImage(url=track.image))
-        preload = Preload(row.trigger_id, _attempt(track.image), wanted, values, 0)
+        preload = Preload(row.trigger_id, _attempt(track.image), wanted, values, NO_WORKSPACE, track.editor)
         self._images.want(preload, known, self._hint(row.trigger_id))
 
     def _hint(self, trigger_id: str) -> Callable[[], None]:

@@ -9,7 +9,7 @@ from boathouse.rollout.effects import ImageWork
 from boathouse.rollout.failures import StepFailed
 from boathouse.rollout.logins import Vault
 from boathouse.rollout.work import EngineWork, SimulatedWork
-from boathouse.server import planes
+from boathouse.server import planes, registries
 from boathouse.settings import Settings
 from boathouse.store import Store
 from boathouse.store.directory import DataDirectory
@@ -22,8 +22,8 @@ def make(
     """The work, by the engine that launches use."""
     if settings.driver == "simulated":
         return SimulatedWork()
-    registries = planes.registry_settings(settings)
-    return EngineWork(store, vault, locations, scans, lambda: _engine(settings), registries, directory.path / "builds")
+    asked = registries.registry_settings(settings)
+    return EngineWork(store, vault, locations, scans, lambda: _engine(settings), asked, directory.path / "builds")
 
 
 @contextmanager

@@ -67,10 +67,13 @@ class Registry(SimulatedImages):
         self.refused: dict[str, str] = {}
         self.unusable: dict[str, str] = {}
 
-    def resolve(self, reference: str, credentials: Any) -> Resolved:
+    def key(self, inputs: Any) -> Any:
+        return inputs.values
+
+    def resolve(self, reference: str, key: Any, told: Any = None) -> Resolved:
         if reference in self.refused:
             raise PullFailure(self.refused[reference])
-        return super().resolve(reference, credentials)
+        return super().resolve(reference, key, told)
 
     def check(self, view: Any, inputs: Any) -> Verdict:
         url = inputs.spec.docker_image.url if inputs.spec.docker_image else ""

@@ -78,7 +78,7 @@ def test_the_login_of_a_track_is_its_own(platform):
     platform.point(IMAGE)
     seen = []
     resolve = platform.registry.resolve
-    platform.registry.resolve = lambda reference, credentials: seen.append(credentials) or resolve(reference, credentials)
+    platform.registry.resolve = lambda reference, key, told=None: seen.append(key) or resolve(reference, key)
     platform.cluster()
     assert (seen[0].username, seen[0].password) == ("reader", "hunter2")
     code, text = platform.refused("tracks/update", track=TRACK, login={"username": "reader", "password": "hunter2"})
