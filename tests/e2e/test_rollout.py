@@ -5,7 +5,8 @@ import json
 import os
 
 import pytest
-from databricks.sdk.service import compute, workspace
+from databricks.sdk.service import compute
+from databricks.sdk.service.workspace import ImportFormat
 
 from boathouse.images.trust import keys
 from tests.e2e.conftest import Notebook, boathouse, cluster, ours, until
@@ -41,7 +42,7 @@ def edition(w, number):
     text = f"FROM localhost/boathouse/python:latest\nENV EDITION={number}\nCOPY note.txt /opt/note.txt\n"
     for name, content in (("Dockerfile", text), ("note.txt", f"edition {number}\n")):
         w.workspace.upload(
-            f"{FOLDER}/{name}", content.encode(), format=workspace.ImportFormat.RAW, overwrite=True
+            f"{FOLDER}/{name}", content.encode(), format=ImportFormat.RAW, overwrite=True
         )
 
 
@@ -77,7 +78,7 @@ def test_from_a_dockerfile_to_a_running_cluster(workspace, server, engine, priva
     plain = {"BOATHOUSE_REGISTRY_PRIVATE_HOSTS": host, "BOATHOUSE_REGISTRY_PLAIN_HTTP_HOSTS": host}
     boathouse("image", "verify", first["image"], "--key", str(tmp_path / "key.pub"), environ={**reader, **plain})
 
-    w.workspace.upload(f"{FOLDER}-gate.sh", GATE, format=workspace.ImportFormat.RAW, overwrite=True)
+    w.workspace.upload(f"{FOLDER}-gate.sh", GATE, format=ImportFormat.RAW, overwrite=True)
     gate = compute.InitScriptInfo(workspace=compute.WorkspaceStorageInfo(f"{FOLDER}-gate.sh"))
     with cluster(w, docker_image=compute.DockerImage(url=TRACK), init_scripts=[gate]) as details:
         cluster_id = details.cluster_id
