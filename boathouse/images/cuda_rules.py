@@ -1,9 +1,9 @@
 """What the check says of an image made for NVIDIA's GPUs: does its CUDA run on the node's driver and GPU, do libraries use it?
 
-One of the rooms of `check.py`; pure over an `ImageView`. Sources: NVIDIA's CUDA compatibility guide (minor version
-compatibility: the oldest Linux driver of each major version), the toolkit's release notes (the driver that each version came
-with; which compute capabilities its compilers know), and the files in which PyTorch, TensorFlow and CuPy say what they were
-built with.
+One of the rooms of `check.py`; pure over an `ImageView`. Where the numbers belong to: NVIDIA's CUDA compatibility guide (minor
+version compatibility: the oldest Linux driver of each major version) and the toolkit's release notes (the driver that each
+version came with; which compute capabilities its compilers know). They were written down without these pages at hand and are
+not compared with them yet. What libraries were built with, PyTorch, TensorFlow and CuPy say in files of theirs.
 """
 
 import re

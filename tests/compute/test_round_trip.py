@@ -72,7 +72,7 @@ accepted = st.fixed_dictionaries(
         "init_scripts": st.just([]),
         "ssh_public_keys": st.just([]),
         "workload_type": st.sampled_from([{"clients": {}}, {"clients": {"jobs": True}}]),
-        "aws_attributes": some(AwsAttributes),
+        "aws_attributes": some(AwsAttributes).filter(lambda value: not value.get("instance_profile_arn")),  # only registered ones
         "azure_attributes": some(AzureAttributes).filter(lambda value: "log_analytics_info" not in value),
         "gcp_attributes": some(GcpAttributes),
         "enable_elastic_disk": st.booleans(),
