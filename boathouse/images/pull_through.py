@@ -36,6 +36,9 @@ LOOPBACK = "127.0.0.1"
 
 Found = TypeVar("Found")
 
+#: Registry, repository and blob: whose answer a transfer depends on, and what it is held to.
+Whence = tuple[str, str, Descriptor]
+
 
 class Cancelled(Exception):
     """Nobody wants these bytes any more."""
@@ -136,7 +139,7 @@ class PullOffer:
         if failure is not None:
             fetch.path.unlink(missing_ok=True)
             self.fail(failure)
-        self._owner.ended(fetch)
+        self._owner.ended(self, fetch)
         fetch.end(failure)
 
     def _asked_of_each(self, ask: Callable[[Layers], Found], may_move_on: Callable[[], bool] = lambda: True) -> Found:
@@ -202,7 +205,7 @@ class PullThrough:
         self._guard = threading.Lock()
         self._server: TCPServer | None = None
         self._offers: dict[str, PullOffer] = {}
-        self._fetches: dict[str, Fetch] = {}
+        self._fetches: dict[Whence, Fetch] = {}
 
     @property
     def port(self) -> int:
@@ -252,15 +255,17 @@ class PullThrough:
         return found if fits and scheme.lower() == "basic" else None
 
     def arriving(self, offer: PullOffer, blob: Descriptor) -> Fetch:
-        """The blob, as it arrives: fetched for `offer` unless somebody else has it fetched already."""
+        """The blob, as it arrives: fetched for `offer` unless somebody has it fetched from the same repository already. Not from
+        another: one registry that is slow or lies would hold up who has the same layer of another."""
+        whence = (offer.image.host, offer.image.repository, blob)
         with self._guard:
-            found = self._fetches.get(blob.digest)
+            found = self._fetches.get(whence)
             if found is not None:
                 return found
-            made = self._fetches[blob.digest] = Fetch(blob, self.content.part(blob.digest))
+            made = self._fetches[whence] = Fetch(blob, self.content.part(blob.digest))
         threading.Thread(target=offer.fetch, args=(made,), name="layer", daemon=True).start()
         return made
 
-    def ended(self, fetch: Fetch) -> None:
+    def ended(self, offer: PullOffer, fetch: Fetch) -> None:
         with self._guard:
-            self._fetches.pop(fetch.blob.digest, None)
+            self._fetches.pop((offer.image.host, offer.image.repository, fetch.blob), None)

@@ -226,6 +226,42 @@ def test_two_at_once_share_one_transfer(fake: FakeRegistry, tmp_path: Path) -> N
     assert found == [IMAGE.layer, IMAGE.layer] and len(fake.asked(PATH)) == 1
 
 
+def test_a_registry_that_dribbles_holds_up_nobody_elses_layer(fake: FakeRegistry, other: FakeRegistry, tmp_path: Path) -> None:
+    """The same layer of two registries: one begins and never ends, the other's image arrives meanwhile."""
+    for registry in (fake, other):
+        registry.serve(IMAGE)
+    begun, go = threading.Event(), threading.Event()
+
+    def endless(_headers: dict[str, str]) -> Answer:
+        begun.set()
+        assert go.wait(10)
+        return Answer(500)
+
+    other.answers[PATH] = endless
+    with (
+        through(tmp_path, settings(fake.host, other.host)) as source,
+        offered(source, other) as bad,
+        offered(source, fake) as good,
+    ):
+        failed: list[BaseException] = []
+
+        def slow() -> None:
+            try:
+                ask(bad, PATH)
+            except (http.client.HTTPException, OSError) as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=slow)
+        thread.start()
+        try:
+            assert begun.wait(10)
+            assert ask(good, PATH)[2] == IMAGE.layer and good.failure() is None
+        finally:
+            go.set()
+            thread.join(20)
+        assert failed and bad.failure() is not None
+
+
 def test_what_was_spoilt_on_the_disk_is_fetched_anew(fake: FakeRegistry, tmp_path: Path) -> None:
     """The engine finds that a digest does not fit; the next pull has it from the registry again."""
     fake.serve(IMAGE)
