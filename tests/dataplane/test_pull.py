@@ -202,6 +202,29 @@ def test_the_name_under_which_an_engine_keeps_what_it_got_from_us(name: str, pla
     assert (parsed.host, parsed.tag) == ("localhost", tag)
 
 
+@pytest.mark.parametrize(
+    ("digests", "state"),
+    [
+        ([f"127.0.0.1:4711/team/base@{PINNED.partition('@')[2]}"], PullState.PRESENT),
+        ([f"localhost/boathouse/pulled/registry-example/team/base@sha256:{'b' * 64}"], PullState.PULLING),
+        ([], PullState.PULLING), (None, PullState.PULLING),
+    ],
+)  # fmt: skip
+def test_a_kept_name_is_believed_only_with_its_digest(digests: list[str] | None, state: PullState) -> None:
+    """Whoever builds on the engine can give an image of theirs the name of somebody's pull."""
+
+    class Named(FakeEngine):
+        def inspect_image(self, reference: str) -> dict[str, Any]:
+            if reference != ":".join(kept_name(PINNED)):
+                raise EngineRefused(404, "no such image")
+            return {"Id": "sha256:named", "RepoDigests": digests}
+
+    engine = Named([])
+    engine.gate.set()
+    answer = pulls_of(engine).pull(PINNED, None, False, None)
+    assert answer.state is state and answer.image == ("sha256:named" if state is PullState.PRESENT else "")
+
+
 class Deaf(FakeEngine):
     """An engine that does not even begin to answer while its registry is silent."""
 

@@ -123,7 +123,7 @@ class Pulls:
             if job is not None:
                 return self._told(key, job, hint)
         with self._client.looking():
-            present = self._present(pinned) or self._present(":".join(kept_name(pinned)))
+            present = self._present(pinned) or self._kept(pinned)
         if present:
             return Pull(PullState.PRESENT, image=present, cached=True)
         with self._guard:
@@ -153,12 +153,24 @@ class Pulls:
         return job.answer
 
     def _present(self, pinned: str) -> str:
+        return str(self._seen(pinned).get("Id", ""))
+
+    def _kept(self, pinned: str) -> str:
+        """What is kept of an earlier pull. A name with a tag can be given to any image, by a build as well: only one that the
+        engine knows by the digest itself is believed."""
+        found = self._seen(":".join(kept_name(pinned)))
+        digest = pinned.partition("@")[2]
+        known = {str(name).partition("@")[2] for name in found.get("RepoDigests") or ()}
+        return str(found["Id"]) if digest in known else ""
+
+    def _seen(self, reference: str) -> Mapping[str, Any]:
+        """What the engine says of an image; nothing where it has none of that name."""
         try:
             with self._client.calls() as api:
-                return api.inspect_image(pinned)["Id"]
+                return api.inspect_image(reference)
         except EngineRefused as refused:
             if refused.missing:
-                return ""
+                return {}
             raise
 
     def _run(self, job: _Job, pinned: str, key: Key, plain_http: bool) -> None:
