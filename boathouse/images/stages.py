@@ -79,7 +79,8 @@ def with_rootfs(
 
 
 def with_wheels(made: Recipe, cache: Path, progress: Progress, locked: bool = False) -> Stage:
-    """Have the layer of a recipe's wheels. `locked`: BuildError where its lock cannot be met."""
+    """Have the layer of a recipe's wheels. `locked`: BuildError where its lock cannot be met. Without it, what is there now is
+    taken where PyPI has other versions alone: a hash that differs or an index that is not reached fails every build."""
 
     def build(work: Path) -> dict[str, object]:
         unmet: list[str] = []
@@ -87,13 +88,13 @@ def with_wheels(made: Recipe, cache: Path, progress: Progress, locked: bool = Fa
         pins = made.locked_wheels
         if pins:
             try:
-                files = wheels.fetch(made, work / "wheels", progress, pins)
-            except BuildError as error:
+                files = wheels.fetch(made, work / "wheels" / "locked", progress, pins)
+            except wheels.Vanished as error:
                 unmet = ["PyPI does not have its wheels as locked: " + " ".join(error.log.split())[-300:]]
         else:
             unmet = _without_lock(made, "wheels")
         _decide(made, unmet, locked, progress)
-        wheels.layer(made, files or wheels.fetch(made, work / "wheels", progress, {}), work / "layer.tar")
+        wheels.layer(made, files or wheels.fetch(made, work / "wheels" / "now", progress, {}), work / "layer.tar")
         return {"unmet": unmet}
 
     return _have(_wheels_directory(made, cache), None, f"{made.name} (wheels)", build, progress, locked)

@@ -23,9 +23,14 @@ from boathouse.images.rootfs import EPOCH, TIMEOUT_SECONDS, BuildError, Progress
 _PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
 
 
+class Vanished(BuildError):
+    """The index answers, with other versions than those that are pinned."""
+
+
 def fetch(recipe: Recipe, directory: Path, progress: Progress, pins: Pins) -> list[Path]:
     """The recipe's wheels: those of `pins`, or, where it is empty, the newest of everything that `wheels` needs. BuildError where
-    they cannot be had. This machine's settings for PyPI are used; none of them reach the image."""
+    they cannot be had, Vanished where the index has other versions in place of `pins`. This machine's settings for PyPI are
+    used; none of them reach the image."""
     progress(f"{recipe.name}: downloading wheels: {', '.join(recipe.wheels)}")
     wanted = list(recipe.wheels)
     directory.mkdir(parents=True, exist_ok=True)
@@ -40,8 +45,16 @@ def fetch(recipe: Recipe, directory: Path, progress: Progress, pins: Pins) -> li
     ]  # fmt: skip
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     if done.returncode != 0:
-        raise BuildError(f"recipe {recipe.name}: PyPI's wheels could not be fetched", tail(done.stderr))
+        failed = Vanished if pins and vanished(done.stderr) else BuildError
+        raise failed(f"recipe {recipe.name}: PyPI's wheels could not be fetched", tail(done.stderr))
     return sorted(directory.glob("*.whl"))
+
+
+def vanished(said: str) -> bool:
+    """Whether pip failed since the index has other versions than those asked for (pure). An index that is not reached, refuses or
+    has nothing looks alike to pip: "from versions: none"; another hash is another error."""
+    lost = "No matching distribution found for" in said
+    return lost and "(from versions: none)" not in said and "connection broken" not in said
 
 
 def pinned(files: Sequence[Path]) -> dict[str, tuple[str, str]]:

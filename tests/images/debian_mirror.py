@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
-from boathouse.images import debian, recipe
+from boathouse.images import debian, recipe, wheels
 from boathouse.images.recipe import Recipe
 from boathouse.images.rootfs import BuildError
 
@@ -77,7 +77,7 @@ class Mirror:
         self.wheeled.append(recipe.shown(made.name, made.runtime))
         lost = [name for name in pins if name in self.wheels and self.wheels[name] != pins[name]]
         if lost:
-            raise BuildError("PyPI's wheels could not be fetched", f"no matching distribution for {', '.join(lost)}")
+            raise wheels.Vanished("PyPI's wheels could not be fetched", f"no matching distribution for {', '.join(lost)}")
         return [directory / name for name in sorted({**pins, **self.wheels})]
 
     def layer(self, made: Recipe, files: list[Path], target: Path) -> None:

@@ -101,6 +101,35 @@ def test_wheels_that_changed_are_named(mirror: Mirror, tmp_path: Path) -> None:
     assert found and found.unmet and mirror.wheeled == ["standard"] * 3
 
 
+def test_wheels_that_cannot_be_had_are_not_replaced(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash that differs, or an index that is not there: no reason to take what is not pinned."""
+    asked: list[bool] = []
+
+    def tampered(made, directory: Path, progress, pins) -> list[Path]:
+        asked.append(bool(pins))
+        raise BuildError("PyPI's wheels could not be fetched", "THESE PACKAGES DO NOT MATCH THE HASHES")
+
+    monkeypatch.setattr(wheels, "fetch", tampered)
+    with pytest.raises(BuildError, match="could not be fetched"):
+        build.image("standard", tmp_path)
+    assert asked == [True]
+
+
+def test_what_is_taken_instead_lands_in_a_folder_of_its_own(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror.wheels["numpy"] = ("1.26.4", B)
+    folders: list[Path] = []
+
+    def watched(made, directory: Path, progress, pins) -> list[Path]:
+        folders.append(directory)
+        return mirror.fetch(made, directory, progress, pins)
+
+    monkeypatch.setattr(wheels, "fetch", watched)
+    build.image("standard", tmp_path)
+    assert len(set(folders)) == len(folders) == 2
+
+
 def test_what_apt_installed_is_compared_with_the_lock(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def disobey(made, parent, target, progress, mirror_url="", preferences="") -> None:
         mirror.build(made, parent, target, progress, mirror_url)

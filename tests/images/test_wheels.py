@@ -1,7 +1,9 @@
 """Layers of wheels: what pip would install, composed without the image."""
 
 import tarfile
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -69,4 +71,42 @@ def test_locked_wheels_are_fetched_by_their_hash(tmp_path: Path, monkeypatch: py
     assert [file.read_bytes() for file in fetched] == [made.read_bytes()]
     with pytest.raises(rootfs.BuildError) as failed:
         wheels.fetch(RECIPE, tmp_path / "again", lambda line: None, {"oar": ("1", "0" * 64)})
-    assert "DO NOT MATCH" in failed.value.log
+    assert "DO NOT MATCH" in failed.value.log and not isinstance(failed.value, wheels.Vanished)
+
+
+@pytest.mark.parametrize(("name", "gone"), [("oar==2", True), ("keel==1", False)])
+def test_another_version_is_told_from_an_index_with_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, gone: bool
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "there"))
+    wheel(tmp_path / "there", "oar", {"oar.py": ""})
+    project, _, version = name.partition("==")
+    with pytest.raises(rootfs.BuildError) as failed:
+        wheels.fetch(RECIPE, tmp_path / "fetched", lambda line: None, {project: (version, "0" * 64)})
+    assert isinstance(failed.value, wheels.Vanished) is gone, failed.value.log
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_an_index_that_refuses_is_no_version_that_vanished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for setting in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
+        monkeypatch.delenv(setting, raising=False)
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_address[1]}/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    try:
+        with pytest.raises(rootfs.BuildError) as failed:
+            wheels.fetch(RECIPE, tmp_path / "fetched", lambda line: None, {"oar": ("1", "0" * 64)})
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not isinstance(failed.value, wheels.Vanished)
