@@ -57,7 +57,7 @@ FIELDS: dict[str, Field] = {
     "registry_wait_seconds": Field("count", "the longest wait that a registry may ask for when it was asked too often"),
     "image_pulls": Field("str", "how engines get images: through us, or directly from registries", ("through", "direct")),
     "image_cache_gb": Field("count", "gigabytes of images that are kept as registries sent them; 0: none beyond their use"),
-    "instance_profile_credentials": Field("list", "AWS credentials of instance profiles, as ARN=SCOPE or ARN=machine"),
+    "instance_profile_credentials": Field("list", "AWS credentials of instance profiles, as ARN=SCOPE or ARN=machine@WORKSPACE"),
     "location_private_hosts": Field("list", "endpoints of s3:// locations that may be private, as host or host:port"),
     "location_endpoints": Field("list", "URLs that stand in for a cloud's host, as HOST=URL"),
     "location_credentials": Field("list", "secret scopes with credentials for objects in clouds, as LOCATION=SCOPE"),

@@ -18,7 +18,7 @@ from boathouse.workspace.clouds.places import CloudError
 from boathouse.workspace.clouds.store import KEYS, credential
 from boathouse.workspace.references import Secrets
 
-#: In place of a secret scope: the credentials that boto3 finds on the machine.
+#: In place of a secret scope: the credentials that boto3 finds on the machine; `machine@1+2`: in these workspaces alone.
 MACHINE = "machine"
 
 
@@ -40,7 +40,8 @@ class Unproved(Exception):
 
 
 class RegistryKeys:
-    """`profiles`: ARN of an instance profile -> secret scope, or `machine`. One for the control plane; any thread."""
+    """`profiles`: ARN of an instance profile -> secret scope, `machine` or `machine@WORKSPACE+WORKSPACE`. One for the
+    control plane; any thread."""
 
     def __init__(
         self, secrets: Secrets | None = None, tokens: Tokens | None = None, profiles: Mapping[str, str] | None = None
@@ -58,11 +59,11 @@ class RegistryKeys:
         place = registry_ecr.place(references.parse(docker.url).host) if docker and docker.url else None
         if place is None or not profile:
             return None
-        scope = self._profiles.get(profile)
+        scope = self._stands(profile, wish.workspace_id)
         if scope is None:
             raise NodeFailure(
                 "DOCKER_IMAGE_PULL_FAILURE",
-                f"No credentials stand for the instance profile {profile}: an operator can name some, setting "
+                f"No credentials stand for the instance profile {profile} in this workspace: an operator can name some, setting "
                 f"instance_profile_credentials with {profile}=SCOPE.",
             )
 
@@ -78,7 +79,7 @@ class RegistryKeys:
 
     def prove(self, profile: str, workspace_id: int, principal: str) -> None:
         """Ask AWS who it is that stands for a profile; nothing where nobody does. Raises Unproved."""
-        scope = self._profiles.get(profile)
+        scope = self._stands(profile, workspace_id)
         if scope is None:
             return
         try:
@@ -88,8 +89,22 @@ class RegistryKeys:
         except CloudError as error:
             raise Unproved(error.message) from None
 
+    def _stands(self, profile: str, workspace_id: int) -> str | None:
+        """The scope, or `machine`, that stands for a profile there; None where nothing does."""
+        named = self._profiles.get(profile)
+        only = None if named is None else workspaces(named)
+        if only is None:
+            return named
+        return MACHINE if str(workspace_id) in only else None
+
     def _secret(self, scope: str, workspace_id: int, editor: str) -> Secret:
         if scope == MACHINE:
             return None
         assert self._secrets is not None, "settings name scopes only where there are secrets"
         return credential(self._secrets, scope, KEYS["s3"], workspace_id, editor, "instanceProfiles.credential")
+
+
+def workspaces(named: str) -> tuple[str, ...] | None:
+    """The workspaces of `machine@1+2`; None for what no workspace is named with (pure)."""
+    place, at, only = named.partition("@")
+    return tuple(only.split("+")) if at and place == MACHINE else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from boathouse.compute import instance_profiles
-from boathouse.compute.registry_keys import RegistryKeys
+from boathouse.compute.registry_keys import RegistryKeys, workspaces
 from boathouse.images import references
 from boathouse.images.content import Content
 from boathouse.images.pull_through import PullThrough
@@ -65,6 +65,12 @@ def keys(settings: Settings, secrets: Secrets | None) -> RegistryKeys:
     for arn in profiles:
         if not instance_profiles.ARN.fullmatch(arn):
             raise SettingError(f"instance_profile_credentials: '{arn}' is not the ARN of an instance profile")
+        only = workspaces(profiles[arn])
+        if only is not None and not all(one.isascii() and one.isdigit() for one in only):
+            raise SettingError(
+                f"instance_profile_credentials: '{profiles[arn]}' of {arn} must name workspaces by id, as machine@WORKSPACE or "
+                "machine@WORKSPACE+WORKSPACE"
+            )
     return RegistryKeys(secrets, ecr_tokens(settings), profiles)
 
 

@@ -1,9 +1,15 @@
 """What settings say about registries, and what is refused by name."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from boathouse.compute.secrets_step import Values
+from boathouse.dataplane.contract import NodeFailure
 from boathouse.server import registries
 from boathouse.settings import SettingError, load
+from boathouse.wire.compute import AwsAttributes, ClusterSpec, DockerImage
 
 ARN = "arn:aws:iam::123456789012:instance-profile/pulls=odd"
 
@@ -54,6 +60,9 @@ def test_azure_is_asked_where_the_operator_says(tmp_path):
         ({"registry_proxy": "socks5://p:1"}, "registry_proxy names no proxy"),
         ({"registry_proxy": "http://robot:hunter2@p:1"}, "use HTTPS_PROXY"),
         ({"instance_profile_credentials": "pulls=scope"}, "'pulls' is not the ARN of an instance profile"),
+        ({"instance_profile_credentials": f"{ARN}=machine@prod"}, "'machine@prod' of .* must name workspaces by id"),
+        ({"instance_profile_credentials": f"{ARN}=machine@"}, "must name workspaces by id"),
+        ({"instance_profile_credentials": f"{ARN}=machine@1+"}, "must name workspaces by id"),
         ({"image_pulls": "sometimes"}, "image_pulls: 'sometimes'.*through, direct"),
     ],
 )
@@ -67,6 +76,29 @@ def test_what_is_refused(tmp_path, values, words):
 
 def test_the_name_of_a_profile_may_have_an_equals_sign(tmp_path):
     assert registries.keys(settings(tmp_path, instance_profile_credentials=f"{ARN}=machine"), None)._profiles == {ARN: "machine"}
+
+
+@pytest.mark.parametrize(
+    ("named", "opened"),
+    [("machine", {1, 2, 12, 3}), ("machine@1", {1}), ("machine@12+3", {12, 3})],
+)
+def test_the_machines_own_credentials_may_be_for_named_workspaces(tmp_path, named, opened):
+    """An admin of any workspace can register an ARN: the setting says in which ones the machine stands for it."""
+    given: Any = registries.keys(settings(tmp_path, instance_profile_credentials=f"{ARN}={named}"), None)
+    asked = []
+    given._tokens = SimpleNamespace(identify=lambda secret: asked.append(secret), get=lambda place, secret, renew: secret)
+    image = DockerImage(url="123456789012.dkr.ecr.us-east-1.amazonaws.com/team/image:1")
+    spec = ClusterSpec(docker_image=image, aws_attributes=AwsAttributes(instance_profile_arn=ARN))
+    for workspace in (1, 2, 12, 3):
+        wish = SimpleNamespace(spec=spec, values=Values(), workspace_id=workspace, editor="ann")
+        asked.clear()
+        given.prove(ARN, workspace, "ann")
+        assert bool(asked) is (workspace in opened)
+        if workspace in opened:
+            assert given.of(wish).name == f"{ARN} {workspace} ann"
+        else:
+            with pytest.raises(NodeFailure, match="No credentials stand for the instance profile .* in this workspace"):
+                given.of(wish)
 
 
 def test_engines_that_pull_directly_cannot_have_our_mirrors(tmp_path):
