@@ -56,7 +56,7 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
         spark_versions=surroundings.spark_versions(),
         dcs_enabled=False,
         max_workers=around.max_workers,
-        gpus=around.gpus() if _wants_gpus(spec) else gpu_rules.GpusThere(),
+        gpus=around.gpus() if _wants_gpus(spec.node_type_id, spec.driver_node_type_id) else gpu_rules.GpusThere(),
     )
     pools = spec.instance_pool_id
     profile = spec.aws_attributes.instance_profile_arn if spec.aws_attributes else None
@@ -64,7 +64,7 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
         return world
     with ctx.read() as reader:
         pool, driver_pool = pool_stock.seen(reader, ctx.caller, spec) if pools else (None, None)
-        return replace(
+        found = replace(
             world,
             cloud=around.cloud(reader, ctx.workspace_id),
             dcs_enabled=surroundings.dcs_enabled(reader, ctx.workspace_id),
@@ -75,6 +75,9 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
             track_refused=tracks.refusal(reader, ctx.workspace_id, spec),
             single_user_known=not somebody or surroundings.is_principal(reader, ctx.workspace_id, somebody),
         )
+    if _wants_gpus(*(one.node_type_id for one in (pool, driver_pool) if one is not None)):
+        return replace(found, gpus=around.gpus())  # outside of the read: the engine may be asked
+    return found
 
 
 def _image_refusal(ctx: Ctx, reader: Reader, spec: ClusterSpec) -> str:
@@ -84,8 +87,8 @@ def _image_refusal(ctx: Ctx, reader: Reader, spec: ClusterSpec) -> str:
     return image_policies.refusal(policy, spec.docker_image.url, ctx.store.clock())
 
 
-def _wants_gpus(spec: ClusterSpec) -> bool:
-    return any(node_types.gpus(name) for name in (spec.node_type_id, spec.driver_node_type_id) if name)
+def _wants_gpus(*names: str | None) -> bool:
+    return any(node_types.gpus(name) for name in names if name)
 
 
 def described(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:

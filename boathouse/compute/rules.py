@@ -178,16 +178,21 @@ def _nodes(spec: ClusterSpec, world: World) -> Iterator[str]:
 
 
 def _gpus(spec: ClusterSpec, world: World) -> Iterator[str]:
-    """The driver's GPUs and those of all workers, or of the fewest that autoscaling may come down to."""
+    """The driver's GPUs and those of all workers, or of the fewest that autoscaling may come down to. Instances of a pool
+    have the pool's node type."""
     workers = (spec.autoscale.min_workers or 0) if spec.autoscale else (spec.num_workers or 0)
+    worker_field, driver_field = "node_type_id", "driver_node_type_id" if spec.driver_node_type_id else "node_type_id"
     of_driver, of_worker = spec.driver_node_type_id or spec.node_type_id or "", spec.node_type_id or ""
-    driver_field = "driver_node_type_id" if spec.driver_node_type_id else "node_type_id"
+    if world.pool is not None and world.driver_pool is not None:
+        worker_field = "instance_pool_id"
+        driver_field = "driver_instance_pool_id" if spec.driver_instance_pool_id else worker_field
+        of_driver, of_worker = world.driver_pool.node_type_id, world.pool.node_type_id
     needed = {driver_field: (of_driver, node_types.gpus(of_driver))}
     of_workers = workers * node_types.gpus(of_worker)
-    if driver_field == "node_type_id":
+    if driver_field == worker_field:
         needed = {driver_field: (of_driver, needed[driver_field][1] + of_workers)}
     else:
-        needed["node_type_id"] = (of_worker, of_workers)
+        needed[worker_field] = (of_worker, of_workers)
     found = gpu_rules.violation(needed, world.gpus)
     if found:
         yield found

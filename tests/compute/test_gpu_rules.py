@@ -11,6 +11,7 @@ from boathouse.compute.launch_inputs import Values
 from boathouse.wire.compute import ClusterSpec
 from boathouse.wire.pools import InstancePoolSpec
 
+OTHER = {"driver_instance_pool_id": "d"}
 NONE = GpusThere(0, "no nvidia-smi: this machine has no NVIDIA GPU")
 
 
@@ -43,6 +44,28 @@ def first(there: GpusThere, **more) -> str | None:
 )
 def test_a_cluster_gets_gpus_that_are_there(there: GpusThere, more: dict, said: str | None) -> None:
     message = first(there, **more)
+    assert (said in message) if said and message else message is said
+
+
+@pytest.mark.parametrize(
+    ("there", "pool", "driver_pool", "more", "said"),
+    [
+        (NONE, "g5.xlarge", "g5.xlarge", {}, "instance_pool_id: g5.xlarge has GPUs; the nodes need 3, and"),
+        (GpusThere(3), "g5.xlarge", "g5.xlarge", {}, None),
+        (GpusThere(2), "g5.xlarge", "g5.xlarge", {}, "the nodes need 3, and this data plane has 2"),
+        (GpusThere(2), "g5.xlarge", "m5.large", OTHER, None),
+        (GpusThere(1), "g5.xlarge", "m5.large", OTHER, "instance_pool_id: g5.xlarge has GPUs; the nodes need 2, "),
+        (NONE, "m5.large", "g5.xlarge", OTHER, "driver_instance_pool_id: g5.xlarge has GPUs; the nodes need 1"),
+        (NONE, "m5.large", "m5.large", {}, None),
+    ],
+)  # fmt: skip
+def test_nodes_from_pools_are_counted(there: GpusThere, pool: str, driver_pool: str, more: dict, said: str | None) -> None:
+    wish = {"spark_version": "17.3.x-scala2.13", "instance_pool_id": "p", "num_workers": 2, **more}
+    world = rules.World(
+        "aws", surroundings.spark_versions(), dcs_enabled=True, max_workers=100, gpus=there,
+        pool=pool_rules.PoolSeen(pool), driver_pool=pool_rules.PoolSeen(driver_pool),
+    )  # fmt: skip
+    message = next(rules.violations(msgspec.convert(wish, ClusterSpec), world), None)
     assert (said in message) if said and message else message is said
 
 

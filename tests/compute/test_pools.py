@@ -12,6 +12,7 @@ from databricks.sdk.service import compute as sdk
 from sqlalchemy import select
 
 from boathouse.compute import pool_rules, pool_stock
+from boathouse.compute.gpu_rules import GpusThere
 from boathouse.compute.plan_pool import Decision, Instance, View, decide
 from boathouse.compute.tables import instance_pools
 from boathouse.wire import pools as wire
@@ -162,6 +163,15 @@ def test_clusters_name_pools(client, store):
     pools.delete(pool_id)
     with pytest.raises(InvalidParameterValue, match="Can't find an instance pool"):
         client.clusters.create(RUNTIME, instance_pool_id=pool_id, num_workers=0)
+
+
+def test_clusters_from_pools_get_gpus_that_are_there(client, around):
+    """A pool needs the GPUs of one instance; a cluster of it those of all its nodes."""
+    around.gpus = lambda: GpusThere(2)
+    pool_id = client.instance_pools.create("gpus", "g5.xlarge").instance_pool_id
+    with pytest.raises(InvalidParameterValue, match="instance_pool_id: g5.xlarge has GPUs; the nodes need 3, and .* has 2"):
+        client.clusters.create(RUNTIME, instance_pool_id=pool_id, num_workers=2)
+    assert client.clusters.create(RUNTIME, instance_pool_id=pool_id, num_workers=1).cluster_id
 
 
 def test_who_may(client, make_user):
