@@ -3,6 +3,8 @@
 What this shows is what we ask of the engine, and who gets which GPU; that an engine hands out a real one is not shown.
 """
 
+import fcntl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +90,16 @@ def test_a_node_asks_for_its_gpus_and_its_daemon_for_none() -> None:
 class FakeEngine:
     """An engine that keeps what it is asked to create; it answers for Docker with NVIDIA's runtime."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Callable[[], None] = lambda: None) -> None:
         self.made: dict[str, dict[str, Any]] = {}
+        self.asked = asked
 
     def containers(self, *labels: str) -> list[dict[str, Any]]:
+        self.asked()
         return [one for one in self.made.values() if set(labels) <= {f"{k}={v}" for k, v in one["Labels"].items()}]
 
     def create(self, name: str, config: dict[str, Any]) -> bool:
+        self.asked()
         return self.made.setdefault(name, config) is config
 
     def close(self) -> None:
@@ -102,8 +107,20 @@ class FakeEngine:
 
 
 def test_no_gpu_is_given_twice(tmp_path: Path, fake_driver) -> None:
+    """Nor while another process chooses: the machine's lock is held from the look at what is taken to the container."""
     fake_driver(TWO)
-    engine = FakeEngine()
+    locked: list[bool] = []
+
+    def look() -> None:
+        with (tmp_path / "engine" / "gpus.lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                locked.append(True)
+            else:
+                locked.append(False)
+
+    engine = FakeEngine(look)
     drivers = [EngineDriver(Engine("unix:///nowhere", False), name, "daemon", tmp_path, tmp_path) for name in ("one", "two")]
     for driver in drivers:
         driver.client = engine  # type: ignore[assignment]
@@ -115,6 +132,7 @@ def test_no_gpu_is_given_twice(tmp_path: Path, fake_driver) -> None:
     first._create_customer(spec("a", 1), "x", "10.0.0.2")
     second._create_customer(spec("b", 1), "x", "10.0.0.2")
     given = {config["Labels"][naming.NODE]: config["Labels"][naming.GPUS] for config in engine.made.values()}
+    assert locked == [True] * 4, "two looks and two containers"
     assert given == {"a": "GPU-aa", "b": "GPU-bb"}, "two data directories on one machine share its GPUs"
     with pytest.raises(NodeFailure, match="The node needs 1 GPUs; of this machine's 2 there are 0 free") as failed:
         first._create_customer(spec("c", 1), "x", "10.0.0.3")

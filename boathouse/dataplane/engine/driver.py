@@ -27,7 +27,7 @@ from boathouse.dataplane.contract import (
     SeenNode,
     Source,
 )
-from boathouse.dataplane.engine import addresses, containers, gpus, host, naming, sight, strays
+from boathouse.dataplane.engine import addresses, containers, gpus, host, machine_lock, naming, sight, strays
 from boathouse.dataplane.engine.client import EngineClient, EngineRefused, bounded, log
 from boathouse.dataplane.engine.firewall import Firewall, program
 from boathouse.dataplane.engine.images import EngineImages, RawView
@@ -366,7 +366,8 @@ class EngineDriver:
         if not node.gpus:
             self._create_container(node, image, address)
             return
-        with self._gpu_guard:  # until the container is there, and with its label says what it holds
+        # Until the container is there, and with its label says what it holds: other data directories choose from the same GPUs.
+        with self._gpu_guard, machine_lock.held(self._cache / "engine" / "gpus.lock"):
             there = self._look_at_gpus()
             held = gpus.taken(self.client.containers(f"{naming.ROLE}={naming.CONTAINER}"))
             devices = gpus.choose(there, node.gpus, held)

@@ -10,7 +10,6 @@ The texts are pure; `Firewall` runs `nft`, whose transactions are whole or not a
 comment, so that each data directory removes its own. The table goes with the last element.
 """
 
-import fcntl
 import json
 import shutil
 import subprocess
@@ -19,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
+
+from boathouse.dataplane.engine import machine_lock
 
 TABLE = "boathouse"
 COMMAND_SECONDS = 10
@@ -129,9 +130,7 @@ class Firewall:
     @contextmanager
     def held(self) -> Iterator[None]:
         """The machine-wide lock, which the choice of subnets takes as well. Not to be taken twice by one thread."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with machine_lock.held(self._lock):
             yield
 
     def add(self, fence: Fence, uplinks: Sequence[str]) -> None:
