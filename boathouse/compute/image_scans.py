@@ -48,17 +48,16 @@ class ImageScans:
         """The findings of an image that the engine has, and the age of what is known. Raises NodeFailure, DriverUnavailable."""
         if self._advisories is None:
             return Scanned(problem="there are no advisories on this machine: boathouse advisories refresh --from FILE|DIR|URL")
-        with self._one_at_a_time:
-            try:
-                with database.Database(self._advisories) as known:
-                    return self._scanned(known, digest, image)
-            except database.NoAdvisories as error:
-                return Scanned(problem=str(error))
-            except (UnreadableArchive, HostileImage) as error:
-                return Scanned(problem=f"the image cannot be read: {error}", fix="Build and push it again.")
-            except OSError as error:
-                room = "An operator makes room in the data directory."
-                return Scanned(problem=f"the image cannot be saved to be read: {error.strerror}", fix=room)
+        try:
+            with database.Database(self._advisories) as known:
+                return self._scanned(known, digest, image)
+        except database.NoAdvisories as error:
+            return Scanned(problem=str(error))
+        except (UnreadableArchive, HostileImage) as error:
+            return Scanned(problem=f"the image cannot be read: {error}", fix="Build and push it again.")
+        except OSError as error:
+            room = "An operator makes room in the data directory."
+            return Scanned(problem=f"the image cannot be saved to be read: {error.strerror}", fix=room)
 
     def _scanned(self, known: database.Database, digest: str, image: str) -> Scanned:
         from boathouse.images.advisories import scan
@@ -79,11 +78,19 @@ class ImageScans:
         return None if row is None else msgspec.json.decode(_unpacked(row.result), type=ScanResult)
 
     def _inventory(self, digest: str, image: str) -> Inventory:
+        found = self._remembered_inventory(digest)
+        if found is not None:
+            return found
+        with self._one_at_a_time:  # what is remembered waits for nobody's image
+            return self._remembered_inventory(digest) or self._read(digest, image)
+
+    def _remembered_inventory(self, digest: str) -> Inventory | None:
         mine = select(image_inventories.c.inventory).where(image_inventories.c.digest == digest, image_inventories.c.form == FORM)
         with self._store.read() as reader:
             row = reader.execute(mine).first()
-        if row is not None:
-            return msgspec.json.decode(_unpacked(row.inventory), type=Inventory)
+        return None if row is None else msgspec.json.decode(_unpacked(row.inventory), type=Inventory)
+
+    def _read(self, digest: str, image: str) -> Inventory:
         if self._scratch is not None:
             self._scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="image-", dir=self._scratch) as folder:
