@@ -4,7 +4,9 @@ Nothing here runs inside of a transaction. What cannot be done is a sentence for
 says so (`again`).
 """
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,6 +31,10 @@ from boathouse.wire.rollout import RolloutSpec
 
 #: Seconds until something is tried again that a quota refuses, or a server that is in trouble.
 LATER_S = 15.0
+
+#: Builds and scans at once, each of which has a thread for minutes: fewer than the threads of roll-outs, so that restarts and
+#: ways back always find one.
+LONG_AT_ONCE = 3
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Effects:
 
     def __init__(self, store: Store, acting: Acting, images: ImageCheck, work: ImageWork) -> None:
         self._store, self._acting, self._images, self._work = store, acting, images, work
+        self._long = threading.BoundedSemaphore(LONG_AT_ONCE)
 
     def carry_out(self, action: Action | None, row: Any, hint: Callable[[], None]) -> Result:
         """Do it, now or a part of it."""
@@ -88,12 +95,15 @@ class Effects:
     def _do(self, action: Action, row: Any, spec: RolloutSpec, hint: Callable[[], None]) -> Result:
         match action:
             case plan.Build():
-                reference, details = self._work.build(row, spec)
+                with self._turn():
+                    reference, details = self._work.build(row, spec)
                 return Result(values={"reference": reference}, details=details)
             case plan.WantImage():
                 return Result(self._images.want(row, spec, self._track(row), hint))
             case plan.ScanImage():
-                return Result(details={"digest": row.image["digest"], **self._work.scan(row, spec, self._local(row, spec, hint))})
+                with self._turn():
+                    details = self._work.scan(row, spec, self._local(row, spec, hint))
+                return Result(details={"digest": row.image["digest"], **details})
             case plan.SignImage():
                 return Result(details={"digest": row.image["digest"], **self._work.sign(row, spec)})
             case plan.MakeCanary():
@@ -111,6 +121,16 @@ class Effects:
                 return Result()
             case plan.RestartClusters():
                 return Result(followers=self._restart(row, action.cluster_ids))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Be one of the few that build or scan. Raises NotYet where these are as many already: nobody waits on a thread."""
+        if not self._long.acquire(blocking=False):
+            raise NotYet("other roll-outs build and scan their images", LATER_S)
+        try:
+            yield
+        finally:
+            self._long.release()
 
     def _canary(self, row: Any, action: str) -> Ctx:
         return self._acting.as_owner(row.owner_id, row.owner, row.canary_workspace_id, action)

@@ -32,6 +32,7 @@ from boathouse.images.advisories import database
 from boathouse.reconcile import ALL, Precedence, Reconcile, Workers, wake
 from boathouse.releases import Releases
 from boathouse.rollout import assembly as rollouts
+from boathouse.rollout import triggers
 from boathouse.rollout.logins import Vault
 from boathouse.server import image_work, planes, registries, sign_on
 from boathouse.server.parts import Parts, StartError
@@ -54,8 +55,9 @@ SLOW = (
 )  # fmt: skip
 SLOW_THREADS = 8
 
-#: Threads of roll-outs: a round may build or scan an image, which takes minutes.
-ROLLOUT_THREADS = 6
+#: Threads of roll-outs: a round may build or scan an image, which takes minutes (`effects.LONG_AT_ONCE`). Those of their
+#: triggers, which pull and scan what tracks name.
+ROLLOUT_THREADS, TRIGGER_THREADS = 6, 2
 
 #: Every module that has endpoints. The routing table, OpenAPI and docs/compatibility.md are made of these.
 ENDPOINT_MODULES = (
@@ -188,10 +190,13 @@ class ControlPlane:
         reconcilers = {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._housekeeping}
         reconcilers[closing.KIND] = closing.Closing(store, [workspace_end.end])
         slow = {kind: reconcilers.pop(kind) for kind in SLOW if kind in reconcilers}
+        rolling = self._rollouts.reconcilers()
+        triggered = {triggers.KIND: rolling.pop(triggers.KIND)}
         self._workers = [
             Workers(store, reconcilers, precedence=self.precedence),
             Workers(store, slow, threads=SLOW_THREADS, precedence=self.precedence),
-            Workers(store, self._rollouts.reconcilers(), threads=ROLLOUT_THREADS, precedence=self.precedence),
+            Workers(store, rolling, threads=ROLLOUT_THREADS, precedence=self.precedence),
+            Workers(store, triggered, threads=TRIGGER_THREADS, precedence=self.precedence),
         ]
 
     def start(self) -> None:

@@ -5,6 +5,8 @@ import pytest
 from boathouse.dataplane.simulated import Fault, Trouble
 from boathouse.identity import registry
 from boathouse.reconcile import SETTLED
+from boathouse.rollout.effects import LONG_AT_ONCE
+from boathouse.server.control import ROLLOUT_THREADS
 from tests.rollout.conftest import CLUSTER, NOW, TRACK, digest_of
 
 OLD, NEW = "registry.example.com/etl/python:1", "registry.example.com/etl/python:2"
@@ -225,6 +227,25 @@ def test_bad_requests_name_the_field(old, more, told):
     body = {"track": TRACK, "image": NEW, "canary": {"cluster": CLUSTER}, **more}
     code, text = old.refused("rollouts/create", **{name: value for name, value in body.items() if value is not None})
     assert code == 400 and told in text
+
+
+@pytest.mark.parametrize("ask", [{"scan": {}}, {"source": {"path": "/Shared/x", "target": NEW}}])
+def test_builds_and_scans_leave_threads_for_everybody_else(old, ask):
+    """Where as many as may be are under way, the round ends, and the step is done when one of them has ended."""
+    verb = next(iter(ask)).replace("source", "build")
+    turns = old.room.rollouts._effects._long
+    for _ in range(LONG_AT_ONCE):
+        assert turns.acquire(blocking=False)
+    rollout_id = old.roll_out(**ask)
+    old.until(lambda: any("waiting" in (step.get("details") or {}) for step in old.rollout(rollout_id)["steps"]))
+    old.pass_time(60_000)
+    assert steps(old.rollout(rollout_id))[verb] == "running" and old.work.calls == []
+    turns.release()
+    free = []
+    old.work.after = lambda: free.append(turns.acquire(blocking=False))
+    assert old.ended(rollout_id)["state"] == "SUCCEEDED"
+    assert old.work.calls == [verb] and free == [False], "it had the only turn"
+    assert LONG_AT_ONCE < ROLLOUT_THREADS
 
 
 def test_a_long_step_is_told_while_it_runs(old):
