@@ -57,6 +57,7 @@ FIELDS: dict[str, Field] = {
     "registry_wait_seconds": Field("count", "the longest wait that a registry may ask for when it was asked too often"),
     "image_pulls": Field("str", "how engines get images: through us, or directly from registries", ("through", "direct")),
     "image_cache_gb": Field("count", "gigabytes of images that are kept as registries sent them; 0: none beyond their use"),
+    "rollout_builds": Field("bool", "let workspace admins build images on this machine's engine and network, in roll-outs"),
     "instance_profile_credentials": Field("list", "AWS credentials of instance profiles, as ARN=SCOPE or ARN=machine@WORKSPACE"),
     "location_private_hosts": Field("list", "endpoints of s3:// locations that may be private, as host or host:port"),
     "location_endpoints": Field("list", "URLs that stand in for a cloud's host, as HOST=URL"),
@@ -112,6 +113,7 @@ class Settings:
     registry_wait_seconds: int
     image_pulls: str
     image_cache_gb: int
+    rollout_builds: bool
     instance_profile_credentials: tuple[str, ...]
     location_private_hosts: tuple[str, ...]
     location_endpoints: tuple[str, ...]
@@ -148,7 +150,8 @@ def _defaults() -> dict[str, Any]:
         "database_url": "", "engine": "", "admin": "admin@boathouse.local", "cloud": "aws", "strict": False,
         "registry_private_hosts": (), "registry_plain_http_hosts": (), "registry_token_realms": (), "registry_ca_file": "",
         "registry_mirrors": (), "registry_endpoints": (), "registry_proxy": "", "registry_no_proxy": (),
-        "registry_wait_seconds": 300, "image_pulls": "through", "image_cache_gb": 10, "instance_profile_credentials": (),
+        "registry_wait_seconds": 300, "image_pulls": "through", "image_cache_gb": 10, "rollout_builds": False,
+        "instance_profile_credentials": (),
         "location_private_hosts": (), "location_endpoints": (), "location_credentials": (),
         "pip_index_url": "", "maven_repository": "", "cran_repository": "",
         "oidc_issuer": "", "oidc_client_id": "", "oidc_client_secret_file": "", "oidc_name": "single sign-on",

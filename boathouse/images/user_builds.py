@@ -6,6 +6,7 @@ plain HTTP to a registry, which only Podman's own dialect can be asked for, goes
 
 import base64
 import json
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from boathouse.images.failures import quoted
 from boathouse.images.references import Reference
 from boathouse.images.registry_auth import Login
 from boathouse.images.rootfs import BuildError, Progress
+
+log = logging.getLogger("boathouse.images")
 
 BUILD_SECONDS = 3600
 _LIBPOD = "/v4.0.0/libpod"
@@ -36,11 +39,13 @@ def build_image(
     arguments: Mapping[str, str] | None = None,
     network: str = "host",
     cache: bool = True,
+    limits: Mapping[str, int] | None = None,
 ) -> str:
     """Build the Dockerfile of a folder (`.dockerignore` is heeded) and tag the image; returns its id.
 
     RUN steps use the engine's own machine's network unless `network` says otherwise, so that package registries are
-    reached. Raises BuildError with the last lines that the build said.
+    reached. `limits`: bytes of `memory` and `cpushares` of RUN steps, as the engine's API takes them. Raises
+    BuildError with the last lines that the build said.
     """
     dockerfile_of(directory, dockerfile)
     said: list[str] = []
@@ -56,6 +61,7 @@ def build_image(
             platform="linux/amd64",
             rm=True,
             forcerm=True,
+            container_limits=dict(limits or {}),
             decode=True,
             timeout=BUILD_SECONDS,
         )
@@ -84,9 +90,16 @@ def dockerfile_of(directory: Path, dockerfile: str = "Dockerfile") -> Path:
 
 
 def push_image(
-    client: HasApi, local: str, target: Reference, login: Login | None, progress: Progress, plain_http: bool = False
+    client: HasApi,
+    local: str,
+    target: Reference,
+    login: Login | None,
+    progress: Progress,
+    plain_http: bool = False,
+    keep: bool = True,
 ) -> None:
-    """Push a local image to a registry as `target`. Credentials travel in the call's header alone. Raises BuildError."""
+    """Push a local image to a registry as `target`. Credentials travel in the call's header alone. Without `keep` the engine
+    knows no image by the name of `target` afterwards. Raises BuildError."""
     api, secrets = client.api, login.secrets if login else ()
     credentials = {"username": login.username, "password": login.password} if login else {}
     try:
@@ -101,6 +114,17 @@ def push_image(
                 raise BuildError(f"{target} was not pushed: {quoted(event['error'], secrets)}")
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise BuildError(f"{target} was not pushed: {quoted(error, secrets)}") from error
+    finally:
+        if not keep:
+            untag(client, str(target))
+
+
+def untag(client: HasApi, name: str) -> None:
+    """Have the engine know no image by this name; the image goes with its last name. What cannot be taken away stays."""
+    try:
+        client.api.remove_image(name)
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        log.debug("%s keeps its name: %s", name, error)
 
 
 def _is_podman(api: Any) -> bool:

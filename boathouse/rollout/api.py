@@ -61,6 +61,8 @@ def accepted(ctx: Ctx, body: RolloutSpec) -> RolloutSpec:
     first = next(requests.violations(spec), None)
     if first is not None:
         raise invalid(first)
+    if spec.source is not None and not (ctx.services.find(requests.Offers) or requests.Offers()).builds:
+        raise invalid(requests.NO_BUILDS)
     workspace_id = spec.canary.workspace_id
     if workspace_id is not None and workspace_id != ctx.workspace_id:
         with ctx.read() as reader:

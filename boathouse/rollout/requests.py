@@ -1,6 +1,7 @@
 """What a request for a roll-out must satisfy: one sentence a violation, naming field, value, and what is allowed. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from boathouse.images import references
@@ -14,6 +15,21 @@ from boathouse.workspace import references as secret_references
 MOST_WAVES, MOST_MINUTES = 20, 30 * 24 * 60
 LONGEST_COMMAND = 64_000
 LONGEST_COMMENT = 1000
+#: The host of names that only the engine of this machine knows: images of the platform, and those that were pulled for others.
+OWN_HOST = "localhost"
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What the operator lets roll-outs do. `builds`: build images by the engine of this machine (the setting rollout_builds)."""
+
+    builds: bool = False
+
+
+NO_BUILDS = (
+    "source: this platform builds no images in roll-outs, because their RUN steps have the network of its machine; "
+    "give an image, or have the operator set rollout_builds to true"
+)
 
 
 def violations(spec: RolloutSpec) -> Iterator[str]:
@@ -73,6 +89,16 @@ def _reference(text: str, field: str) -> Iterator[str]:
         yield str(error)
 
 
+def _target(text: str) -> Iterator[str]:
+    try:
+        target = references.parse(text, "source.target")
+    except InvalidReference as error:
+        yield str(error)
+        return
+    if target.host == OWN_HOST:
+        yield f"source.target: {text[:100]!r} is not allowed; {OWN_HOST} is no registry, give one to push to"
+
+
 def _secret(text: str, field: str) -> Iterator[str]:
     if secret_references.parse(text) is None:
         yield f"{field}: the value is no reference to a secret; put it into one and give {{{{secrets/<scope>/<key>}}}}"
@@ -82,7 +108,7 @@ def _source(source: Source) -> Iterator[str]:
     if not source.path.startswith(("/Workspace/", "/Users/", "/Shared/", "/Repos/", "/Volumes/", "dbfs:/")):
         allowed = "give a folder or an archive in /Workspace/.., /Volumes/.. or dbfs:/.."
         yield f"source.path: {source.path[:100]!r} is not allowed; {allowed}"
-    yield from _reference(source.target, "source.target")
+    yield from _target(source.target)
     if "@" in source.target:
         yield "source.target: a digest is known only after the build; give a reference with a tag"
     if not source.dockerfile or source.dockerfile.startswith("/") or ".." in source.dockerfile.split("/"):

@@ -19,7 +19,7 @@ from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import RegistrySettings
 from boathouse.images.rootfs import BuildError
 from boathouse.images.trust import keys, signing
-from boathouse.rollout import build_context
+from boathouse.rollout import build_context, dockerfiles, requests
 from boathouse.rollout.failures import StepFailed
 from boathouse.rollout.logins import Vault
 from boathouse.store import Store
@@ -29,10 +29,15 @@ from boathouse.workspace.locations import Locations, Reader
 #: Lines of a build, and findings of a scan, that the timeline keeps.
 LINES, FINDINGS = 40, 20
 
+#: The engine's own name for what is built, until it is pushed; its tag is the roll-out's id.
+BUILT = "localhost/boathouse/built"
+#: What RUN steps may use at most: bytes of memory, and half of the share of the processor that others have.
+LIMITS = {"memory": 4 << 30, "cpushares": 512}
+
 
 class EngineWork:
     """See `effects.ImageWork`. `engine`: a client of the container engine for as long as it is held; raises StepFailed where
-    there is none. `scratch`: where build contexts are put."""
+    there is none. `scratch`: where build contexts are put; `offers`: what the operator lets roll-outs do."""
 
     def __init__(
         self,
@@ -43,13 +48,16 @@ class EngineWork:
         engine: Callable[[], AbstractContextManager[HasApi]],
         settings: RegistrySettings,
         scratch: Path,
+        offers: requests.Offers,
     ) -> None:
         self._store, self._vault, self._locations, self._scans = store, vault, locations, scans
-        self._engine, self._settings, self._scratch = engine, settings, scratch
+        self._engine, self._settings, self._scratch, self._offers = engine, settings, scratch, offers
 
     def build(self, row: Any, spec: RolloutSpec) -> tuple[str, dict[str, Any]]:
         source = spec.source
         assert source is not None, "there is something to build"
+        if not self._offers.builds:  # a trigger may have been made before the operator said so
+            raise StepFailed(requests.NO_BUILDS)
         target = references.parse(source.target, "source.target")
         login = self._vault.login(row.workspace_id, row.owner, source.login)
         lines: list[str] = []
@@ -59,12 +67,19 @@ class EngineWork:
             context.mkdir()
             reader = Reader(row.workspace_id, row.owner)
             files = build_context.fetch(self._store, self._locations, source.path, reader, context)
-            plain = self._settings.plain_http(target.api_host)
+            plain, own = self._settings.plain_http(target.api_host), f"{BUILT}:{row.rollout_id}"
             try:
-                made = user_builds.build_image(
-                    client, context, str(target), lines.append, source.dockerfile, source.build_args
-                )
-                user_builds.push_image(client, made, target, login, lines.append, plain_http=plain)
+                text = user_builds.dockerfile_of(context, source.dockerfile).read_text(errors="replace")
+                refused = next(dockerfiles.violations(text), None)
+                if refused is not None:
+                    raise StepFailed(f"source.dockerfile: {refused}")
+                try:  # names of the engine are everybody's: what a user chose stands there only while it is pushed
+                    made = user_builds.build_image(
+                        client, context, own, lines.append, source.dockerfile, source.build_args, limits=LIMITS
+                    )
+                    user_builds.push_image(client, made, target, login, lines.append, plain_http=plain, keep=False)
+                finally:
+                    user_builds.untag(client, own)
             except BuildError as error:
                 raise StepFailed(f"the build failed: {error}", {"lines": lines[-LINES:]}) from None
         return str(target), {"reference": str(target), "files": files, "lines": lines[-LINES:]}

@@ -168,7 +168,7 @@ class ControlPlane:
         self.services = Services(
             keys, sealer, secrets, blobs, locations, self.routes, *sign_on.services(parts.settings),
             Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver], quotas, lambda: planes.gpus_there(plane.driver)),
-            ground, registry_keys, *self._launcher.services(),
+            ground, registry_keys, image_work.offers(parts.settings), *self._launcher.services(),
         )  # fmt: skip
         self.services.add(sealer, Seals)
         self.precedence = Precedence()

@@ -8,6 +8,7 @@ from boathouse.compute.image_scans import ImageScans
 from boathouse.rollout.effects import ImageWork
 from boathouse.rollout.failures import StepFailed
 from boathouse.rollout.logins import Vault
+from boathouse.rollout.requests import Offers
 from boathouse.rollout.work import EngineWork, SimulatedWork
 from boathouse.server import planes, registries
 from boathouse.settings import Settings
@@ -22,8 +23,13 @@ def make(
     """The work, by the engine that launches use."""
     if settings.driver == "simulated":
         return SimulatedWork()
-    asked = registries.registry_settings(settings)
-    return EngineWork(store, vault, locations, scans, lambda: _engine(settings), asked, directory.path / "builds")
+    asked, scratch = registries.registry_settings(settings), directory.path / "builds"
+    return EngineWork(store, vault, locations, scans, lambda: _engine(settings), asked, scratch, offers(settings))
+
+
+def offers(settings: Settings) -> Offers:
+    """What the settings let roll-outs do. Simulated nodes build nothing and refuse it themselves, step by step."""
+    return Offers(builds=settings.rollout_builds or settings.driver == "simulated")
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class Server:
                     BOATHOUSE, "up", "--port", self._port, "--data", str(self.data), "--ready-file", str(self._ready),
                     "--registry-private-hosts", self._registry.host, "--registry-plain-http-hosts", self._registry.host,
                 ],
-                stdout=log, stderr=log, env={**os.environ, **self._environ},
+                stdout=log, stderr=log, env={**os.environ, "BOATHOUSE_ROLLOUT_BUILDS": "true", **self._environ},
             )  # fmt: skip
         until(self._answers, 60, "boathouse up")
         ready = json.loads(self._ready.read_text())

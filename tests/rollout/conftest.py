@@ -40,6 +40,7 @@ from boathouse.reconcile import SETTLED, leases
 from boathouse.rollout import assembly
 from boathouse.rollout.failures import StepFailed
 from boathouse.rollout.logins import Vault
+from boathouse.rollout.requests import Offers
 from boathouse.rollout.tables import rollouts
 from boathouse.store import Store
 from boathouse.store.blobs import Blobs
@@ -312,7 +313,8 @@ def opened(template: Path, folder: Path) -> Iterator[Platform]:
     keys = Keys(folder / "keys")
     ready = bootstrap(store, keys, Founding(account_id=ACCOUNT_ID, workspace_id=WORKSPACE_ID))
     sealer, blobs = Sealer(keys), Blobs(folder / "blobs")
-    services = Services(keys, sealer, Secrets(store, sealer), blobs, Locations(store, blobs), Surroundings(max_workers=100))
+    around = Surroundings(max_workers=100), Offers(builds=True)
+    services = Services(keys, sealer, Secrets(store, sealer), blobs, Locations(store, blobs), *around)
     routes = Routes([importlib.import_module(name) for name in API])
     edge = Edge(routes, store, Authenticator(store, keys), services, threads=2)
     with asyncio.Runner() as runner:

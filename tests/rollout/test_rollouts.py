@@ -6,6 +6,7 @@ from boathouse.dataplane.simulated import Fault, Trouble
 from boathouse.identity import registry
 from boathouse.reconcile import SETTLED
 from boathouse.rollout.effects import LONG_AT_ONCE
+from boathouse.rollout.requests import Offers
 from boathouse.server.control import ROLLOUT_THREADS
 from tests.rollout.conftest import CLUSTER, NOW, TRACK, digest_of
 
@@ -220,6 +221,7 @@ def test_an_owner_who_is_gone_restarts_nothing(old):
         ({"sign": {"key": "-----BEGIN PRIVATE KEY-----"}}, "sign.key: the value is no reference to a secret"),
         ({"canary": {"cluster": CLUSTER, "workspace_id": 7}}, "is not a member of a workspace 7"),
         ({"canary": {"cluster": CLUSTER, "timeout_minutes": 0}}, "canary.timeout_minutes: 0 is not allowed"),
+        ({"image": None, "source": {"path": "/Shared/x", "target": "localhost/boathouse/s:1"}}, "localhost is no registry"),
         ({"approve": "me"}, "approve"),
     ],
 )  # fmt: skip
@@ -246,6 +248,13 @@ def test_builds_and_scans_leave_threads_for_everybody_else(old, ask):
     assert old.ended(rollout_id)["state"] == "SUCCEEDED"
     assert old.work.calls == [verb] and free == [False], "it had the only turn"
     assert LONG_AT_ONCE < ROLLOUT_THREADS
+
+
+def test_builds_are_the_operators_to_allow(old):
+    old.services.add(Offers())
+    body = {"track": TRACK, "source": {"path": "/Shared/x", "target": NEW}, "canary": {"cluster": CLUSTER}}
+    code, text = old.refused("rollouts/create", **body)
+    assert code == 400 and text.startswith("source: ") and "rollout_builds" in text
 
 
 def test_a_long_step_is_told_while_it_runs(old):

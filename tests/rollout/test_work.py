@@ -14,6 +14,7 @@ from boathouse.images.trust import keys
 from boathouse.images.trust.policy import Scanned
 from boathouse.rollout.failures import StepFailed
 from boathouse.rollout.logins import Vault
+from boathouse.rollout.requests import NO_BUILDS, Offers
 from boathouse.rollout.work import EngineWork, SimulatedWork
 from boathouse.wire.rollout import RolloutSpec
 from boathouse.workspace.locations import Locations, Reader
@@ -32,11 +33,12 @@ class Engine:
     """A client of an engine that builds what has a Dockerfile, or says `error`."""
 
     def __init__(self):
-        self.api, self.error, self.pushed, self.built = self, "", [], []
+        self.api, self.error, self.pushed, self.built, self.removed, self.limits = self, "", [], [], [], {}
 
     def build(self, **asked):
         with open(f"{asked['path']}/{asked['dockerfile']}") as file:
             self.built.append((file.read(), asked["tag"], asked["buildargs"]))
+        self.limits = asked["container_limits"]
         yield {"stream": "Step 1/1 : FROM x\n"}
         yield {"error": self.error} if self.error else {"aux": {"ID": "sha256:built"}}
 
@@ -45,6 +47,9 @@ class Engine:
 
     def tag(self, *names):
         return True
+
+    def remove_image(self, name):
+        self.removed.append(name)
 
     def push(self, name, tag, auth_config, stream, decode):
         self.pushed.append((name, tag, auth_config))
@@ -64,10 +69,11 @@ def world(store, services, blobs, ready, tmp_path, api_of):
         yield engine
 
     work = EngineWork(
-        store, Vault(services.get(Secrets)), locations, scans, client, RegistrySettings(), tmp_path / "scratch"
-    )
+        store, Vault(services.get(Secrets)), locations, scans, client, RegistrySettings(), tmp_path / "scratch",
+        Offers(builds=True),
+    )  # fmt: skip
     row = SimpleNamespace(
-        workspace_id=ready.home.workspace_id, owner=ready.home.admin,
+        rollout_id="rollout-1", workspace_id=ready.home.workspace_id, owner=ready.home.admin,
         image={"digest": "sha256:" + "a" * 64, "pinned": "registry.invalid/a@sha256:" + "a" * 64},
     )  # fmt: skip
 
@@ -113,13 +119,27 @@ def test_a_build_is_pushed_with_the_login_of_a_secret_and_leaves_nothing(world):
     }  # fmt: skip
     reference, details = world.work.build(world.row, spec(source=source))
     assert (reference, details["files"]) == ("registry.invalid/etl:7", 1)
-    assert world.engine.built == [("FROM debian\n", "registry.invalid/etl:7", {"A": "1"})]
+    own = "localhost/boathouse/built:rollout-1"
+    assert world.engine.built == [("FROM debian\n", own, {"A": "1"})] and world.engine.limits["memory"] == 4 << 30
+    assert world.engine.removed == ["registry.invalid/etl:7", own]
     assert world.engine.pushed == [("registry.invalid/etl", "7", {"username": "robot", "password": "hunter2"})]
     assert "hunter2" not in json.dumps(details) and list(world.scratch.iterdir()) == []
     world.engine.error = "no space"
     with pytest.raises(StepFailed, match="the build failed: .*no space") as failed:
         world.work.build(world.row, spec(source=source))
     assert failed.value.details["lines"] == ["Step 1/1 : FROM x"]
+    assert len(world.engine.pushed) == 1 and world.engine.removed[2:] == [own]
+
+
+def test_what_the_operator_does_not_let_or_others_own_is_not_built(world):
+    source = spec(source={"path": "/Shared/etl", "target": "registry.invalid/etl:7"})
+    world.locations.write("/Workspace/Shared/etl/Dockerfile", world.reader, [b"FROM localhost/boathouse/pulled/r/a:x\n"])
+    with pytest.raises(StepFailed, match="source.dockerfile: .*pulled for others"):
+        world.work.build(world.row, source)
+    world.work._offers = Offers()
+    with pytest.raises(StepFailed, match="set rollout_builds to true") as refused:
+        world.work.build(world.row, source)
+    assert str(refused.value) == NO_BUILDS and world.engine.built == []
 
 
 def test_secrets_that_cannot_be_read_are_named_and_never_shown(world):
