@@ -121,8 +121,8 @@ def approve(ctx: Ctx, body: Decide) -> Rollout:
         spec = rows.spec_of(row)
         if row.state != plan.APPROVAL or row.approved or row.cancelled:
             raise invalid_state(f"{row.rollout_id} does not wait for an approval: it is {row.state}.")
-        if spec.approval == "OTHER_ADMIN" and row.owner_id == ctx.caller.principal_id:
-            raise denied(f"{row.rollout_id} was started by {row.owner}; it is for another admin to approve it.")
+        if spec.approval == "OTHER_ADMIN" and ctx.caller.principal_id in (row.owner_id, row.fired_by_id):
+            raise denied(f"{row.rollout_id} was started by {ctx.caller.name}; it is for another admin to approve it.")
         _decide(ctx, tx, row, "approved", body.comment)
     return get(ctx, RolloutId(rollout_id=body.rollout_id))
 

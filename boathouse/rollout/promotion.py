@@ -7,9 +7,14 @@ once more whether this digest has passed all that was asked for: a track never n
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from boathouse.auth import callers
 from boathouse.compute import states, tracks
 from boathouse.rollout import plan, rows, waves
 from boathouse.store import Tx
+
+
+class NoAdmin(Exception):
+    """Who started the roll-out may not change tracks any more; the message says so, nothing is written."""
 
 
 class NotPassed(Exception):
@@ -27,12 +32,15 @@ def missing(steps: Iterable[Any], asked: Collection[str], digest: str) -> list[s
 
 def promote(tx: Tx, row: Any) -> dict[str, Any]:
     """Have the track name the image of the roll-out in `row`, and note who follows it. Columns to be written. Raises
-    NotPassed."""
+    NotPassed, NoAdmin."""
     spec = rows.spec_of(row)
     image, digest = row.image.get("pinned", ""), row.image.get("digest", "")
     left = missing(rows.steps(tx, row.rollout_id), rows.asked(spec), digest)
     if left or not image or not image.endswith(f"@{digest}"):
         raise NotPassed(f"{row.rollout_id}: {image or 'no image'} has not passed {', '.join(left) or 'at all'}")
+    owner = callers.on_behalf(tx, row.owner_id, row.workspace_id)
+    if owner is None or not owner.admin:
+        raise NoAdmin(f"{row.owner}, who started it, is no workspace admin any more: the track stays as it is")
     track = tracks.find(tx, row.workspace_id, row.track)
     before = "" if track is None else track.image
     tracks.point(tx, row.track_id, image, tracks.PROMOTED, row.rollout_id, row.owner)

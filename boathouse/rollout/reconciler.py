@@ -104,6 +104,8 @@ class Rollouts:
                 rows.mark(tx, row.rollout_id, (*step.marks, *begun))
         except Stale:
             return 0.0
+        except promotion.NoAdmin as refused:
+            return self._write(row, view, plan.fail(view, str(refused)), Result())
         return step.again
 
 

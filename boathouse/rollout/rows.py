@@ -55,8 +55,9 @@ def unfinished(reader: Reader) -> list[str]:
     return list(reader.execute(select(rollouts.c.rollout_id).where(rollouts.c.live_track.is_not(None))).scalars())
 
 
-def begin(tx: Tx, track: Any, owner: Any, spec: RolloutSpec, started_by: str) -> str:
-    """The row of a new roll-out, and its wake-up. `track`: a `compute.tracks.Track`; `owner`: a caller. Raises IntegrityError
+def begin(tx: Tx, track: Any, owner: Any, spec: RolloutSpec, started_by: str, fired_by_id: int | None = None) -> str:
+    """The row of a new roll-out, and its wake-up. `track`: a `compute.tracks.Track`; `owner`: a caller; `fired_by_id`: who
+    fired the trigger by hand. Raises IntegrityError
     when one of the track is under way."""
     rollout_id, now = new_id(), tx.store.clock()
     begins = plan.first(asked(spec))
@@ -64,6 +65,7 @@ def begin(tx: Tx, track: Any, owner: Any, spec: RolloutSpec, started_by: str) ->
         insert(rollouts).values(
             rollout_id=rollout_id, workspace_id=track.workspace_id, track_id=track.track_id, track=track.name,
             live_track=track.track_id, owner_id=owner.principal_id, owner=owner.name, started_by=started_by, created_at=now,
+            fired_by_id=fired_by_id,
             spec=msgspec.to_builtins(spec), state=begins, since=now, reference=spec.image or "", image={},
             canary_workspace_id=spec.canary.workspace_id or track.workspace_id, version=0,
         )

@@ -22,6 +22,8 @@ rollouts = Table(
     Column("owner_id", BigInteger, nullable=False),
     Column("owner", String(320), nullable=False),
     Column("started_by", String(40), nullable=False),
+    # Who fired the trigger by hand.
+    Column("fired_by_id", BigInteger, nullable=True),
     Column("created_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger, nullable=True),
     # The accepted request, whole, without the track.
@@ -96,6 +98,8 @@ rollout_triggers = Table(
     Column("next_at", BigInteger, nullable=True),
     Column("seen", JSON, nullable=False, default=dict),
     Column("waiting", Text, nullable=False, default=""),
+    # Who fired it by hand, until the roll-out begins.
+    Column("fired_by_id", BigInteger, nullable=True),
     Column("message", Text, nullable=False, default=""),
     Column("last_rollout_id", String(40), nullable=True),
     Column("version", Integer, nullable=False, default=0),

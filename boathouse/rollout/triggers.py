@@ -112,13 +112,13 @@ class Triggers:
                 owner = callers.on_behalf(tx, row.owner_id, row.workspace_id)
                 if owner is None or not owner.admin:
                     text = f"{row.owner}, who made this trigger, is no workspace admin any more: it starts nothing"
-                    values: dict[str, Any] = {"waiting": "", "message": text}
+                    values: dict[str, Any] = {"waiting": "", "fired_by_id": None, "message": text}
                 elif rows.live(tx, row.track_id) is not None:
                     return again(WAITING_S)
                 else:
                     spec = replace_comment(spec, row.waiting)
-                    rollout_id = rows.begin(tx, track, owner, spec, row.trigger_id)
-                    values = {"waiting": "", "message": "", "last_rollout_id": rollout_id}
+                    rollout_id = rows.begin(tx, track, owner, spec, row.trigger_id, row.fired_by_id)
+                    values = {"waiting": "", "fired_by_id": None, "message": "", "last_rollout_id": rollout_id}
                 tx.execute(update(rollout_triggers).where(mine).values(**values, version=row.version + 1))
         except IntegrityError:  # on PostgreSQL another one began at the same time
             return again(WAITING_S)

@@ -73,7 +73,9 @@ def fire(ctx: Ctx, body: TriggerId) -> TriggerInfo:
     tracks.only_admins(ctx, "start roll-outs")
     with ctx.transaction() as tx:
         row = _find(tx, ctx.workspace_id, body.trigger_id)
-        values = {"waiting": row.waiting or f"{ctx.caller.name} fired it", "version": row.version + 1}
+        values: dict[str, Any] = {"version": row.version + 1}
+        if not row.waiting:  # what is due by itself is nobody's
+            values |= {"waiting": f"{ctx.caller.name} fired it", "fired_by_id": ctx.caller.principal_id}
         tx.execute(update(rollout_triggers).where(rollout_triggers.c.trigger_id == row.trigger_id).values(**values))
         wake(tx, KIND, row.trigger_id)
         return _shown(_find(tx, ctx.workspace_id, body.trigger_id))

@@ -133,7 +133,7 @@ class Restart(Wire):
 class RolloutSpec(Wire):
     """What a roll-out does: one of `image` (a reference) and `source` (built first), then what is asked for, in this order:
     check, `scan`, `sign`, `canary`, `approval`, the track, `restart`. `approval`: NONE, ADMIN (any workspace admin),
-    OTHER_ADMIN (not who started it)."""
+    OTHER_ADMIN (not who started it, made its trigger, or fired it)."""
 
     canary: Canary
     image: str | None = None

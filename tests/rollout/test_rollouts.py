@@ -3,11 +3,12 @@
 import pytest
 
 from boathouse.dataplane.simulated import Fault, Trouble
-from boathouse.identity import registry
+from boathouse.identity import principals, registry
 from boathouse.reconcile import SETTLED
 from boathouse.rollout.effects import LONG_AT_ONCE
 from boathouse.rollout.requests import Offers
 from boathouse.server.control import ROLLOUT_THREADS
+from tests.conftest import ACCOUNT_ID, WORKSPACE_ID
 from tests.rollout.conftest import CLUSTER, NOW, TRACK, digest_of
 
 OLD, NEW = "registry.example.com/etl/python:1", "registry.example.com/etl/python:2"
@@ -202,6 +203,20 @@ def test_an_owner_who_is_gone_restarts_nothing(old):
     found = old.ended(rollout_id)
     assert found["state"] == "FAILED" and "ann@x.org, who started it, is not an active member" in found["message"]
     old.until(lambda: not old.rows())  # the canary goes all the same
+
+
+def test_an_owner_who_is_no_admin_any_more_promotes_nothing(old):
+    ann, token = old.admin("ann@x.org")
+    body = {"track": TRACK, "image": NEW, "canary": TRIED, "restart": NOW, "approval": "ADMIN"}
+    rollout_id = old.call("rollouts/create", token, **body)["rollout_id"]
+    old.until(lambda: old.rollout(rollout_id)["state"] == "APPROVAL")
+    with old.store.transaction() as tx:
+        admins = principals.by_name(tx, ACCOUNT_ID, principals.ADMINS, [principals.GROUP], WORKSPACE_ID)
+        registry.remove_member(tx, admins.principal_id, ann)
+    old.call("rollouts/approve", rollout_id=rollout_id)
+    found = old.ended(rollout_id)
+    assert found["state"] == "FAILED" and "ann@x.org, who started it, is no workspace admin any more" in found["message"]
+    assert steps(found)["promote"] == "failed" and old.named() == [PINNED_OLD, PINNED_OLD]
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,19 @@ def test_one_that_is_due_waits_for_the_one_under_way(platform):
     assert platform.ended(rollouts(platform)[0]["rollout_id"])["state"] == "SUCCEEDED"
 
 
+def test_who_fires_a_trigger_cannot_approve_its_roll_out_alone(platform):
+    (_, ann), (_, bob) = platform.admin("ann@x.org"), platform.admin("bob@x.org")
+    body = {"track": TRACK, "when": {"schedule": "0 3 * * *"}, "rollout": {**ROLLOUT, "approval": "OTHER_ADMIN"}}
+    trigger_id = platform.call("rollout-triggers/create", ann, **body)["trigger_id"]
+    platform.call("rollout-triggers/fire", bob, trigger_id=trigger_id)
+    (waits,) = platform.until(lambda: [one for one in rollouts(platform) if one["state"] == "APPROVAL"])
+    for token, name in ((ann, "ann@x.org"), (bob, "bob@x.org")):
+        code, text = platform.refused("rollouts/approve", token, rollout_id=waits["rollout_id"])
+        assert code == 403 and f"was started by {name}" in text
+    platform.call("rollouts/approve", rollout_id=waits["rollout_id"])
+    assert platform.ended(waits["rollout_id"])["state"] == "SUCCEEDED"
+
+
 def test_a_trigger_of_somebody_who_is_no_admin_any_more_starts_nothing(platform):
     ann, token = platform.admin("ann@x.org")
     body = {"track": TRACK, "when": {"schedule": "0 3 * * *"}, "rollout": ROLLOUT}
