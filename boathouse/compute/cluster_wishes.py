@@ -64,6 +64,8 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
         return world
     with ctx.read() as reader:
         pool, driver_pool = pool_stock.seen(reader, ctx.caller, spec) if pools else (None, None)
+        name = tracks.named(spec)
+        track = None if name is None else tracks.find(reader, ctx.workspace_id, name)
         found = replace(
             world,
             cloud=around.cloud(reader, ctx.workspace_id),
@@ -71,8 +73,8 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
             pool=pool,
             driver_pool=driver_pool,
             profile_usable=not profile or instance_profiles.usable(reader, ctx.caller, profile),
-            image_refusal=_image_refusal(ctx, reader, spec),
-            track_refused=tracks.refusal(reader, ctx.workspace_id, spec),
+            image_refusal=_image_refusal(ctx, reader, track.image if track else spec.docker_image and spec.docker_image.url),
+            track_refused="" if name is None else tracks.why_not(track, name),
             single_user_known=not somebody or surroundings.is_principal(reader, ctx.workspace_id, somebody),
         )
     if _wants_gpus(*(one.node_type_id for one in (pool, driver_pool) if one is not None)):
@@ -80,11 +82,11 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
     return found
 
 
-def _image_refusal(ctx: Ctx, reader: Reader, spec: ClusterSpec) -> str:
-    if spec.docker_image is None:
+def _image_refusal(ctx: Ctx, reader: Reader, image: str | None) -> str:
+    """Why the workspace's policy refuses what a wish names; of a track: what that names now."""
+    if not image:
         return ""
-    policy = image_policies.in_force(reader, ctx.workspace_id)
-    return image_policies.refusal(policy, spec.docker_image.url, ctx.store.clock())
+    return image_policies.refusal(image_policies.in_force(reader, ctx.workspace_id), image, ctx.store.clock())
 
 
 def _wants_gpus(*names: str | None) -> bool:

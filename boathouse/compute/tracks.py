@@ -81,12 +81,6 @@ def named(spec: ClusterSpec) -> str | None:
         return None
 
 
-def refusal(reader: Reader, workspace_id: int, spec: ClusterSpec) -> str:
-    """Why a cluster cannot follow the track that its wish names, in a sentence; empty where it can, or names none."""
-    name = named(spec)
-    return "" if name is None else why_not(find(reader, workspace_id, name), name)
-
-
 def why_not(track: Track | None, name: str) -> str:
     """Why nothing can be launched from what was found under `name`; empty where something can. Pure."""
     if track is None:

@@ -36,6 +36,7 @@ from boathouse.edge.routing import Routes
 from boathouse.identity import principals, registry
 from boathouse.identity.bootstrap import Founding
 from boathouse.images.failures import PullFailure
+from boathouse.images.trust.signatures import Signature
 from boathouse.reconcile import SETTLED, leases
 from boathouse.rollout import assembly
 from boathouse.rollout.failures import StepFailed
@@ -53,7 +54,7 @@ from tests.conftest import ACCOUNT_ID, WORKSPACE_ID, Api
 
 API = [
     *CLUSTERS, "boathouse.rollout.tracks", "boathouse.rollout.api", "boathouse.rollout.triggers_api", "boathouse.workspace.conf",
-    "boathouse.workspace.secrets",
+    "boathouse.workspace.secrets", "boathouse.compute.image_policies",
 ]  # fmt: skip
 TRACK = "track://etl/python:stable"
 CLUSTER = {"spark_version": RUNTIME_KEY, "node_type_id": "i3.xlarge", "num_workers": 0}
@@ -67,6 +68,7 @@ class Registry(SimulatedImages):
     def __init__(self) -> None:
         self.refused: dict[str, str] = {}
         self.unusable: dict[str, str] = {}
+        self.signed: list[Signature] = []
 
     def key(self, inputs: Any) -> Any:
         return inputs.values
@@ -75,6 +77,9 @@ class Registry(SimulatedImages):
         if reference in self.refused:
             raise PullFailure(self.refused[reference])
         return super().resolve(reference, key, told)
+
+    def signatures(self, reference: str, digests: tuple[str, ...], key: Any) -> tuple[Signature, ...]:
+        return tuple(self.signed)
 
     def check(self, view: Any, inputs: Any) -> Verdict:
         url = inputs.spec.docker_image.url if inputs.spec.docker_image else ""

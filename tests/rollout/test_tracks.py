@@ -38,6 +38,17 @@ def test_a_password_of_ones_own_is_not_sent_where_a_track_leads(platform):
     assert "docker_image.basic_auth: a track has the login of its registry itself" in answer.json()["message"]
 
 
+def test_a_policy_is_asked_of_what_a_track_names_when_a_wish_is_written(platform):
+    platform.point(IMAGE)
+    policy = {"allowed_registries": ["other.example.com"], "pinned": True}
+    assert platform.api.call("PUT", "/api/2.0/boathouse/image-policy", json=policy).status_code == 200
+    answer = create(platform, url=TRACK)
+    assert answer.status_code == 400 and "registry.example.com/etl/python" in answer.json()["message"]
+    policy["allowed_registries"] = ["registry.example.com"]
+    assert platform.api.call("PUT", "/api/2.0/boathouse/image-policy", json=policy).status_code == 200
+    assert create(platform, url=TRACK).status_code == 200
+
+
 def test_a_launch_runs_the_digest_that_the_track_names_then(platform):
     platform.point(IMAGE)
     cluster_id = platform.cluster()
