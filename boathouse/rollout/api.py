@@ -33,6 +33,8 @@ from boathouse.wire.rollout import (
 )
 
 MOST_LISTED = 100
+#: Details of the timeline that only admins see: the lines of a build.
+FOR_ADMINS = frozenset({"lines"})
 
 
 @endpoint("POST", "/api/2.0/boathouse/rollouts/create", action="rollouts.create")
@@ -79,15 +81,16 @@ def under_way(track: compute_tracks.Track, rollout_id: str) -> ApiError:
 
 @endpoint("GET", "/api/2.0/boathouse/rollouts/get", action="rollouts.get")
 def get(ctx: Ctx, query: RolloutId) -> Rollout:
-    """A roll-out with its timeline and its clusters."""
+    """A roll-out with its timeline and its clusters; what was asked for, what a build and the canary said: for admins alone."""
     with ctx.read() as reader:
         row = _find(reader, ctx.workspace_id, query.rollout_id)
         steps, clusters = rows.steps(reader, row.rollout_id), rows.clusters(reader, row.rollout_id)
     shown = _shown(row)
-    shown.canary_result = row.canary_result or None
+    hidden = frozenset() if ctx.caller.admin else FOR_ADMINS
     shown.steps = [
         RolloutStep(
-            step=step.step, started=step.started, outcome=step.outcome, details=step.details, ended=step.ended,
+            step=step.step, started=step.started, outcome=step.outcome, ended=step.ended,
+            details={name: value for name, value in step.details.items() if name not in hidden},
             duration_ms=None if step.ended is None else step.ended - step.started,
         )
         for step in steps
@@ -95,7 +98,8 @@ def get(ctx: Ctx, query: RolloutId) -> Rollout:
     shown.clusters = [
         RolloutCluster(cluster_id=one.cluster_id, wave=one.wave, state=one.state, message=one.message) for one in clusters
     ]
-    shown.spec = rows.spec_of(row)
+    if ctx.caller.admin:
+        shown.canary_result, shown.spec = row.canary_result or None, rows.spec_of(row)
     return shown
 
 

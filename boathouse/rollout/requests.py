@@ -1,5 +1,6 @@
 """What a request for a roll-out must satisfy: one sentence a violation, naming field, value, and what is allowed. Pure."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,6 +27,8 @@ class Offers:
     builds: bool = False
 
 
+#: Names of build arguments that say of themselves that they are secret.
+_SECRETIVE = re.compile(r"passw|passphrase|secret|token|credential|(private|api|access)_?key", re.IGNORECASE)
 NO_BUILDS = (
     "source: this platform builds no images in roll-outs, because their RUN steps have the network of its machine; "
     "give an image, or have the operator set rollout_builds to true"
@@ -113,6 +116,9 @@ def _source(source: Source) -> Iterator[str]:
         yield "source.target: a digest is known only after the build; give a reference with a tag"
     if not source.dockerfile or source.dockerfile.startswith("/") or ".." in source.dockerfile.split("/"):
         yield f"source.dockerfile: {source.dockerfile[:100]!r} is not allowed; give a path inside of the folder"
+    for name, value in (source.build_args or {}).items():
+        if _SECRETIVE.search(name):
+            yield from _secret(value, f"source.build_args.{name[:60]}")
     yield from login(source.login, "source.login")
 
 

@@ -58,13 +58,17 @@ def create(ctx: Ctx, body: CreateTrigger) -> TriggerInfo:
 
 @endpoint("GET", "/api/2.0/boathouse/rollout-triggers/list", action="rolloutTriggers.list")
 def list_triggers(ctx: Ctx, query: ListTriggers) -> ListTriggersResponse:
-    """The triggers of a track, or of all, the oldest first."""
+    """The triggers of a track, or of all, the oldest first; what they start is for admins alone."""
     mine = select(rollout_triggers).where(rollout_triggers.c.workspace_id == ctx.workspace_id)
     if query.track is not None:
         mine = mine.where(rollout_triggers.c.track == tracks.key_of(query.track))
     with ctx.read() as reader:
         found = reader.execute(mine.order_by(rollout_triggers.c.created_at, rollout_triggers.c.trigger_id)).all()
-    return ListTriggersResponse(triggers=[_shown(row) for row in found])
+    shown = [_shown(row) for row in found]
+    if not ctx.caller.admin:
+        for each in shown:
+            each.rollout = None
+    return ListTriggersResponse(triggers=shown)
 
 
 @endpoint("POST", "/api/2.0/boathouse/rollout-triggers/fire", action="rolloutTriggers.fire")

@@ -24,6 +24,7 @@ from boathouse.rollout.failures import StepFailed
 from boathouse.rollout.logins import Vault
 from boathouse.store import Store
 from boathouse.wire.rollout import RolloutSpec
+from boathouse.workspace import references as secret_references
 from boathouse.workspace.locations import Locations, Reader
 
 #: Lines of a build, and findings of a scan, that the timeline keeps.
@@ -60,7 +61,12 @@ class EngineWork:
             raise StepFailed(requests.NO_BUILDS)
         target = references.parse(source.target, "source.target")
         login = self._vault.login(row.workspace_id, row.owner, source.login)
+        arguments, hidden = self._arguments(row, source.build_args or {})
         lines: list[str] = []
+
+        def say(line: str) -> None:
+            lines.append(_redacted(line, hidden))
+
         self._scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="build-", dir=self._scratch) as folder, self._engine() as client:
             context = Path(folder) / "context"
@@ -75,14 +81,22 @@ class EngineWork:
                     raise StepFailed(f"source.dockerfile: {refused}")
                 try:  # names of the engine are everybody's: what a user chose stands there only while it is pushed
                     made = user_builds.build_image(
-                        client, context, own, lines.append, source.dockerfile, source.build_args, limits=LIMITS
+                        client, context, own, say, source.dockerfile, arguments, limits=LIMITS
                     )
-                    user_builds.push_image(client, made, target, login, lines.append, plain_http=plain, keep=False)
+                    user_builds.push_image(client, made, target, login, say, plain_http=plain, keep=False)
                 finally:
                     user_builds.untag(client, own)
             except BuildError as error:
-                raise StepFailed(f"the build failed: {error}", {"lines": lines[-LINES:]}) from None
+                raise StepFailed(f"the build failed: {_redacted(str(error), hidden)}", {"lines": lines[-LINES:]}) from None
         return str(target), {"reference": str(target), "files": files, "lines": lines[-LINES:]}
+
+    def _arguments(self, row: Any, given: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+        """Build arguments with the values of secrets in the place of references, and those values."""
+        opened = {
+            name: self._vault.value(row.workspace_id, row.owner, text)
+            for name, text in given.items() if secret_references.parse(text) is not None
+        }  # fmt: skip
+        return {**given, **opened}, [value for value in opened.values() if value]
 
     def scan(self, row: Any, spec: RolloutSpec, image: str) -> dict[str, Any]:
         asked = spec.scan
@@ -132,6 +146,12 @@ class EngineWork:
 
     def digest(self, reference: str, login: Login | None) -> str:
         return registry.resolve(references.parse(reference), login, self._settings).digest
+
+
+def _redacted(text: str, hidden: list[str]) -> str:
+    for value in hidden:
+        text = text.replace(value, "[REDACTED]")
+    return text
 
 
 class SimulatedWork:

@@ -68,7 +68,7 @@ class ListTracksResponse(Wire):
 
 class Source(Wire):
     """What an image is built of: a folder or an archive (.tar, .tar.gz, .zip) in the platform's files, with a Dockerfile.
-    `target`: where the image is pushed, a reference with a tag."""
+    `target`: where the image is pushed, a reference with a tag. `build_args`: a value may be a reference to a secret."""
 
     path: str
     target: str
@@ -199,7 +199,8 @@ class Decision(Wire):
 
 class Rollout(Wire):
     """`state`: see docs/rollout.md; `message`: why it is so. `digest`: of the image, once it is known; `previous_image`: what the
-    track named before. `started_by`: what started it, a call or a trigger's id."""
+    track named before. `started_by`: what started it, a call or a trigger's id. `spec`, `canary_result` and the lines of a
+    build (in `steps`) are for admins alone."""
 
     rollout_id: str
     track: str
@@ -255,14 +256,14 @@ class ListTriggers(Wire):
 
 class TriggerInfo(Wire):
     """`next_at`: when it is looked at next; `waiting`: why a roll-out is due and has not begun; `last_rollout_id`: its latest
-    one."""
+    one; `rollout`: for admins alone."""
 
     trigger_id: str
     track: str
     owner: str
     created_at: int
     when: Trigger
-    rollout: RolloutSpec
+    rollout: RolloutSpec | None = None
     next_at: int | None = None
     waiting: str = ""
     last_rollout_id: str | None = None

@@ -173,6 +173,8 @@ def test_only_admins_make_and_fire_them(platform):
     trigger_id = make(platform, schedule="0 3 * * *")
     body = {"track": TRACK, "when": {"schedule": "0 3 * * *"}, "rollout": ROLLOUT}
     assert platform.refused("rollout-triggers/create", bob, **body)[0] == 403
+    (seen,) = platform.api.get("/api/2.0/boathouse/rollout-triggers/list", token=bob).json()["triggers"]
+    assert "rollout" not in seen and only(platform)["rollout"]["image"] == NEW
     for verb in ("fire", "delete"):
         assert platform.refused(f"rollout-triggers/{verb}", bob, trigger_id=trigger_id)[0] == 403
     assert platform.refused("rollout-triggers/fire", trigger_id="trigger-x")[0] == 404

@@ -112,20 +112,22 @@ def test_a_scan_passes_only_what_is_known_to_be_good(world, scanned, asked, told
 
 def test_a_build_is_pushed_with_the_login_of_a_secret_and_leaves_nothing(world):
     world.put("pw", "hunter2")
+    world.put("a", "no-one")
     world.locations.write("/Workspace/Shared/etl/Containerfile", world.reader, [b"FROM debian\n"])
     source = {
-        "path": "/Shared/etl", "target": "registry.invalid/etl:7", "dockerfile": "Containerfile", "build_args": {"A": "1"},
+        "path": "/Shared/etl", "target": "registry.invalid/etl:7", "dockerfile": "Containerfile",
+        "build_args": {"A": "{{secrets/s/a}}"},
         "login": {"username": "robot", "password": "{{secrets/s/pw}}"},
     }  # fmt: skip
     reference, details = world.work.build(world.row, spec(source=source))
     assert (reference, details["files"]) == ("registry.invalid/etl:7", 1)
     own = "localhost/boathouse/built:rollout-1"
-    assert world.engine.built == [("FROM debian\n", own, {"A": "1"})] and world.engine.limits["memory"] == 4 << 30
+    assert world.engine.built == [("FROM debian\n", own, {"A": "no-one"})] and world.engine.limits["memory"] == 4 << 30
     assert world.engine.removed == ["registry.invalid/etl:7", own]
     assert world.engine.pushed == [("registry.invalid/etl", "7", {"username": "robot", "password": "hunter2"})]
     assert "hunter2" not in json.dumps(details) and list(world.scratch.iterdir()) == []
-    world.engine.error = "no space"
-    with pytest.raises(StepFailed, match="the build failed: .*no space") as failed:
+    world.engine.error = "no space for no-one"
+    with pytest.raises(StepFailed, match=r"the build failed: .*no space for \[REDACTED\]") as failed:
         world.work.build(world.row, spec(source=source))
     assert failed.value.details["lines"] == ["Step 1/1 : FROM x"]
     assert len(world.engine.pushed) == 1 and world.engine.removed[2:] == [own]
