@@ -24,6 +24,10 @@ from boathouse.store import Store
 REFUSED = "INVALID_ARGUMENT"
 
 
+#: The rule about signatures.
+SIGNERS = "signers"
+
+
 class Registry(Protocol):
     """Where signatures are asked for; `image_service` has it."""
 
@@ -65,19 +69,21 @@ class ImageGate:
         return found if found is not None and demands(found.policy, rules) else None
 
     def before_pull(
-        self, workspace_id: int, reference: str, known: RegistryFacts, key: Key
+        self, workspace_id: int, reference: str, known: RegistryFacts, key: Key, rules: tuple[str, ...] = BEFORE_PULL
     ) -> Admission | None:
-        """Judge an image by what its registry tells. None where nothing is demanded. Raises ImageFailure."""
-        force = self.demands(workspace_id, BEFORE_PULL)
+        """Judge an image by what its registry tells, by these rules of `policy.BEFORE_PULL`. None where nothing is demanded.
+        Raises ImageFailure."""
+        force = self.demands(workspace_id, rules)
         if force is None:
             return None
         signed_by, unsigned = (), ()
-        if force.policy.signers:
+        asks_signers = bool(force.policy.signers) and SIGNERS in rules
+        if asks_signers:
             there = self._registry.signatures(reference, known.digests, key)
             signed_by, unsigned = signed(force.policy, there, known.digests)
         facts = Facts(parse(reference), known.digests, known.created, known.diff_ids, signed_by, unsigned)
-        details = {"signed_by": list(signed_by)} if force.policy.signers else {}
-        return self._judged(force, facts, BEFORE_PULL, "image.policy", details)
+        details = {"signed_by": list(signed_by)} if asks_signers else {}
+        return self._judged(force, facts, rules, "image.policy", details)
 
     def after_pull(self, workspace_id: int, reference: str, digests: tuple[str, ...], image: str) -> Admission | None:
         """Judge an image that the engine has by what is installed in it. None where nothing is demanded. Raises NodeFailure,

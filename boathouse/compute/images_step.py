@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from sqlalchemy import and_, delete, insert, select
 from sqlalchemy.exc import OperationalError
 
-from boathouse.compute.image_gate import Admission, ImageGate, RegistryFacts
+from boathouse.compute.image_gate import SIGNERS, Admission, ImageGate, RegistryFacts
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.secrets_step import Values
 from boathouse.compute.states import WAITING
@@ -29,7 +29,7 @@ from boathouse.dataplane.contract import DriverUnavailable, Images, Key, NodeFai
 from boathouse.images.failures import ImageFailure
 from boathouse.images.pull import classify
 from boathouse.images.registry_http import Told, Wait
-from boathouse.images.trust.policy import AFTER_PULL
+from boathouse.images.trust.policy import AFTER_PULL, BEFORE_PULL
 from boathouse.images.trust.signatures import Signature
 from boathouse.releases.release import Release
 from boathouse.store import Store
@@ -67,7 +67,8 @@ class Verdict:
 @dataclass(frozen=True)
 class Preload:
     """An image that is wanted before any cluster is: `owner` and `attempt` stand for a cluster and its launch. Without a
-    release it is not checked. `track`: the one that named it."""
+    release it is not checked. `track`: the one that named it. `pinned`: the policy judges it as launches by a track will, by its
+    digest alone; `signed_later`: but not yet by its signers, see `signed`."""
 
     owner: str
     attempt: int
@@ -78,6 +79,8 @@ class Preload:
     release: Release | None = None
     strict: bool = False
     track: str = ""
+    pinned: bool = False
+    signed_later: bool = False
 
     @property
     def cluster_id(self) -> str:
@@ -180,6 +183,13 @@ class ImageSteps:
                 with self._guard:
                     work.busy = False
 
+    def signed(self, preload: Preload, known: Mapping[str, Any]) -> Failure | None:
+        """Judge by the policy's signers, once they have signed, what was checked without. Asks the registry, and waits for it.
+        Raises ImageFailure, NodeFailure."""
+        facts, key = RegistryFacts((str(known["digest"]),)), self._service.key(preload)
+        admission = self._gate.before_pull(preload.workspace_id, str(known["pinned"]), facts, key, (SIGNERS,))
+        return None if admission is None else admission.failure
+
     def _work(self, cluster_id: str, launch: int) -> _Work:
         held = self._works.get(cluster_id)
         if held is None or held[0] != launch:
@@ -236,7 +246,12 @@ class ImageSteps:
         found |= {"index_digest": others[0]} if others else {}
         self._end(work, "image.resolve", digest=resolved.digest, size_bytes=resolved.size_bytes, **track, **resolved.details)
         began = self._store.clock()
-        admission = self._gate.before_pull(inputs.workspace_id, reference, resolved.facts, key)
+        judged, facts, rules = reference, resolved.facts, BEFORE_PULL
+        if isinstance(inputs, Preload) and inputs.pinned:
+            judged, facts = resolved.pinned, replace(facts, digests=(resolved.digest,))
+        if isinstance(inputs, Preload) and inputs.signed_later:
+            rules = tuple(rule for rule in rules if rule != SIGNERS)
+        admission = self._gate.before_pull(inputs.workspace_id, judged, facts, key, rules)
         if admission is not None and not self._admitted(work, "image.policy", admission, began):
             return
         with self._guard:
@@ -291,10 +306,13 @@ class ImageSteps:
             return True
         told = {**work.found, **known}
         digests = tuple(str(told[name]) for name in ("digest", "index_digest") if told.get(name))
+        judged = str(told["reference"])
+        if isinstance(inputs, Preload) and inputs.pinned:
+            judged, digests = str(told["pinned"]), digests[:1]
 
         def scan() -> None:
             began = self._store.clock()
-            admission = self._gate.after_pull(inputs.workspace_id, str(told["reference"]), digests, work.present)
+            admission = self._gate.after_pull(inputs.workspace_id, judged, digests, work.present)
             if self._admitted(work, "image.scan", admission or Admission(), began):
                 with self._guard:
                     work.checked = True

@@ -105,7 +105,8 @@ class Effects:
                     details = self._work.scan(row, spec, self._local(row, spec, hint))
                 return Result(details={"digest": row.image["digest"], **details})
             case plan.SignImage():
-                return Result(details={"digest": row.image["digest"], **self._work.sign(row, spec)})
+                details = {"digest": row.image["digest"], **self._work.sign(row, spec)}
+                return Result(self._images.signed(row, spec, self._track(row)), details=details)
             case plan.MakeCanary():
                 made = canary.make(self._canary(row, "rollouts.canary"), row, spec.canary, self._track(row))
                 return Result(values={"canary_id": made})

@@ -12,15 +12,14 @@ from boathouse.compute.images_step import ImageSteps, Preload
 from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.secrets_step import Refused, Values
 from boathouse.compute.tracks import Track
+from boathouse.dataplane.contract import NodeFailure
+from boathouse.images.failures import ImageFailure
 from boathouse.rollout.plan import ImageSeen, Mark
 from boathouse.wire.compute import ClusterSpec, DockerBasicAuth, DockerImage
 from boathouse.wire.rollout import RolloutSpec
 
 #: An image of a roll-out is looked at once: there is one attempt.
 ATTEMPT = 1
-
-#: Has no image policy.
-NO_WORKSPACE = 0
 
 
 class ImageCheck:
@@ -43,6 +42,27 @@ class ImageCheck:
 
     def want(self, row: Any, spec: RolloutSpec, track: Track, hint: Callable[[], None]) -> str:
         """Take the next piece of work, never waiting; why it cannot be done, or an empty text."""
+        preload = self._preload(row, spec, track)
+        if isinstance(preload, str):
+            return preload
+        self._images.want(preload, dict(row.image or {}), hint)
+        return ""
+
+    def signed(self, row: Any, spec: RolloutSpec, track: Track) -> str:
+        """Why the policy of the track's workspace does not take the signatures that the image has now; empty where it does."""
+        preload = self._preload(row, spec, track)
+        if isinstance(preload, str):
+            return preload
+        try:
+            failure = self._images.signed(preload, dict(row.image or {}))
+        except ImageFailure as failed:
+            return failed.text
+        except NodeFailure as failed:
+            return failed.message
+        return "" if failure is None else failure.message
+
+    def _preload(self, row: Any, spec: RolloutSpec, track: Track) -> Preload | str:
+        """The image as it is wanted, or why it cannot be."""
         wanted = ClusterSpec(
             spark_version=spec.canary.cluster.spark_version,
             docker_image=DockerImage(url=row.reference, basic_auth=_auth(track)),
@@ -56,11 +76,11 @@ class ImageCheck:
         except Refused as refused:
             return refused.failure.message
         strict = self._sources.strict(row.workspace_id)
-        # What is signed on the way has not yet the signature that an image policy may demand: then the canary's launch asks it.
-        governed_by = NO_WORKSPACE if spec.sign is not None else row.workspace_id
-        preload = Preload(row.rollout_id, ATTEMPT, wanted, values, governed_by, track.editor, release, strict)
-        self._images.want(preload, dict(row.image or {}), hint)
-        return ""
+        # What is signed on the way has not yet the signature that an image policy may demand: that is asked after it is.
+        return Preload(
+            row.rollout_id, ATTEMPT, wanted, values, row.workspace_id, track.editor, release, strict,
+            pinned=True, signed_later=spec.sign is not None,
+        )  # fmt: skip
 
     def local(self, row: Any) -> str | None:
         """The engine's own reference of the image, once this process has pulled it."""

@@ -30,7 +30,6 @@ from boathouse.images.registry_auth import Login
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 from boathouse.rollout import rows, schedules
 from boathouse.rollout.failures import StepFailed
-from boathouse.rollout.image_check import NO_WORKSPACE
 from boathouse.rollout.logins import Vault
 from boathouse.rollout.tables import rollout_triggers
 from boathouse.store import Reader, Store
@@ -63,6 +62,10 @@ class Looked:
 
 #: The digest of a reference now. Raises ImageFailure.
 Resolve = Callable[[str, Login | None], str]
+
+
+#: Has no image policy: a look at an image that has passed is no launch.
+NO_WORKSPACE = 0
 
 
 class Triggers:

@@ -4,6 +4,7 @@ import pytest
 
 from boathouse.dataplane.simulated import Fault, Trouble
 from boathouse.identity import principals, registry
+from boathouse.images.trust import keys, signatures
 from boathouse.reconcile import SETTLED
 from boathouse.rollout.effects import LONG_AT_ONCE
 from boathouse.rollout.requests import Offers
@@ -35,7 +36,10 @@ def test_a_new_image_comes_to_who_follows_the_track(old):
     found = old.ended(rollout_id)
     assert found["state"] == "SUCCEEDED", found
     assert old.ran == [TEST]
-    assert found["canary_result"] == {"resultType": "text", "data": "ok"}
+    assert found["canary_result"] == {"resultType": "text", "data": "ok"} and found["spec"]["image"] == NEW
+    _, bob = old.admin("bob@x.org", ("users",))
+    seen = old.api.get("/api/2.0/boathouse/rollouts/get", params={"rollout_id": rollout_id}, token=bob).json()
+    assert seen["state"] == "SUCCEEDED" and not {"spec", "canary_result"} & set(seen)
     assert (found["image"], found["digest"], found["previous_image"]) == (PINNED_NEW, digest_of(NEW), PINNED_OLD)
     assert old.named() == [PINNED_OLD, PINNED_NEW, PINNED_NEW]
     assert {one["cluster_id"]: one["state"] for one in found["clusters"]} == dict.fromkeys(clusters, "DONE")
@@ -57,7 +61,11 @@ def test_a_new_image_comes_to_who_follows_the_track(old):
 )
 def test_every_step_that_is_asked_for_is_done_before_the_track_changes(platform, ask):
     verb = next(iter(ask)).replace("source", "build")
-    found = platform.ended(platform.roll_out(**ask))
+    rollout_id = platform.roll_out(**ask)
+    found = platform.ended(rollout_id)
+    _, bob = platform.admin("bob@x.org", ("users",))
+    seen = platform.api.get("/api/2.0/boathouse/rollouts/get", params={"rollout_id": rollout_id}, token=bob).json()
+    assert all("lines" not in step["details"] for step in seen["steps"])
     assert found["state"] == "SUCCEEDED" and platform.work.calls == [verb]
     assert steps(found)[verb] == "ok"
     platform.work.fails[verb] = "it is not good"
@@ -81,6 +89,30 @@ def test_an_image_that_the_check_refuses_ends_it(old):
     assert (found["state"], found["message"]) == ("FAILED", "it has no bash.")
     assert steps(found)["image.check"] == "failed"
     assert [row.name for row in old.rows()] == []  # no canary was made
+
+
+def policy(platform, **demanded):
+    assert platform.api.call("PUT", "/api/2.0/boathouse/image-policy", json=demanded).status_code == 200
+
+
+def test_a_policy_judges_the_digest_that_launches_will_run(old):
+    policy(old, pinned=True)
+    assert old.ended(old.roll_out(NEW))["state"] == "SUCCEEDED"
+
+
+def test_a_roll_out_that_signs_is_held_to_the_policy_and_to_its_signers_after_it_has_signed(old):
+    sign = {"key": "{{secrets/a/b}}"}
+    private, public = keys.generate(b"")
+    policy(old, signers=[{"name": "team", "key": public.decode()}], allowed_registries=["other.example.com"])
+    found = old.ended(old.roll_out(NEW, sign=sign))
+    assert found["state"] == "FAILED" and steps(found)["image.policy"] == "failed" and old.work.calls == []
+    policy(old, signers=[{"name": "team", "key": public.decode()}])
+    found = old.ended(old.roll_out(NEW, sign=sign))
+    assert found["state"] == "FAILED" and steps(found)["sign"] == "failed" and "canary_cluster_id" not in found
+    made = signatures.sign(keys.private_key(private, b""), "registry.example.com/etl/python", digest_of(NEW))
+    old.work.after = lambda: old.registry.signed.append(made)
+    assert old.ended(old.roll_out(NEW, sign=sign))["state"] == "SUCCEEDED"
+    assert old.ended(old.roll_out(NEW))["state"] == "SUCCEEDED"  # signed before
 
 
 def test_a_canary_whose_command_fails_ends_it_and_goes(old):
@@ -237,6 +269,10 @@ def test_an_owner_who_is_no_admin_any_more_promotes_nothing(old):
         ({"canary": {"cluster": CLUSTER, "workspace_id": 7}}, "is not a member of a workspace 7"),
         ({"canary": {"cluster": CLUSTER, "timeout_minutes": 0}}, "canary.timeout_minutes: 0 is not allowed"),
         ({"image": None, "source": {"path": "/Shared/x", "target": "localhost/boathouse/s:1"}}, "localhost is no registry"),
+        (
+            {"image": None, "source": {"path": "/Shared/x", "target": NEW, "build_args": {"PIP_TOKEN": "x"}}},
+            "source.build_args.PIP_TOKEN: the value is no reference",
+        ),
         ({"approve": "me"}, "approve"),
     ],
 )  # fmt: skip
