@@ -43,6 +43,9 @@ class FakeApi:
         self.calls.append(("tag", {"local": local, "repository": repository, "tag": tag}))
         return True
 
+    def remove_image(self, name: str) -> None:
+        self.calls.append(("remove", {"name": name}))
+
     def push(self, repository: str, **options):
         self.calls.append(("push", options))
         return iter(self.events)
@@ -91,6 +94,12 @@ def test_plain_http_is_asked_of_podman_in_its_own_dialect() -> None:
     docker = FakeApi([], podman=False)
     push_image(docker, "localhost/x:1", TARGET, None, lambda _line: None, plain_http=True)
     assert docker.calls[-1][0] == "push"
+    push_image(docker, "localhost/x:1", TARGET, None, lambda _line: None, keep=False)
+    assert docker.calls[-1] == ("remove", {"name": "127.0.0.1:5000/team/app:1"})
+    refused = FakeApi([{"error": "denied"}])
+    with pytest.raises(BuildError, match="denied"):
+        push_image(refused, "x", TARGET, None, lambda _line: None, keep=False)
+    assert refused.calls[-1][0] == "remove"
 
 
 @pytest.mark.parametrize(
