@@ -5,9 +5,11 @@ outside of it, devices are refused, and bytes and files are counted before they 
 """
 
 import contextlib
+import lzma
 import os
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +23,12 @@ from boathouse.workspace.locations import LocationError, Locations, Reader, expl
 LARGEST, MOST_FILES = 512 << 20, 20_000
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
+
+#: What the unpackers raise for archives that are damaged, encrypted (RuntimeError) or packed in a way that is not served.
+UNREADABLE = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError,
+    NotImplementedError,
+)  # fmt: skip
 
 
 def fetch(store: Store, locations: Locations, location: str, reader: Reader, target: Path) -> int:
@@ -43,14 +51,13 @@ def _folder(store: Store, locations: Locations, location: str, reader: Reader, t
             raise StepFailed(f"source.path: {location} is no folder with files; give one with a Dockerfile, or an archive")
         if len(found) > MOST_FILES or sum(node.size for node in found) > LARGEST:
             raise StepFailed(f"source.path: {location} has more than {MOST_FILES} files or {LARGEST >> 20} MiB")
-        for node in found:
+        files = [node for node in found if node.kind != NOTEBOOK]  # a notebook has no name that a Dockerfile could mean
+        for node in files:
             name = PurePosixPath(node.path[len(folder.rstrip("/")) + 1 :])
-            if node.kind == NOTEBOOK:
-                continue  # source text without a name that a Dockerfile could mean
             with _made(target, name).open("wb") as file:
                 for chunk in tree.blobs.read(node.digest or "", 0, None):
                     file.write(chunk)
-    return len(found)
+    return len(files)
 
 
 def _archive(locations: Locations, location: str, reader: Reader, target: Path) -> int:
@@ -61,7 +68,7 @@ def _archive(locations: Locations, location: str, reader: Reader, target: Path) 
                 file.write(chunk)
         unpack = _zip if location.endswith(".zip") else _tar
         return unpack(kept, target)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise StepFailed(f"source.path: {location} cannot be unpacked: {type(error).__name__}: {error}") from None
     finally:
         with contextlib.suppress(FileNotFoundError):

@@ -4,6 +4,7 @@ Nothing here runs inside of a transaction. What cannot be done is a sentence for
 says so (`again`).
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ from boathouse.compute import clusters as cluster_verbs
 from boathouse.compute import states, tracks
 from boathouse.compute.tables import clusters, image_tracks
 from boathouse.compute.tracks import Track
+from boathouse.dataplane.contract import DriverUnavailable, NodeFailure
 from boathouse.edge import Ctx
 from boathouse.edge.errors import ApiError
+from boathouse.images.failures import ImageFailure
 from boathouse.images.registry_auth import Login
 from boathouse.rollout import canary, plan, waves
 from boathouse.rollout import rows as rollout_rows
@@ -29,12 +32,17 @@ from boathouse.store import Store
 from boathouse.wire.compute import ClusterId, RestartCluster
 from boathouse.wire.rollout import RolloutSpec
 
+log = logging.getLogger(__name__)
+
 #: Seconds until something is tried again that a quota refuses, or a server that is in trouble.
 LATER_S = 15.0
 
 #: Builds and scans at once, each of which has a thread for minutes: fewer than the threads of roll-outs, so that restarts and
 #: ways back always find one.
 LONG_AT_ONCE = 3
+
+#: How often a step before the promotion is tried that ends in a way that nobody foresaw.
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,11 @@ class Effects:
     def __init__(self, store: Store, acting: Acting, images: ImageCheck, work: ImageWork) -> None:
         self._store, self._acting, self._images, self._work = store, acting, images, work
         self._long = threading.BoundedSemaphore(LONG_AT_ONCE)
+        self._tries: dict[tuple[str, str], int] = {}  # of this process, by roll-out and state
 
     def carry_out(self, action: Action | None, row: Any, hint: Callable[[], None]) -> Result:
-        """Do it, now or a part of it."""
+        """Do it, now or a part of it. What nobody foresaw is raised, and after `TRIES` times a failure of the step; after the
+        promotion it is always raised: there is a track to be brought on or back."""
         if action is None:
             return Result()
         spec = rollout_rows.spec_of(row)
@@ -91,6 +101,27 @@ class Effects:
             if _passes(error):
                 return Result(details={"waiting": error.message}, again=LATER_S)
             return Result(error.message)
+        except ImageFailure as error:
+            return Result(error.text)
+        except NodeFailure as error:
+            return Result(str(error))
+        except DriverUnavailable:
+            raise
+        except Exception as error:
+            if not self._is_enough(row):
+                raise
+            log.exception("%s: %s is given up", row.rollout_id, row.state)
+            return Result(f"it failed {TRIES} times, at last with {type(error).__name__}: {str(error)[:500]}")
+
+    def _is_enough(self, row: Any) -> bool:
+        """Whether a step that failed once more is given up."""
+        if row.state in (plan.RESTARTING, plan.ROLLING_BACK):
+            return False
+        mine = (row.rollout_id, row.state)
+        tries = self._tries.pop(mine, 0) + 1
+        if tries < TRIES:
+            self._tries[mine] = tries
+        return tries >= TRIES
 
     def _do(self, action: Action, row: Any, spec: RolloutSpec, hint: Callable[[], None]) -> Result:
         match action:

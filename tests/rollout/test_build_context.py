@@ -101,3 +101,22 @@ def test_a_bomb_is_refused_before_it_is_whole(fetch, monkeypatch, pack):
 def test_what_is_no_source(fetch, location, content, told):
     with pytest.raises(StepFailed, match=told):
         fetch(location, {} if content is None else {location: content})
+
+
+def encrypted(files):
+    made = bytearray(zipped(files))
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        made[made.index(signature) + flags] |= 1
+    return bytes(made)
+
+
+def damaged(files):
+    made = bytearray(packed(files))
+    made[12:30] = b"\xff" * 18
+    return bytes(made)
+
+
+@pytest.mark.parametrize(("name", "pack"), [("c.zip", encrypted), ("c.tar.gz", damaged)])
+def test_an_archive_that_cannot_be_read_ends_the_step(fetch, name, pack):
+    with pytest.raises(StepFailed, match="cannot be unpacked"):
+        fetch(f"dbfs:/{name}", {f"dbfs:/{name}": pack({"Dockerfile": b"FROM x" * 50})})

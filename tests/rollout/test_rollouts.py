@@ -315,3 +315,20 @@ def test_a_long_step_is_told_while_it_runs(old):
     found = old.ended(rollout_id)
     assert seen[0]["scan"] == "running" and seen[0]["check"] == "ok"
     assert found["state"] == "SUCCEEDED" and steps(found)["scan"] == "ok"
+
+
+def test_a_build_that_breaks_in_a_way_nobody_foresaw_is_given_up(platform, monkeypatch):
+    calls = []
+
+    def breaks(row, spec):
+        calls.append(row.rollout_id)
+        raise RuntimeError("the engine hung up")
+
+    monkeypatch.setattr(platform.work, "build", breaks)
+    rollout_id = platform.roll_out(source={"path": "/Shared/x", "target": NEW})
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="hung up"):
+            platform.room.reconcilers()["rollout"](rollout_id)
+    found = platform.ended(rollout_id)
+    assert (found["state"], len(calls)) == ("FAILED", 3)
+    assert "it failed 3 times, at last with RuntimeError: the engine hung up" in found["message"]
