@@ -110,7 +110,7 @@ def forward(followers: Sequence[Follower], wanted: str, since: int, rules: Rules
     changes: dict[str, Change] = {}
     restart: list[str] = []
     for one in followers:
-        change = _restarted(one, wanted, restart) if one.state != WAITING else None
+        change = _restarted(one, wanted, restart, rules, now) if one.state != WAITING else None
         if change is not None:
             changes[one.cluster_id] = change
     failed = sum(1 for one in followers if _after(one, changes) == FAILED)
@@ -154,7 +154,7 @@ def back(followers: Sequence[Follower], wanted: str, since: int, rules: Rules, n
         elif one.state == GOING_BACK:
             change = _turn(one, wanted, since, rules, now)
         elif one.state == RETURNING:
-            change = _returned(one, wanted, restart)
+            change = _returned(one, wanted, restart, rules, now)
         if change is not None:
             changes[one.cluster_id] = change
     open_ones = [one for one in followers if _after(one, changes) in (GOING_BACK, RETURNING)]
@@ -199,7 +199,7 @@ def _idle(seen: ClusterSeen, rules: Rules) -> bool:
     return rules.idle_ms == 0 or (seen.idle_ms is not None and seen.idle_ms >= rules.idle_ms)
 
 
-def _restarted(one: Follower, wanted: str, restart: list[str]) -> Change | None:
+def _restarted(one: Follower, wanted: str, restart: list[str], rules: Rules, now: int) -> Change | None:
     """What became of a cluster whose restart has been decided, or that has the new image already."""
     if one.state not in (RESTARTING, DONE):
         return None
@@ -210,6 +210,8 @@ def _restarted(one: Follower, wanted: str, restart: list[str]) -> Change | None:
     if seen.wished_launch < one.launch:
         if seen.ended:
             return Change(LEFT, "it ended before it was restarted; its next start takes the new image")
+        if one.state == RESTARTING and now - one.at > rules.patience_ms:
+            return Change(LEFT, "it could not be restarted in time; its next start takes the new image")
         if seen.settled:
             restart.append(one.cluster_id)
         return None
@@ -221,6 +223,8 @@ def _restarted(one: Follower, wanted: str, restart: list[str]) -> Change | None:
         if seen.digest == wanted:
             return Change(DONE)
         return Change(FAILED, f"it was started with {seen.digest or 'an image that is not known'}")
+    if one.state == RESTARTING and now - one.at > rules.patience_ms:
+        return Change(FAILED, "it did not serve in time with the new image")
     return None
 
 
@@ -243,12 +247,14 @@ def _turn(one: Follower, wanted: str, since: int, rules: Rules, now: int) -> Cha
     return None
 
 
-def _returned(one: Follower, wanted: str, restart: list[str]) -> Change | None:
+def _returned(one: Follower, wanted: str, restart: list[str], rules: Rules, now: int) -> Change | None:
     gone = _gone(one)
     if gone is not None or one.seen is None:
         return gone
     seen = one.seen
     if seen.wished_launch < one.launch:
+        if now - one.at > rules.patience_ms:
+            return Change(LOST, "it could not be restarted in time; its next start takes the image before")
         if seen.settled or seen.state == states.TERMINATED:
             restart.append(one.cluster_id)
         return None
@@ -258,6 +264,8 @@ def _returned(one: Follower, wanted: str, restart: list[str]) -> Change | None:
         return Change(LEFT, "it was ended")
     if seen.settled:
         return Change(BACK) if seen.digest == wanted else Change(LOST, f"it was started with {seen.digest}")
+    if now - one.at > rules.patience_ms:
+        return Change(LOST, "it did not serve in time, with the image before")
     return None
 
 

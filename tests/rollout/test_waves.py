@@ -163,3 +163,18 @@ def test_a_window_is_by_the_clock_of_its_zone():
 @pytest.mark.parametrize(("text", "expected"), [("00:00", 0), ("23:59", 1439), ("24:00", None), ("7:00", None), ("07:60", None)])
 def test_times_of_the_day(text, expected):
     assert minutes(text) == expected
+
+
+@pytest.mark.parametrize(("turn", "given", "expected"), [
+    (waves.forward, {"state": "RESTARTING", "launch": 2},
+     Change("LEFT", "it could not be restarted in time; its next start takes the new image")),
+    (waves.forward, {"state": "RESTARTING", "launch": 2, "launch_of": 2, "state_of": "PENDING"},
+     Change("FAILED", "it did not serve in time with the new image")),
+    (waves.back, {"state": "RETURNING", "launch": 3},
+     Change("LOST", "it could not be restarted in time; its next start takes the image before")),
+    (waves.back, {"state": "RETURNING", "launch": 3, "launch_of": 3, "state_of": "PENDING"},
+     Change("LOST", "it did not serve in time, with the image before")),
+])  # fmt: skip
+def test_a_restart_has_a_deadline(turn, given, expected):
+    early, late = (turn([made(given)], NEW, 0, RULES, RULES.patience_ms + more) for more in (0, 1))
+    assert (early.changes, late.changes, late.restart) == ({}, {"c": expected}, ())
