@@ -33,6 +33,7 @@ from boathouse.reconcile import ALL, Precedence, Reconcile, Workers, wake
 from boathouse.releases import Releases
 from boathouse.rollout import assembly as rollouts
 from boathouse.rollout import triggers
+from boathouse.rollout import workspace_end as rollout_end
 from boathouse.rollout.logins import Vault
 from boathouse.server import image_work, planes, registries, sign_on
 from boathouse.server.parts import Parts, StartError
@@ -188,7 +189,7 @@ class ControlPlane:
         work = image_work.make(parts.settings, parts.directory, store, vault, locations, self._launcher.scans)
         self._rollouts = rollouts.make(store, self.services, self._launcher, sources, work, vault)
         reconcilers = {**self._launcher.reconcilers, **self._contexts.reconcilers(), **self._housekeeping}
-        reconcilers[closing.KIND] = closing.Closing(store, [workspace_end.end])
+        reconcilers[closing.KIND] = closing.Closing(store, [workspace_end.end, rollout_end.end])
         slow = {kind: reconcilers.pop(kind) for kind in SLOW if kind in reconcilers}
         rolling = self._rollouts.reconcilers()
         triggered = {triggers.KIND: rolling.pop(triggers.KIND)}
