@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 from urllib.parse import quote
 
-from boathouse.cli import connection
+from boathouse.cli import Failed, connection
 from boathouse.cli.output import moment, plain, print_json, table
 
 ROOT = "/api/2.0/boathouse/tracks"
@@ -26,6 +26,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             made.add_argument("--comment")
             made.add_argument("--username", help="of the registry of its images")
             made.add_argument("--password", metavar="REFERENCE", help="a secret: {{secrets/SCOPE/KEY}}")
+        if name == "update":
+            made.add_argument("--no-login", action="store_true", help="take the login of its registry away")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,7 +59,11 @@ def _body(options: argparse.Namespace) -> dict[str, Any]:
         return body
     if options.comment is not None:
         body["comment"] = options.comment
-    if options.username or options.password:
+    if options.verb == "update" and options.no_login:
+        if options.username or options.password:
+            raise Failed("--no-login: it takes the login away; leave --username and --password out")
+        body["login"] = None
+    elif options.username or options.password:
         body["login"] = {"username": options.username or "", "password": options.password or ""}
     return body
 

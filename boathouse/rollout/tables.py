@@ -1,6 +1,6 @@
 """The tables of roll-outs: what was asked for and how far it is, its timeline, its clusters, and what starts roll-outs by itself.
 
-`api` and `triggers_api` write wishes, `reconciler` and `trigger_reconciler` what came of them. Times in epoch ms. No secrets:
+`api` and `triggers_api` write wishes, `reconciler` and `triggers` what came of them. Times in epoch ms. No secrets:
 specifications hold references to them.
 """
 
@@ -54,7 +54,7 @@ rollouts = Table(
     Index("rollouts_by_track", "workspace_id", "track", "created_at"),
 )
 
-#: The timeline: a step of a roll-out. `outcome`: running, ok, failed, skipped.
+#: The timeline: a step of a roll-out. `outcome`: running, ok, failed.
 rollout_steps = Table(
     "rollout_steps",
     metadata,

@@ -6,6 +6,7 @@ What a track names changes by roll-outs alone; `compute.tracks` is where launche
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -87,18 +88,19 @@ def list_tracks(ctx: Ctx, query: Empty) -> ListTracksResponse:
 
 @endpoint("POST", "/api/2.0/boathouse/tracks/update", action="tracks.update")
 def update_track(ctx: Ctx, body: UpdateTrack) -> Track:
-    """Change a track's comment, or the login of its registry, which is resolved with the rights of who changed it last."""
+    """Change a track's comment, or the login of its registry, which is resolved with the rights of who gave it."""
     only_admins(ctx, "change image tracks")
     name = key_of(body.track)
-    _refuse(body.comment or "", body.login)
+    _refuse(body.comment or "", body.login or None)
     with ctx.transaction() as tx:
         row = find(tx, ctx.workspace_id, name)
-        values: dict[str, Any] = {"editor": ctx.caller.name}
+        values: dict[str, Any] = {}
         if body.comment is not None:
             values["comment"] = body.comment
-        if body.login is not None:
-            values["login"] = _stored(body.login)
-        tx.execute(update(image_tracks).where(image_tracks.c.track_id == row.track_id).values(**values))
+        if body.login is not UNSET:
+            values |= {"login": _stored(body.login), "editor": ctx.caller.name}
+        if values:
+            tx.execute(update(image_tracks).where(image_tracks.c.track_id == row.track_id).values(**values))
     return get(ctx, TrackName(track=body.track))
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from msgspec import UNSET, UnsetType
+
 from boathouse.wire.base import Wire
 from boathouse.wire.compute import ClusterSpec
 
@@ -26,11 +28,11 @@ class CreateTrack(Wire):
 
 
 class UpdateTrack(Wire):
-    """What is given takes the place of what was; `{}` for a login takes it away."""
+    """What is given takes the place of what was; null for a login takes it away."""
 
     track: str
     comment: str | None = None
-    login: RegistryLogin | None = None
+    login: RegistryLogin | None | UnsetType = UNSET
 
 
 class TrackName(Wire):

@@ -82,3 +82,11 @@ def test_triggers_by_hand(platform, boathouse):
 def test_refusals(platform, boathouse, arguments, told):
     code, out = boathouse("rollout", "create", TRACK, *arguments)
     assert code == 1 and told in out
+
+
+def test_a_login_of_a_track_is_taken_away(platform, boathouse):
+    platform.call("tracks/update", track=TRACK, login={"username": "u", "password": "{{secrets/a/b}}"})
+    code, out = boathouse("track", "update", TRACK, "--no-login", "--username", "u")
+    assert code != 0 and "--no-login" in out
+    assert boathouse("track", "update", TRACK, "--no-login")[0] == 0
+    assert "login" not in platform.track()

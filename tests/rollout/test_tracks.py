@@ -109,3 +109,10 @@ def test_tracks_are_made_by_admins_seen_by_all_and_kept_while_they_are_followed(
     platform.until(lambda: platform.row(cluster_id) is None)
     platform.call("tracks/delete", track=TRACK)
     assert platform.get("tracks/list")["tracks"] == []
+
+
+def test_a_login_is_kept_until_null_takes_it_away(platform):
+    login = {"username": "reader", "password": "{{secrets/reg/pw}}"}
+    platform.call("tracks/update", track=TRACK, login=login)
+    assert platform.call("tracks/update", track=TRACK, comment="nightly")["login"] == login
+    assert "login" not in platform.call("tracks/update", track=TRACK, login=None)
