@@ -42,12 +42,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     when.add_argument("--schedule", metavar="CRON", help="such as '0 3 * * MON-FRI'")
     when.add_argument("--base", metavar="REF", help="whenever this reference has another digest")
     when.add_argument("--advisories", choices=LEVELS, help="whenever such a vulnerability of its image becomes known")
-    trigger.add_argument("--timezone", default="UTC", help="of the schedule; default: UTC")
+    trigger.add_argument("--timezone", help="of the schedule; default: UTC")
     _asked(trigger)
     triggers = verbs.add_parser("triggers", help="what starts roll-outs by itself")
     triggers.add_argument("track", metavar="TRACK", nargs="?")
     for name, line in (("fire", "have a trigger's roll-out begin"), ("untrigger", "remove a trigger")):
         verbs.add_parser(name, help=line).add_argument("id", metavar="ID")
+
+
+#: What options of a request mean that are not given; beside --file none of them may be.
+DEFAULTS: dict[str, Any] = {
+    "target": None, "push_username": None, "push_password": None, "runtime": "17.3.x-scala2.13", "node_type": None,
+    "workspace": None, "tried": None, "language": "python", "scan": None, "sign": None, "sign_passphrase": None,
+    "approval": "NONE", "waves": "10,50,100", "idle_minutes": 10, "soak_minutes": 0, "max_failed_percent": 0,
+}  # fmt: skip
 
 
 def _asked(parser: argparse.ArgumentParser) -> None:
@@ -58,30 +66,33 @@ def _asked(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="REF", help="with --source: where the image is pushed")
     parser.add_argument("--push-username", help="of who may push there, and its signatures")
     parser.add_argument("--push-password", metavar="REFERENCE", help="a secret: {{secrets/SCOPE/KEY}}")
-    parser.add_argument("--runtime", default="17.3.x-scala2.13", help="of the canary; default: 17.3.x-scala2.13")
+    parser.add_argument("--runtime", help="of the canary; default: 17.3.x-scala2.13")
     parser.add_argument("--node-type", help="of the canary, such as m5.large")
     parser.add_argument("--workspace", type=int, metavar="ID", help="of the canary; default: that of the track")
     parser.add_argument(
         "--command", dest="tried", metavar="TEXT", help="what has to succeed on the canary; @FILE reads it from a file"
     )
-    parser.add_argument("--language", choices=("python", "sql", "scala", "r"), default="python")
+    parser.add_argument("--language", choices=("python", "sql", "scala", "r"), help="of the command; default: python")
     parser.add_argument("--scan", choices=LEVELS, metavar="LEVEL", help="end it for such a known vulnerability, or a worse one")
     parser.add_argument("--sign", metavar="REFERENCE", help="sign the digest with this key, a secret: {{secrets/SCOPE/KEY}}")
     parser.add_argument("--sign-passphrase", metavar="REFERENCE", help="of the key, a secret")
-    parser.add_argument("--approval", choices=("NONE", "ADMIN", "OTHER_ADMIN"), default="NONE")
-    parser.add_argument("--waves", default="10,50,100", metavar="PERCENTS", help="default: 10,50,100")
-    parser.add_argument("--idle-minutes", type=int, default=10, help="how long a cluster must have been idle; default: 10")
-    parser.add_argument("--soak-minutes", type=int, default=0, help="how long a wave is watched; default: 0")
-    parser.add_argument("--max-failed-percent", type=int, default=0, help="with more failures everything goes back; default: 0")
+    parser.add_argument("--approval", choices=("NONE", "ADMIN", "OTHER_ADMIN"), help="default: NONE")
+    parser.add_argument("--waves", metavar="PERCENTS", help="default: 10,50,100")
+    parser.add_argument("--idle-minutes", type=int, help="how long a cluster must have been idle; default: 10")
+    parser.add_argument("--soak-minutes", type=int, help="how long a wave is watched; default: 0")
+    parser.add_argument("--max-failed-percent", type=int, help="with more failures everything goes back; default: 0")
 
 
 def spec(options: argparse.Namespace) -> dict[str, Any]:
     """The request that the options mean. Raises Failed."""
+    _fit(options)
     if options.file:
         try:
             return json.loads(sys.stdin.read() if options.file == "-" else Path(options.file).read_text())
         except (OSError, ValueError) as error:
             raise Failed(f"--file {options.file}: {error}") from None
+    meant = {name: value for name, value in DEFAULTS.items() if getattr(options, name) is None}
+    options = argparse.Namespace(**{**vars(options), **meant})
     if not options.node_type:
         raise Failed("--node-type: the canary needs one, such as m5.large")
     cluster = {"spark_version": options.runtime, "node_type_id": options.node_type, "num_workers": 0}
@@ -104,6 +115,22 @@ def spec(options: argparse.Namespace) -> dict[str, Any]:
         passphrase = {"passphrase": options.sign_passphrase} if options.sign_passphrase else {}
         made["sign"] = {"key": options.sign} | passphrase | ({"login": login} if login else {})
     return made
+
+
+def _fit(options: argparse.Namespace) -> None:
+    """Refuse options that mean nothing beside the others. Raises Failed."""
+    for name in DEFAULTS if options.file else ():
+        if getattr(options, name) is not None:
+            option = "command" if name == "tried" else name.replace("_", "-")
+            raise Failed(f"--{option}: the request in --file says it; leave it out")
+    if options.image and options.target:
+        raise Failed("--target: nothing is built of --image; leave it out, or give --source")
+    if bool(options.push_username) != bool(options.push_password):
+        raise Failed("--push-username, --push-password: give both, or none")
+    if options.push_username and not (options.source or options.sign):
+        raise Failed("--push-username: nothing is pushed; give --source or --sign, or leave it out")
+    if options.sign_passphrase and not options.sign:
+        raise Failed("--sign-passphrase: nothing is signed; give --sign, or leave it out")
 
 
 def _command(text: str) -> str:
@@ -142,7 +169,9 @@ def run(options: argparse.Namespace) -> int:
         case "list":
             return _listed(options, server.get(f"{ROOT}/list{_of(options.track)}"), "rollouts", _line)
         case "trigger":
-            when: dict[str, Any] = {"timezone": options.timezone}
+            if options.timezone and not options.schedule:
+                raise Failed("--timezone: it is of --schedule; leave it out")
+            when: dict[str, Any] = {"timezone": options.timezone} if options.timezone else {}
             named = {"schedule": options.schedule, "base": options.base, "advisories": options.advisories}
             when |= {name: value for name, value in named.items() if value is not None}
             made = server.ask("POST", f"{TRIGGERS}/create", {"track": options.track, "when": when, "rollout": spec(options)})

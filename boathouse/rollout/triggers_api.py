@@ -99,6 +99,8 @@ def _violations(when: Trigger, now: int) -> Iterator[str]:
     if len(given) != 1:
         yield f"when: give one of schedule, base and advisories, not {' and '.join(given) or 'none of them'}"
         return
+    if when.schedule is None and when.timezone != Trigger().timezone:
+        yield "when.timezone: it goes with when.schedule; leave it out"
     yield from requests.zone(when.timezone, "when.timezone")
     if when.schedule is not None:
         try:

@@ -90,3 +90,16 @@ def test_a_login_of_a_track_is_taken_away(platform, boathouse):
     assert code != 0 and "--no-login" in out
     assert boathouse("track", "update", TRACK, "--no-login")[0] == 0
     assert "login" not in platform.track()
+
+
+@pytest.mark.parametrize(("options", "told"), [
+    (("--file", "-", "--approval", "NONE"), "--approval: the request in --file says it"),
+    (("--file", "-", "--command", "1"), "--command: the request in --file says it"),
+    (("--image", IMAGE, "--target", IMAGE), "--target: nothing is built of --image"),
+    (("--image", IMAGE, "--sign", "{{secrets/a/k}}", "--push-password", "{{secrets/a/b}}"), "give both, or none"),
+    (("--image", IMAGE, "--push-username", "u", "--push-password", "{{secrets/a/b}}"), "--push-username: nothing is pushed"),
+    (("--image", IMAGE, "--sign-passphrase", "{{secrets/a/b}}"), "--sign-passphrase: nothing is signed"),
+])  # fmt: skip
+def test_options_that_mean_nothing_together_are_refused(boathouse, options, told):
+    code, out = boathouse("rollout", "create", TRACK, *options)
+    assert code != 0 and told in out

@@ -158,6 +158,7 @@ def test_a_trigger_of_somebody_who_is_no_admin_any_more_starts_nothing(platform)
     ({}, "when: give one of schedule, base and advisories"),
     ({"schedule": "0 3 * * *", "base": "a"}, "when: give one of schedule, base and advisories, not schedule and base"),
     ({"schedule": "0 3 * *"}, "when.schedule: '0 3 * *' is no cron expression"),
+    ({"advisories": "high", "timezone": "Europe/Vienna"}, "when.timezone: it goes with when.schedule"),
     ({"schedule": "0 3 * * *", "timezone": "Mars"}, "when.timezone: 'Mars' is no time zone"),
     ({"base": "A b"}, "when.base: 'A b' is not an image reference"),
     ({"advisories": "huge"}, "when.advisories"),
