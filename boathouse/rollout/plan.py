@@ -8,7 +8,7 @@ before.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from boathouse.rollout import waves
@@ -233,7 +233,7 @@ def _canary(view: View) -> Step:
 
 def replace_result(step: Step, answer: Mapping[str, Any]) -> Step:
     """The step with what the canary's command said."""
-    return Step(step.action, step.to, step.outcome, step.message, canary_result=dict(answer), marks=step.marks)
+    return replace(step, canary_result=dict(answer))
 
 
 def _try(view: View) -> Step:
