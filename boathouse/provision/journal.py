@@ -33,9 +33,10 @@ def path_of(fleet_file: Path) -> Path:
 class Journal:
     """The records of a fleet at one workspace. One process at a time writes; readers do not lock."""
 
-    def __init__(self, path: Path, place: str, *, writing: bool) -> None:
-        """`place` is host and workspace. Raises FleetError when the journal is that of another place, or another run holds it."""
-        self.path, self.place = path, place
+    def __init__(self, path: Path, place: str, fleet: str, *, writing: bool) -> None:
+        """`place` is host and workspace, `fleet` the name of the fleet. Raises FleetError when the journal is that of another
+        place or fleet, or another run holds it."""
+        self.path, self.place, self.fleet = path, place, fleet
         self.records: dict[str, Record] = {}
         self.whose: dict[str, str] = {}
         self._before: dict[str, Record] = {}
@@ -55,7 +56,7 @@ class Journal:
             self.close()
             raise
         if self._file is not None and not self._placed:
-            self._add({"event": "fleet", "place": place})
+            self._add({"event": "fleet", "place": place, "fleet": fleet})
 
     def _read(self) -> None:
         self._placed = False
@@ -79,6 +80,9 @@ class Journal:
             self._placed = True
             if entry["place"] != self.place:
                 what = f"tells of {entry['place']}, and this is {self.place}; give the fleet file of each place a name of its own"
+                raise FleetError([Problem(str(self.path), what)])
+            if (other := entry.get("fleet", self.fleet)) != self.fleet:  # files with one stem, x.yaml and x.yml, share a journal
+                what = f"tells of the fleet {other!r}, and this is {self.fleet!r}; give the file of each fleet a name of its own"
                 raise FleetError([Problem(str(self.path), what)])
             return
         id = entry["id"]

@@ -52,7 +52,7 @@ class Session:
         return cls(file, fleet, everybody, wanted, threads)
 
     def journal(self, place: Place, *, writing: bool) -> Journal:
-        return Journal(path_of(self.file), place.name, writing=writing)
+        return Journal(path_of(self.file), place.name, self.fleet.fleet, writing=writing)
 
     def look(self, place: Place, journal: Journal, refresh: bool = False, more: Sequence[Wish] = ()) -> dict[str, Thing]:
         """What is there of what is wanted."""

@@ -252,7 +252,19 @@ def test_a_journal_of_another_place_is_refused(desk: Make):
     d.apply()
     path = d.file.with_suffix(".journal")
     with pytest.raises(FleetError, match="tells of https://p.example workspace 77, and this is elsewhere"):
-        Journal(path, "elsewhere", writing=False)
+        Journal(path, "elsewhere", "lab", writing=False)
+
+
+@pytest.mark.parametrize("writing", [False, True])
+def test_a_journal_of_another_fleet_is_refused(desk: Make, writing: bool):
+    d = desk()
+    d.apply()
+    d.file = d.file.rename(d.file.with_suffix(".yml"))  # the same stem, so the same journal
+    d.file.write_text(d.file.read_text().replace("fleet: lab", "fleet: port"))
+    before = d.file.with_suffix(".journal").read_bytes()
+    with pytest.raises(FleetError, match="tells of the fleet 'lab', and this is 'port'"):
+        d.session().journal(d.platform.place(), writing=writing)
+    assert d.file.with_suffix(".journal").read_bytes() == before
 
 
 def test_a_line_that_was_cut_is_left_out_and_a_broken_one_named(desk: Make):
