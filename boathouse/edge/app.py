@@ -205,6 +205,7 @@ class Edge:
         ctx = Ctx(
             store=self.store, caller=caller, services=self.services, action=found.action, request_id=request_id,
             source=source, method=found.method, path=scope["path"], headers=headers,
+            in_path={name: unquote(value) for name, value in in_path.items()},
             confirm=None if found.public else self._confirm,
         )  # fmt: skip
         wants = found.arguments

@@ -65,6 +65,8 @@ class Ctx:
     path: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Any = None
+    #: What stands in the path, by name: of a DELETE it is all that tells the object.
+    in_path: Mapping[str, str] = field(default_factory=dict)
     #: Raises ApiError when the caller's credential has ended since the request began.
     confirm: Callable[[Reader, Caller], None] | None = None
 
@@ -110,9 +112,17 @@ def record(tx: Tx | Connection, ctx: Ctx, status: int, at: int | None = None) ->
             "request_id": ctx.request_id,
             "status": status,
             "source": ctx.source,
-            "request": msgspec.json.encode(redact(msgspec.to_builtins(ctx.params))).decode() if ctx.params else "{}",
+            "request": msgspec.json.encode(redact(asked(ctx.in_path, ctx.params))).decode(),
         },
     )
+
+
+def asked(in_path: Mapping[str, str], params: Any) -> Any:
+    """Body or query of a request, and what its path names: `name_arg` where the body has another `name`."""
+    said = msgspec.to_builtins(params) if params else {}
+    if not isinstance(said, dict):
+        return said
+    return said | {name if said.get(name, value) == value else f"{name}_arg": value for name, value in in_path.items()}
 
 
 def redact(value: Any) -> Any:
