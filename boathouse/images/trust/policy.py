@@ -295,6 +295,8 @@ def _registries_wrong(entries: Sequence[str]) -> Iterator[str]:
 
 def _signers_wrong(policy: ImagePolicy) -> Iterator[str]:
     names = set[str]()
+    if policy.signers is not None and not policy.signers:
+        yield "signers: give at least one, or leave it out"
     for number, signer in enumerate(policy.signers or ()):
         field = f"signers[{number}]"
         yield from _text(f"{field}.name", signer.name)

@@ -229,6 +229,7 @@ def test_who_signed() -> None:
         (ImagePolicy(allowed_registries=["*.b/C"]), "lower case"),
         (ImagePolicy(allowed_registries=["https://a.b"]), "allowed_registries[0]"),
         (ImagePolicy(allowed_registries=["a.b"] * 501), "501 entries are too many"),
+        (ImagePolicy(signers=[]), "signers: give at least one, or leave it out"),
         (ImagePolicy(signers=[Signer(name="a", key="no key")]), "signers[0].key: it is no public key in PEM"),
         (ImagePolicy(signers=[Signer(name=" ", key=pem(KEY))]), "signers[0].name"),
         (ImagePolicy(signers=[*SIGNERS, Signer(name="team", key=pem(KEY))]), "is there twice"),
