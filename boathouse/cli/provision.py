@@ -164,6 +164,8 @@ def _apply(session: "Session", place: "Place", options: argparse.Namespace) -> i
     from boathouse.provision.diff import NOTHING
     from boathouse.provision.runner import DONE
 
+    if options.report and not options.report.parent.is_dir():  # before the first call: afterwards the report would be lost
+        raise Failed(f"--report {options.report}: {options.report.parent} is not a directory; nothing was started")
     started = time.monotonic()
     with session.journal(place, writing=True) as journal:
         things = session.look(place, journal, options.refresh)
