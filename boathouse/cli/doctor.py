@@ -28,13 +28,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     settings = load(vars(options))
-    settings.cache.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fix = "give a directory that can be made: --cache DIR, or BOATHOUSE_CACHE"
+        return _told(options, [Finding("cache", False, f"{settings.cache}: {error.strerror}", fix)])
     with ThreadPoolExecutor(2) as pool:
         engine = pool.submit(findings, settings.cache, settings.data, settings.engine or None)
         ours = [port(settings), java(), *releases(settings), registries(settings), clock(settings)]
         found = [*engine.result(), *ours]
     if found[0].ok:
         found.append(images(settings))
+    return _told(options, found)
+
+
+def _told(options: argparse.Namespace, found: list[Finding]) -> int:
     failed = [finding for finding in found if not finding.ok]
     if options.output == "json":
         print_json([dataclasses.asdict(finding) for finding in found])

@@ -85,3 +85,10 @@ def test_a_port_that_is_taken_and_what_a_killed_server_left(tmp_path, host):
         assert doctor.port(settings).ok
         directory.unlock()
     assert doctor.port(settings).ok
+
+
+def test_a_cache_that_cannot_be_made_is_named_with_its_fix(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["doctor", "--cache", str(tmp_path / "file" / "cache"), "--data", str(tmp_path / "data")]) == 1
+    said = capsys.readouterr().out
+    assert f"✗ cache: {tmp_path}/file/cache: Not a directory" in said and "--cache DIR" in said
