@@ -62,6 +62,9 @@ def run_keys(options: argparse.Namespace, settings: Settings) -> int:
     secret = _secret(options)
     if secret is None:
         raise Failed(f"no passphrase: set {options.passphrase_env} (an empty one is allowed), or give --passphrase-file")
+    for suffix in (".key", ".pub"):  # both before either is written: half a pair is of no use
+        if os.path.lexists(f"{options.prefix}{suffix}"):
+            raise Failed(f"{options.prefix}{suffix}: it exists; give another --prefix")
     private, public = keys.generate(secret)
     written = []
     for suffix, data, mode in ((".key", private, 0o600), (".pub", public, 0o644)):
