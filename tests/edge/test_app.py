@@ -77,6 +77,11 @@ def rows(store):
         return reader.execute(select(audit).order_by(audit.c.id)).mappings().all()
 
 
+def test_the_record_names_the_object_in_the_path(api, store):
+    assert api.post("/toys/a%20b/audited").status_code == 200
+    assert rows(store)[0]["request"] == '{"name":"a b"}'
+
+
 def test_every_change_leaves_one_record(api, store, clock, ready):
     answer = api.post("/toys/create", json={"name": "a", "password": "hunter2", "inner": {"name": "i"}})
     (row,) = rows(store)

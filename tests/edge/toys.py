@@ -44,6 +44,13 @@ def create(ctx: Ctx, body: Toy) -> Toy:
         return body
 
 
+@endpoint("POST", "/toys/{name}/audited")
+def audited(ctx: Ctx, name: str) -> None:
+    """A change of which the path alone tells the object."""
+    with ctx.transaction():
+        pass
+
+
 @endpoint("POST", "/toys/any")
 def anything(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     """Echo anything."""
