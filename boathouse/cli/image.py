@@ -99,6 +99,8 @@ def _init(options: argparse.Namespace, settings: Settings) -> int:
         written = [str(path) for path in starter_kit.begin(directory, options.base, runtime, keys)]
     except starter_kit.CannotBegin as error:
         raise Failed(str(error)) from None
+    except OSError as error:
+        raise Failed(f"{error.filename or directory}: {error.strerror}; give a folder that is there or can be made") from None
     if options.output == "json":
         print_json({"written": written})
     else:
