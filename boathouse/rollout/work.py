@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from boathouse.compute.image_scans import ImageScans
-from boathouse.images import references, registry, user_builds
+from boathouse.images import references, registry
 from boathouse.images.advisories.scan import level_of
 from boathouse.images.attachments import RegistryAccess
 from boathouse.images.build import HasApi
@@ -59,6 +59,8 @@ class EngineWork:
         assert source is not None, "there is something to build"
         if not self._offers.builds:  # a trigger may have been made before the operator said so
             raise StepFailed(requests.NO_BUILDS)
+        from boathouse.images import user_builds  # here, because the engine's library takes long to load and few roll-outs build
+
         target = references.parse(source.target, "source.target")
         login = self._vault.login(row.workspace_id, row.owner, source.login)
         arguments, hidden = self._arguments(row, source.build_args or {})
@@ -80,9 +82,7 @@ class EngineWork:
                 if refused is not None:
                     raise StepFailed(f"source.dockerfile: {refused}")
                 try:  # names of the engine are everybody's: what a user chose stands there only while it is pushed
-                    made = user_builds.build_image(
-                        client, context, own, say, source.dockerfile, arguments, limits=LIMITS
-                    )
+                    made = user_builds.build_image(client, context, own, say, source.dockerfile, arguments, limits=LIMITS)
                     user_builds.push_image(client, made, target, login, say, plain_http=plain, keep=False)
                 finally:
                     user_builds.untag(client, own)
