@@ -33,6 +33,18 @@ from boathouse.workspace.locations import Locations
 from boathouse.workspace.references import Secrets
 from boathouse.workspace.sealing import Sealer
 
+
+
+@pytest.hookimpl(tryfirst=True)  # before workers read the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several workers one has the container engine, which is one for the machine; a file's tests of Spark stay together."""
+    for item in items:
+        if item.get_closest_marker("engine"):
+            item.add_marker(pytest.mark.xdist_group("engine"))
+        elif item.get_closest_marker("spark"):
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+
+
 ACCOUNT_ID = "11111111-2222-3333-4444-555555555555"
 WORKSPACE_ID = 1234567890123456
 

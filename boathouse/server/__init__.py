@@ -1,6 +1,6 @@
 """Puts the rooms together and runs them in one process: the only module that knows them all.
 
-`up` answers calls as soon as the database is open; the engine is looked for beside that, and launches begin when it is there.
+`up` answers calls as soon as the database is open; then the engine is looked for, and launches begin when it is there.
 """
 
 import contextlib
@@ -32,9 +32,6 @@ __all__ = ["StartError", "opened", "routes", "run_http", "up"]
 #: statement): at Python's 5 ms a single busy reconciler would add more to it than the work itself.
 SWITCH_SECONDS = 0.0005
 
-#: How long the HTTP server may take to answer calls.
-SERVING_SECONDS = 30.0
-
 
 def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) -> int:
     """Run until SIGTERM or SIGINT; clusters stay. Raises StartError when it cannot begin."""
@@ -64,10 +61,9 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
 
             gc.freeze()
             gc.enable()
-            answering.set()
+            beginning.start()  # not before: it would take the interpreter from what is still being loaded
 
         failed: list[Exception] = []
-        answering = threading.Event()
 
         def begin() -> None:
             try:
@@ -75,16 +71,15 @@ def up(settings: Settings, ready_file: Path | None = None, quiet: bool = False) 
             except Exception as error:  # a server that answers and never works would be worse than none
                 log.exception("cannot begin to work")
                 failed.append(error)
-                answering.wait(SERVING_SECONDS)  # only a server that runs can be told to stop
                 os.kill(os.getpid(), signal.SIGTERM)
 
         beginning = threading.Thread(target=begin, name="begin")
-        beginning.start()
         try:
             run_http(edge, listener, serving)
         finally:
-            beginning.join()
-            plane.stop()
+            if beginning.ident is not None:  # what never began has nothing to stop
+                beginning.join()
+                plane.stop()
             edge.close()
             (parts.directory.path / "ready.json").unlink(missing_ok=True)
         if failed:
