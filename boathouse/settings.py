@@ -7,10 +7,12 @@ current one), else from the default. Read by `server` and `cli` alone; other roo
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec.structs import fields
 
 
 class SettingError(Exception):
@@ -24,8 +26,7 @@ def default_cache() -> Path:
     return Path("/var/lib/boathouse") if os.geteuid() == 0 else Path.home() / ".cache" / "boathouse"
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One setting: its kind (`str`, `int`: a port, `count`, `days`, `bool`, `path`, `list`, `host`, `network`), what it means,
     allowed values if few."""
 
@@ -88,8 +89,7 @@ FIELDS: dict[str, Field] = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """All settings, typed. `sources` tells where each came from."""
 
     data: Path

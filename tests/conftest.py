@@ -34,7 +34,6 @@ from boathouse.workspace.references import Secrets
 from boathouse.workspace.sealing import Sealer
 
 
-
 @pytest.hookimpl(tryfirst=True)  # before workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several workers one has the container engine, which is one for the machine; a file's tests of Spark stay together."""

@@ -7,9 +7,9 @@ of credentials; here nothing does: where the operator's setting `location_creden
 import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row, delete, insert, select
 
 from boathouse.account import rights
@@ -21,8 +21,7 @@ from boathouse.store import Reader
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{4,256}")
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """`word` names the objects in refusals; `id` and `name` are their fields."""
 
     word: str

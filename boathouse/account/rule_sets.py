@@ -7,8 +7,9 @@ Served for the account (`/preview/accounts/{account_id}/access-control`) and, as
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from boathouse.account import etags
 from boathouse.edge import Ctx, endpoint
@@ -36,8 +37,7 @@ _KINDS = {"users": USER, "groups": GROUP, "servicePrincipals": SERVICE_PRINCIPAL
 _WORDS = {kind: word for word, kind in _KINDS.items()}
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(msgspec.Struct, frozen=True):
     """What a rule set is of. `name` is it as stored, `principal` whom it is about (None: the account)."""
 
     kind: str

@@ -18,7 +18,7 @@ from boathouse.identity import roles
 from boathouse.store import Reader
 from boathouse.wire.account import DownloadQuery, UsageQuery
 
-_COLUMNS = tuple(getattr(usage_records.c, name) for name in Record.__dataclass_fields__)
+_COLUMNS = tuple(getattr(usage_records.c, name) for name in Record.__struct_fields__)
 
 #: What node-seconds can be summed by; `tag:KEY` too.
 GROUPS: dict[str, Callable[[Record], tuple[Any, ...]]] = {
@@ -96,6 +96,7 @@ def download(ctx: Ctx, account_id: str, query: DownloadQuery) -> Raw:
 
 def write_rows(writer: Any, found: list[Record], start: int, end: int, now: int, personal: bool) -> None:
     """A row of the CSV for each cluster, node type and owner, of what was there in [start, end)."""
+
     def key(record: Record) -> tuple[int, str, str, int]:
         return record.workspace_id, record.cluster_id, record.node_type, record.owner_id
 

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True)
-class Record:
+
+class Record(msgspec.Struct, frozen=True):
     """A node of a cluster, from when to when; `ended` None: it is still there."""
 
     workspace_id: int

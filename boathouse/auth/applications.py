@@ -4,8 +4,9 @@ All are programs on the user's own machine: they have no secret, prove themselve
 address only."""
 
 import re
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 #: What an application may ask for: to call every API as the user, and to go on when its access token ends.
 SCOPES = frozenset({"all-apis", "offline_access"})
@@ -13,8 +14,7 @@ SCOPES = frozenset({"all-apis", "offline_access"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-@dataclass(frozen=True)
-class Application:
+class Application(msgspec.Struct, frozen=True):
     """`name` is what the user is shown."""
 
     client_id: str

@@ -4,8 +4,9 @@ A service principal is the one whose application id here is its application id t
 token says who it is and nothing else: the management token and the resource id that SDKs send along give no right here.
 """
 
-from dataclasses import dataclass
 from urllib.parse import urlencode
+
+import msgspec
 
 from boathouse.auth.issuers import LEEWAY, BadJwt, Issuers, claims_unverified
 from boathouse.edge import Ctx, Raw, endpoint
@@ -16,8 +17,7 @@ from boathouse.identity import principals
 DATABRICKS = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"
 
 
-@dataclass(frozen=True)
-class Bearer:
+class Bearer(msgspec.Struct, frozen=True):
     """Who a token stands for, and how long (epoch milliseconds)."""
 
     name: str
@@ -25,8 +25,7 @@ class Bearer:
     expires_at: int
 
 
-@dataclass(frozen=True)
-class AzureTenant:
+class AzureTenant(msgspec.Struct, frozen=True):
     """The tenant that settings name; `issuer` stands in for Microsoft's own two."""
 
     issuers: Issuers

@@ -2,8 +2,7 @@
 nothing that could give it away is stored; `boathouse token rotate` counts one up, which makes another token and ends
 the old one."""
 
-from dataclasses import dataclass
-
+import msgspec
 from sqlalchemy import delete, select
 
 from boathouse.auth import credentials
@@ -15,8 +14,7 @@ from boathouse.identity.bootstrap import Founding, Home
 from boathouse.store import Reader, Store, Tx
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """What a started server tells about itself."""
 
     home: Home

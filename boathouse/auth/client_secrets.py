@@ -4,9 +4,9 @@ service principal; a secret holds 730 days at most, and what it gave out ends wi
 import re
 import secrets
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert, select
 
@@ -27,8 +27,7 @@ ACCOUNT = "/api/2.0/accounts/{account_id}/servicePrincipals/{service_principal_i
 WORKSPACE = "/api/2.0/accounts/servicePrincipals/{service_principal_id}/credentials/secrets"
 
 
-@dataclass(frozen=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """A service principal that has shown one of its secrets."""
 
     principal: principals.Principal

@@ -5,8 +5,8 @@ A token is 128 or 256 random bits, so one HMAC without salt is enough to store i
 that HMAC."""
 
 import secrets
-from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import Row, and_, delete, exists, insert, select, true, update
 
 from boathouse.auth.keys import Keys
@@ -22,8 +22,7 @@ PAT, BOOTSTRAP, OAUTH, ENTRA = "pat", "bootstrap", "oauth", "entra"
 NEVER = -1
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(msgspec.Struct, frozen=True):
     """A stored token. Times in epoch milliseconds; `workspace_id` 0 holds everywhere."""
 
     token_id: str

@@ -4,8 +4,9 @@ Without a client id the token says who its user is (policies of the account); wi
 it must be the workload that a policy of that service principal names.
 """
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from boathouse.auth import federation_policies
 from boathouse.auth.issuers import BadJwt, Issuers, claims_unverified, key_set
@@ -18,8 +19,7 @@ JWT = ("urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
 
-@dataclass(frozen=True)
-class Federated:
+class Federated(msgspec.Struct, frozen=True):
     """Who a token stands for, and the policy that says so."""
 
     principal: principals.Principal

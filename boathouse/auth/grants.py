@@ -10,8 +10,8 @@ import hashlib
 import hmac
 import secrets
 import uuid
-from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import delete, insert, or_, select, update
 
 from boathouse.auth import credentials
@@ -26,8 +26,7 @@ IDLE_MS = 30 * 86_400_000
 GRANT_MS = 90 * 86_400_000
 
 
-@dataclass(frozen=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """What an application may do, and for whom. `scope`: names with spaces between."""
 
     grant_id: str

@@ -3,8 +3,8 @@ must be in one. What a `Gate` says is pure."""
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import select
 
 from boathouse.auth.tables import ip_access_lists as lists
@@ -33,8 +33,7 @@ def network_of(text: str) -> Network | None:
     return ipaddress.ip_network((mapped, found.prefixlen - 96), strict=False) if mapped and found.prefixlen >= 96 else found
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(msgspec.Struct, frozen=True):
     """The enabled lists of one place, as networks."""
 
     allow: tuple[Network, ...]

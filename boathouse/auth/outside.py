@@ -10,7 +10,6 @@ import binascii
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -39,8 +38,7 @@ class Errand(msgspec.Struct):
     until: int
 
 
-@dataclass(frozen=True)
-class OutsideLogin:
+class OutsideLogin(msgspec.Struct, frozen=True):
     """The provider that settings name. `user_claim`: the claim that holds our user name."""
 
     issuers: Issuers

@@ -4,9 +4,9 @@ never the API, so a page of another site cannot call it in a user's name."""
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
+import msgspec
 from sqlalchemy import delete, insert, select
 
 from boathouse.auth.keys import Keys
@@ -21,8 +21,7 @@ LASTS_SECONDS = 8 * 3600
 SESSION, FORM = "boathouse_session", "boathouse_form"
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """A logged-in browser. `created_at` in epoch milliseconds."""
 
     principal: principals.Principal

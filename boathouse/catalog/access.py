@@ -6,8 +6,8 @@ it, whether it is there or not.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import select
 
 from boathouse.catalog import assignment, grant_rows, grantees, names, privileges, securables
@@ -25,8 +25,7 @@ from boathouse.store import Reader, Store
 _BATCH = 500
 
 
-@dataclass(frozen=True)
-class Asker:
+class Asker(msgspec.Struct, frozen=True):
     """On whose behalf, and from which workspace. `ids`: theirs, those of all their groups, and all account users'."""
 
     workspace_id: int
@@ -82,8 +81,7 @@ def no_metastore() -> ApiError:
     return ApiError(404, "METASTORE_DOES_NOT_EXIST", "No metastore assigned for the current workspace.")
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """Something with the way to it: `chain` from the catalog (or itself) down; empty for the metastore. `path` is the same as
     `privileges` takes it, the metastore first."""
 

@@ -8,9 +8,9 @@ it, and the admins of the workspace that the metastore was made for have all pri
 
 import re
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import and_, insert, select
 
 from boathouse.catalog import grant_rows, grantees, securables
@@ -34,8 +34,7 @@ OF_ADMINS = (
 OF_USERS = ("USE_SCHEMA", "CREATE_TABLE", "CREATE_VOLUME", "CREATE_FUNCTION", "CREATE_MATERIALIZED_VIEW", "CREATE_MODEL")
 
 
-@dataclass(frozen=True)
-class Metastore:
+class Metastore(msgspec.Struct, frozen=True):
     """`default_catalog` is that of the workspace that was asked for."""
 
     metastore_id: str
@@ -52,7 +51,7 @@ class Metastore:
     default_catalog: str = ""
 
 
-FIELDS = tuple(name for name in Metastore.__dataclass_fields__ if name != "default_catalog")
+FIELDS = tuple(name for name in Metastore.__struct_fields__ if name != "default_catalog")
 _COLUMNS = tuple(metastores.c[name] for name in FIELDS)
 
 

@@ -13,8 +13,9 @@ there by name or by group; the answer is None, or the words of what is missing. 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 METASTORE, CATALOG, SCHEMA, TABLE, VOLUME, FUNCTION = "METASTORE", "CATALOG", "SCHEMA", "TABLE", "VOLUME", "FUNCTION"
 EXTERNAL_LOCATION, STORAGE_CREDENTIAL, CONNECTION = "EXTERNAL_LOCATION", "STORAGE_CREDENTIAL", "CONNECTION"
@@ -75,8 +76,7 @@ _LOOKS = frozenset({
 Binding = Literal["OPEN", "READ_ONLY", "CLOSED"]
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(msgspec.Struct, frozen=True):
     """One object of a path, as one asker meets it. `owned`: they own it, or a group of theirs does (of a metastore: they are a
     metastore admin). `granted`: what was granted on it to them or to their groups. `binding`: what the workspace they ask from
     may do with it."""

@@ -3,9 +3,9 @@ names change with it, and nothing outlives what it lies in."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -20,8 +20,7 @@ class NameTaken(Exception):
     """Something of this kind has this name already."""
 
 
-@dataclass(frozen=True)
-class Securable:
+class Securable(msgspec.Struct, frozen=True):
     """One of them. Times in epoch milliseconds; `document` is what else was said of it."""
 
     securable_id: str
@@ -39,7 +38,7 @@ class Securable:
     updated_by: str
 
 
-_COLUMNS = tuple(securables.c[name] for name in Securable.__dataclass_fields__)
+_COLUMNS = tuple(securables.c[name] for name in Securable.__struct_fields__)
 _WHOLE = select(*_COLUMNS)
 
 
@@ -104,7 +103,7 @@ def create(
         created_at=now, created_by=by, updated_at=now, updated_by=by,
     )  # fmt: skip
     with _named(tx):
-        tx.execute(insert(securables).values({name: getattr(made, name) for name in Securable.__dataclass_fields__}))
+        tx.execute(insert(securables).values({name: getattr(made, name) for name in Securable.__struct_fields__}))
     return made
 
 
@@ -121,7 +120,7 @@ def change(tx: Tx, it: Securable, by: str, **values: Any) -> Securable:
             below = _below(it)
             rest = func.substr(securables.c.full_name, len(it.full_name) + 1)
             tx.execute(update(securables).where(below).values(full_name=full_name + rest))
-    return Securable(**{name: values.get(name, getattr(it, name)) for name in Securable.__dataclass_fields__})
+    return Securable(**{name: values.get(name, getattr(it, name)) for name in Securable.__struct_fields__})
 
 
 def remove(tx: Tx, it: Securable) -> None:

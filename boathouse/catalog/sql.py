@@ -1,6 +1,6 @@
 """What a statement of SQL does in the catalog, as one principal: the same rules and rows as the REST calls."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from boathouse.catalog import access, changes, grants, statements
 from boathouse.catalog.access import Asker, Found
@@ -15,12 +15,11 @@ from boathouse.wire.catalog import PermissionsChange
 SHOWN = ("Principal", "ActionType", "ObjectType", "ObjectKey")
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """What a statement shows; without columns nothing."""
 
     columns: tuple[str, ...] = ()
-    rows: list[tuple[str, ...]] = field(default_factory=list)
+    rows: list[tuple[str, ...]] = msgspec.field(default_factory=list)
 
 
 def parsed(text: str) -> Statement:

@@ -11,7 +11,8 @@ is wrong.
 """
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from boathouse.catalog import privileges
 from boathouse.catalog.names import DEPTH
@@ -26,16 +27,14 @@ class BadStatement(Exception):
     """The text is none of these statements. The message names what is wrong."""
 
 
-@dataclass(frozen=True)
-class Securable:
+class Securable(msgspec.Struct, frozen=True):
     """`parts` of the name as they were written; fewer than the kind has where the first ones are to be filled in."""
 
     kind: str
     parts: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """`revoke`: the other way round."""
 
     privileges: tuple[str, ...]
@@ -44,14 +43,12 @@ class Grant:
     revoke: bool = False
 
 
-@dataclass(frozen=True)
-class ShowGrants:
+class ShowGrants(msgspec.Struct, frozen=True):
     on: Securable
     principal: str | None = None
 
 
-@dataclass(frozen=True)
-class AlterOwner:
+class AlterOwner(msgspec.Struct, frozen=True):
     of: Securable
     owner: str
 
@@ -59,8 +56,7 @@ class AlterOwner:
 Statement = Grant | ShowGrants | AlterOwner
 
 
-@dataclass(frozen=True)
-class _Token:
+class _Token(msgspec.Struct, frozen=True):
     text: str
     quoted: bool = False
 

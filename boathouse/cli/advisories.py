@@ -2,9 +2,10 @@
 
 import argparse
 import sys
-from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
+
+import msgspec
 
 from boathouse.cli import Failed
 from boathouse.cli.output import plain, print_json, table
@@ -58,7 +59,7 @@ def _refresh(sources: list[str], settings: Settings) -> database.Status:
 
 def document(status: database.Status, today: date) -> dict[str, Any]:
     """The state of the copy, for programs."""
-    sources = [asdict(each) | {"as_of": each.as_of.isoformat()} for each in status.sources]
+    sources = msgspec.to_builtins(status.sources)
     return {
         "made": status.made.isoformat(),
         "age_days": status.age_days(today),

@@ -11,6 +11,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
+
 from boathouse.cli.output import print_json
 from boathouse.dataplane.engine.probes import Finding, findings
 from boathouse.images import build, registry
@@ -121,7 +123,7 @@ def images(settings: Settings) -> Finding:
 
 def registries(settings: Settings) -> Finding:
     """Whether the registries that the settings name answer as registries do, over the transport that the settings allow."""
-    asking = dataclasses.replace(registry_settings(settings), connect_seconds=2.0, stall_seconds=2.0, total_seconds=4.0)
+    asking = msgspec.structs.replace(registry_settings(settings), connect_seconds=2.0, stall_seconds=2.0, total_seconds=4.0)
     silent = []
     named = {*settings.registry_private_hosts, *settings.registry_plain_http_hosts, *asking.endpoints.values()}
     for host in sorted(named | {mirror.partition("/")[0] for mirror in asking.mirrors.values()}):

@@ -1,7 +1,8 @@
 """`boathouse explain CODE`: what a termination code means, why it happens, what to do. Needs no server."""
 
 import argparse
-import dataclasses
+
+import msgspec
 
 from boathouse.cli import Failed
 from boathouse.cli.output import print_json, table
@@ -16,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
     if options.code is None:
         entries = list(CATALOGUE.values())
         if options.output == "json":
-            print_json([dataclasses.asdict(entry) for entry in entries])
+            print_json([msgspec.structs.asdict(entry) for entry in entries])
         else:
             print(table([(entry.code, entry.type, entry.meaning) for entry in entries], indent=""))
         return 0
@@ -24,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     if entry is None:
         raise Failed(f"'{options.code}' is not a code that Boathouse gives; `boathouse explain` lists them all")
     if options.output == "json":
-        print_json(dataclasses.asdict(entry))
+        print_json(msgspec.structs.asdict(entry))
         return 0
     print(f"{entry.code} ({entry.type})\n{entry.meaning}\n\nIt happens when")
     for cause in entry.causes:

@@ -5,10 +5,11 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from boathouse.cli import Failed, image_bases, image_look, image_policy, image_scan, image_trust, progress
 from boathouse.cli.engine_at_hand import NoEngine, engine_client

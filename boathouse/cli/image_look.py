@@ -4,9 +4,11 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from boathouse.cli import Failed, image_report, image_sources
 from boathouse.cli.output import plain, print_json, table
@@ -85,7 +87,9 @@ def run_sbom(options: argparse.Namespace, settings: Settings) -> int:
         made = bill.cyclonedx if options.format == "cyclonedx" else bill.spdx
         print(made(options.what, identifier, found.packages, datetime.now(UTC).replace(microsecond=0)))
     elif options.output == "json":
-        print_json({"packages": [asdict(each) | {"purl": each.purl} for each in found.packages], "unread": found.unread})
+        print_json(
+            {"packages": [msgspec.structs.asdict(each) | {"purl": each.purl} for each in found.packages], "unread": found.unread}
+        )
     else:
         print(table([(each.kind, each.name, each.version, f"layer {each.layer}") for each in found.packages], indent=""))
     for path, reason in found.reasons:
@@ -105,7 +109,7 @@ def run_diff(options: argparse.Namespace, settings: Settings) -> int:
             sides.append(difference.Side(view.config, packages.inventory(view).packages, check(view, wanted), size))
     found = difference.compare(*sides)
     if options.output == "json":
-        print_json(asdict(found) | {"same": found.same})
+        print_json(msgspec.to_builtins(found) | {"same": found.same})
     else:
         print(plain(image_report.changes(found)))
     return 1 if sides[0].report.ok and not sides[1].report.ok else 0

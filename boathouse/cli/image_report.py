@@ -1,8 +1,9 @@
 """How a check of an image is told: text for people, JSON for programs, SARIF for code scanning, annotations for GitHub. Pure."""
 
-import dataclasses
 from importlib.metadata import version
 from typing import Any
+
+import msgspec
 
 from boathouse.cli.output import plain, table
 from boathouse.images.difference import Difference
@@ -18,7 +19,7 @@ _RULES_PAGE = "docs/image-contract.md"
 
 def document(what: str, report: CheckReport) -> dict[str, Any]:
     """All fields of the report, and whether a cluster can be made of the image."""
-    return {"image": what, "ok": report.ok, **dataclasses.asdict(report)}
+    return {"image": what, "ok": report.ok, **msgspec.to_builtins(report)}
 
 
 def text(what: str, report: CheckReport) -> str:

@@ -1,8 +1,9 @@
 """How a scan is told: text for people, JSON for programs, SARIF for code scanning. Pure."""
 
-import dataclasses
 from importlib.metadata import version
 from typing import Any
+
+import msgspec
 
 from boathouse.cli.image_report import SARIF_SCHEMA
 from boathouse.cli.output import plain, table
@@ -36,7 +37,7 @@ def _finding(each: Finding) -> dict[str, Any]:
 
 
 def _decision(each: Ignore) -> dict[str, Any]:
-    return dataclasses.asdict(each) | {"until": each.until.isoformat() if each.until else None}
+    return msgspec.to_builtins(each)
 
 
 def text(what: str, result: ScanResult, age: str) -> str:

@@ -4,8 +4,9 @@ Only seams: no behaviour of ours. Tests put fakes here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 from boathouse.commands.waiting import Changes
 from boathouse.dataplane.contract import Link
@@ -63,12 +64,11 @@ class ContextCatalog(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Ground:
+class Ground(msgspec.Struct, frozen=True):
     store: Store
     link: Link
     launches: Launches
     secrets: ContextSecrets
-    changes: Changes = field(default_factory=Changes)
+    changes: Changes = msgspec.field(default_factory=Changes)
     files: ContextFiles | None = None
     catalog: ContextCatalog | None = None

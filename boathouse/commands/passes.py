@@ -6,9 +6,10 @@ which its ticket was asked for.
 """
 
 import secrets
-from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import and_, delete, insert, select
 
 from boathouse.auth import credentials
@@ -22,8 +23,7 @@ from boathouse.store import Reader, Tx
 TICKET_MS, COOKIE_MS = 60_000, 3_600_000
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(msgspec.Struct, frozen=True):
     cluster_id: str
     launch: int
     caller: Caller

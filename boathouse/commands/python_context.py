@@ -13,8 +13,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from boathouse.commands import results
 from boathouse.commands.session import READY, RUNNING, STARTING, UNKNOWN, Answer, Phase, Standing
@@ -36,8 +37,7 @@ GOODBYE_S = 3.0
 _SIGKILL = 9
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """How the process of a context is started. `settings` become its own file, readable by root of the container alone."""
 
     argv: list[str]

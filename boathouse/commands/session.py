@@ -5,8 +5,9 @@ our process; the next one finds everything again by asking the node.
 """
 
 import enum
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 
 class Phase(enum.StrEnum):
@@ -18,8 +19,7 @@ class Phase(enum.StrEnum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     phase: Phase
     reason: str = ""
 
@@ -27,8 +27,7 @@ class Standing:
 STARTING, READY = Standing(Phase.STARTING), Standing(Phase.READY)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """Where the node is with a command. `state`: `unknown` (never arrived), `running`, `finished`, `cancelled`; `results` once it
     has ended."""
 

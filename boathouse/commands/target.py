@@ -4,9 +4,9 @@ Read from compute's rows; nothing here writes them, and nothing here asks for ri
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import select
 
 from boathouse.compute.states import SERVING
@@ -14,8 +14,7 @@ from boathouse.compute.tables import clusters
 from boathouse.store import Reader
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """`launch`: which launch of the cluster runs (a context of another one is dead). `node_id`: the driver's node, empty when
     there is none. `facts`: what the launch left there (image, Spark's ports)."""
 

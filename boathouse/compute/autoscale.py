@@ -6,8 +6,9 @@ have had nothing to do for a whole window, never while tasks wait, and never wit
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from math import ceil
+
+import msgspec
 
 #: How long tasks have to wait before workers are added for them, in ms.
 BACKLOG_MS = 1_000
@@ -24,8 +25,7 @@ LOOK_S = 2.0
 QUIET_MS = 180_000
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(msgspec.Struct, frozen=True):
     """What the driver tells. `idle_ms`: for how long each living executor has had nothing to do. `slots`: tasks that one
     worker runs at once."""
 
@@ -35,8 +35,7 @@ class Load:
     slots: int
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """`backlog_since`: when tasks began to wait, to be handed in again; None while none do."""
 
     target: int

@@ -4,10 +4,10 @@ A verb records the row, its event and the wake-up of the reconciler in one trans
 `cluster_changes` alone.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import update
 
 from boathouse.compute import (

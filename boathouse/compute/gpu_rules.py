@@ -1,11 +1,11 @@
 """Whether this data plane has the GPUs that node types promise. Pure; told by `rules` and `pool_rules`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True)
-class GpusThere:
+class GpusThere(msgspec.Struct, frozen=True):
     """`count` GPUs in all; `reason` is why there are none."""
 
     count: int = 0

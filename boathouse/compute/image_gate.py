@@ -6,9 +6,10 @@ anybody. Runs on threads that may wait for a registry.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from boathouse.compute import image_policies
 from boathouse.compute.image_policies import InForce
@@ -36,8 +37,7 @@ class Registry(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class RegistryFacts:
+class RegistryFacts(msgspec.Struct, frozen=True):
     """What a registry told of an image: see `policy.Facts`."""
 
     digests: tuple[str, ...] = ()
@@ -45,12 +45,11 @@ class RegistryFacts:
     diff_ids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """What the gate says: `failure` where the image may not start; `details` for the timeline."""
 
     failure: Failure | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 class ImageGate:

@@ -5,7 +5,6 @@ A change is for wishes and launches from then on: what runs goes on.
 """
 
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -34,8 +33,7 @@ ROOT = "/api/2.0/boathouse/image-policy"
 MOST_EXCEPTIONS = 1000
 
 
-@dataclass(frozen=True)
-class InForce:
+class InForce(msgspec.Struct, frozen=True):
     """A workspace's policy and its exceptions, as they were read."""
 
     policy: ImagePolicy

@@ -12,10 +12,12 @@ becomes durable only once its registry's word has passed, Spark starts only once
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import and_, delete, insert, select
 from sqlalchemy.exc import OperationalError
 
@@ -38,20 +40,18 @@ from boathouse.wire.compute import ClusterSpec
 log = logging.getLogger("boathouse.compute.images")
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True):
     """What a reference means now. `pinned` is what the engine pulls; `facts`: what the registry told, for the image policy."""
 
     digest: str
     pinned: str
     size_bytes: int = 0
     plain_http: bool = False
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
     facts: RegistryFacts = RegistryFacts()
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What the check found. `python`: {"path", "version"} or None with `python_reason`; `java`: {"path", "major"}
     when the image's own Java is to be used, else None.
     `r`: the path of its Rscript, empty without R. `failure`: the image cannot be used."""
@@ -64,8 +64,7 @@ class Verdict:
     r: str = ""
 
 
-@dataclass(frozen=True)
-class Preload:
+class Preload(msgspec.Struct, frozen=True):
     """An image that is wanted before any cluster is: `owner` and `attempt` stand for a cluster and its launch. Without a
     release it is not checked. `track`: the one that named it. `pinned`: the policy judges it as launches by a track will, by its
     digest alone; `signed_later`: but not yet by its signers, see `signed`."""

@@ -93,9 +93,7 @@ def _mine(workspace_id: int, arn: str) -> Any:
 
 def _check(arn: str, role_arn: str | None, meta: bool | None) -> None:
     if not ARN.fullmatch(arn):
-        raise invalid(
-            f"instance_profile_arn: {arn[:200]!r} is not of the form arn:aws:iam::<account>:instance-profile/<name>"
-        )
+        raise invalid(f"instance_profile_arn: {arn[:200]!r} is not of the form arn:aws:iam::<account>:instance-profile/<name>")
     if role_arn and not ROLE_ARN.fullmatch(role_arn):
         raise invalid(f"iam_role_arn: {role_arn[:200]!r} is not of the form arn:aws:iam::<account>:role/<name>")
     if meta:

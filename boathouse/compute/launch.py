@@ -8,8 +8,9 @@ import base64
 import logging
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from boathouse.compute import driver_calls, driver_start, event_log, launch_environment, node_types, standby
 from boathouse.compute.driver_start import DriverStart
@@ -64,8 +65,7 @@ exit "$status"
 CALL_TIMEOUT = 15.0
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What an effect came to. `done` False: not yet, ask again. `token_hash`: of a node that was added. `node_facts`: what is
     to be remembered of the action's node."""
 
@@ -73,7 +73,7 @@ class Result:
     done: bool = True
     failure: Failure | None = None
     token_hash: str = ""
-    node_facts: Mapping[str, Any] = field(default_factory=dict)
+    node_facts: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Effects:

@@ -10,8 +10,10 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from boathouse.compute import cluster_spec, node_types, scaling, script_shelf, secrets_step, states, tracks
 from boathouse.compute.scaling import ClusterLimits, Size
@@ -42,8 +44,7 @@ class ReleaseShelf(Protocol):
     def recorded(self, spark_version: str, layer_names: Sequence[str]) -> Release | None: ...
 
 
-@dataclass(frozen=True)
-class LaunchKeys:
+class LaunchKeys(msgspec.Struct, frozen=True):
     """Secrets of one launch; the repr shows none."""
 
     token: str
@@ -53,8 +54,7 @@ class LaunchKeys:
         return "LaunchKeys(...)"
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(msgspec.Struct, frozen=True):
     """All that the effects of a launch need beside what they see. `place`: the id under which its nodes are; `editor`: with whose
     rights secrets are read; `track`: the one that the wish names, the image of `spec` being what it named when this was made."""
 
@@ -75,8 +75,7 @@ class Inputs:
     track: str = ""
 
 
-@dataclass(frozen=True)
-class Sources:
+class Sources(msgspec.Struct, frozen=True):
     """Where inputs come from; `server.py` fills it.
 
     `keyed(purpose, text)`: HMAC under the server's key. `open_password(stored, workspace, cluster)`: plain text of a
@@ -90,7 +89,7 @@ class Sources:
     keyed: Callable[[str, str], str]
     open_password: Callable[[str, int, str], str] = lambda stored, workspace_id, cluster_id: stored
     strict: Callable[[int], bool] = lambda workspace_id: False
-    scripts: ScriptShelf = field(default_factory=NoScripts)
+    scripts: ScriptShelf = msgspec.field(default_factory=NoScripts)
     standby: bool = True
     track: tracks.FindTrack = lambda workspace_id, name: None
     set_up: Callable[[str], str] = lambda spark_version: f"boathouse image build {spark_version}"

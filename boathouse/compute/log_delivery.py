@@ -9,9 +9,9 @@ destination refuses is told in `cluster_log_status`, tried again for some hours,
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
+import msgspec
 from sqlalchemy import and_, delete, insert, select, update
 
 from boathouse import telemetry
@@ -67,11 +67,10 @@ def to(locations: Locations) -> Write:
     return write
 
 
-_S3 = tuple(field.name for field in fields(S3Options))
+_S3 = S3Options.__struct_fields__
 
 
-@dataclass(frozen=True)
-class _Look:
+class _Look(msgspec.Struct, frozen=True):
     """What a round sees."""
 
     cluster: Any

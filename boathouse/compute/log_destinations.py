@@ -8,8 +8,9 @@ time of their last line (`driver/stdout--2026-01-31--08-15-00`), as the platform
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from boathouse.compute.init_scripts import NODE_LOG
 from boathouse.wire.compute import ClusterLogConf, S3StorageInfo
@@ -75,8 +76,7 @@ def of_spec(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return next((conf[kind] for kind in KINDS if conf.get(kind)), None)
 
 
-@dataclass(frozen=True)
-class LogFile:
+class LogFile(msgspec.Struct, frozen=True):
     """One log on this machine. `changed`: of its last write, in ns. `launch` and `address` of its node where they are known;
     `ended`: its node is not the one that has that place in the cluster now."""
 

@@ -5,13 +5,15 @@ Called by the reconciler before each plan. What cannot be reached now is told as
 None): the plan decides what that means.
 """
 
+import dataclasses
 import logging
 import random
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import bindparam, select
 
 from boathouse.compute import autoscale, cluster_spec, driver_start, nodes, pool_stock, states, timeline
@@ -62,8 +64,7 @@ _GIVEN = select(clusters.c.cluster_id, clusters.c.facts["limits"]["total_bytes"]
 )
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True):
     """One look: the row as it was read, the world made of it, and the launch's inputs where they could be had."""
 
     row: Any
@@ -127,7 +128,7 @@ class Looking:
             offer=offer,
             **_told(inputs, self._store.clock()),
         )
-        return Sight(row, replace(world, start=_driver_start(world, inputs)), inputs)
+        return Sight(row, dataclasses.replace(world, start=_driver_start(world, inputs)), inputs)
 
     def forget(self, cluster_id: str) -> None:
         """It is at its end: nothing of it is looked at any more."""

@@ -6,8 +6,9 @@ The numbers are the clouds' published ones (AWS EC2 instance types, Azure VM siz
     name cores memory-GiB category [nvme=COUNTxGB] [disk=COUNTxGB] [gpu=COUNT] [arm]
 """
 
-from dataclasses import dataclass
 from functools import cache
+
+import msgspec
 
 from boathouse.compute import node_types_aws, node_types_azure, node_types_gcp
 from boathouse.compute.surroundings import ZONES, Surroundings
@@ -26,8 +27,7 @@ CATEGORIES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class NodeSize:
+class NodeSize(msgspec.Struct, frozen=True):
     """`memory_mb` in MiB, disks as (count, GB each)."""
 
     node_type_id: str

@@ -1,7 +1,8 @@
 """How many idle instances a pool should have, which of them go, and when to look again. Pure; asked by `pool_reconciler`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from boathouse.compute import states
 
@@ -18,8 +19,7 @@ FIRST_COMMANDS_MS = 5_000
 PAUSES_MS = (5_000, 15_000, 60_000, 300_000)
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(msgspec.Struct, frozen=True):
     """`ready_at`: since when it could be taken, epoch ms; None while it is being made."""
 
     cluster_id: str
@@ -40,8 +40,7 @@ class Instance:
         return self.wish == states.WISH_TERMINATED and self.state == states.TERMINATED
 
 
-@dataclass(frozen=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """`claimed`: instances of clusters. `preloaded`: what an instance is made of is there. `retry_at`: not before, epoch ms.
     `starting`: since when the latest cluster that starts does, epoch ms; 0 while none starts; `begun`: when the latest one did
     that starts or runs."""
@@ -59,8 +58,7 @@ class View:
     begun: int = 0
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """`failed`: ended by themselves, to be told and forgotten. `again`: ms until the next look, None at rest. `gone`: nothing is
     left of a pool that was deleted."""
 

@@ -5,8 +5,9 @@ blocks; only when the executor has exited by itself, or did not within `DRAIN_MS
 launch. While the size changes the cluster is RESIZING and serves; `facts.resizing` remembers from where and since when.
 """
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from boathouse.compute.plan_nodes import Draft, next_incarnation, registered, spark_node
 from boathouse.compute.states import ACQUIRING, RESIZING, RUNNING

@@ -5,9 +5,9 @@ begin at once do not get the same last place. A restart loses nothing: what was 
 """
 
 import threading
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import select
 
 from boathouse.compute import pool_stock, states
@@ -16,8 +16,7 @@ from boathouse.compute.world import Cluster, Failure
 from boathouse.store import Reader, Store
 
 
-@dataclass(frozen=True)
-class _Pool:
+class _Pool(msgspec.Struct, frozen=True):
     pool_id: str
     most: int | None
 

@@ -4,7 +4,6 @@ As in `rules`: a field is served, a label without effect, or refused by name, ne
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 import msgspec
 
@@ -31,8 +30,7 @@ LABELS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class PoolSeen:
+class PoolSeen(msgspec.Struct, frozen=True):
     """What a cluster's rules need to know of a pool; None in its place: there is none that lives."""
 
     node_type_id: str

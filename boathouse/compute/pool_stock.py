@@ -6,7 +6,6 @@ cluster's id, so nothing has to be renamed or moved. It serves that cluster, and
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -27,8 +26,7 @@ KIND = "pool"
 ACTIVE, DELETED = "ACTIVE", "DELETED"
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     """Instances by what the API calls them. `claimed`: of clusters, there or on their way."""
 
     used: int = 0

@@ -4,7 +4,6 @@ Clusters and nodes are counted as they may become: a cluster that scales counts 
 bucket that holds a minute's worth; what the control plane starts by itself (replacements, autoscaling) takes no tokens.
 """
 
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -18,8 +17,7 @@ from boathouse.edge.errors import limit_exceeded
 from boathouse.store import Tx
 
 
-@dataclass(frozen=True)
-class Quotas:
+class Quotas(msgspec.Struct, frozen=True):
     """The limits of every workspace; 0: none."""
 
     clusters: int = 0

@@ -9,10 +9,10 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Update, and_, bindparam, delete, insert, update
 
 from boathouse import telemetry

@@ -5,7 +5,6 @@ refused by name, never dropped. The rules of container services stand in `contai
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -46,8 +45,7 @@ IDLE_MINUTES = (10, 10_000)
 LARGEST_NUMBER = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class World:
+class World(msgspec.Struct, frozen=True):
     """What the rules need to know of the workspace: its cloud, the keys of its runtimes, whether `enableDcs` is on, the most
     workers of a cluster, whether a principal's name is known (asked for one name only), the pools that the wish names, whether
     its instance profile may be used, and why the image policy refuses its image, or its image track cannot be followed."""

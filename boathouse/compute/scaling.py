@@ -7,8 +7,10 @@ scaled and why. Called once a launch.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import asdict, replace
 
 from boathouse.compute.world import Failure
 
@@ -27,8 +29,7 @@ DRIVER_HEAP, WORKER_HEAP = 0.60, 0.65
 MOST_HEAP = 0.85
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(msgspec.Struct, frozen=True):
     """The true size of a node type."""
 
     name: str
@@ -36,8 +37,7 @@ class Size:
     memory_mb: int
 
 
-@dataclass(frozen=True)
-class NodeLimits:
+class NodeLimits(msgspec.Struct, frozen=True):
     """What one node gets. `cores`: task slots; `cpus` and `memory_bytes`: what the engine enforces."""
 
     node_type: str
@@ -53,8 +53,7 @@ class NodeLimits:
         return self.cpus < self.true_cores or self.memory_bytes < self.true_memory_mb * MIB
 
 
-@dataclass(frozen=True)
-class ClusterLimits:
+class ClusterLimits(msgspec.Struct, frozen=True):
     """What all nodes of a cluster get."""
 
     driver: NodeLimits

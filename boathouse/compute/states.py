@@ -4,7 +4,7 @@ Source: reference api A and A.1. `clusters.py` asks before it writes a wish; the
 came of one. ERROR and UNKNOWN exist in the API for clients; we never enter them. The words for states and wishes stand here only.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 PENDING, RUNNING, RESTARTING, RESIZING = "PENDING", "RUNNING", "RESTARTING", "RESIZING"
 TERMINATING, TERMINATED = "TERMINATING", "TERMINATED"
@@ -53,8 +53,7 @@ def waiting_message(shown: str, waiting: str) -> str | None:
     return ACQUIRING if shown.startswith(WAITING) else None
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a verb comes to: the state to enter and whether a new launch is wished, nothing at all (`state` None), or a refusal
     with the platform's text for INVALID_STATE."""
 

@@ -4,13 +4,12 @@ The codes and types are the platform's own (reference api A.4; clients hang on o
 `boathouse explain CODE` say it in words. Pure.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from boathouse.wire.compute import TerminationType
 
 
-@dataclass(frozen=True)
-class Termination:
+class Termination(msgspec.Struct, frozen=True):
     """`parameters`: the keys that we fill, of the platform's list. `causes` begin with the likeliest."""
 
     code: str

@@ -6,7 +6,6 @@ and made to name another image; when it may be is `rollout`'s, the room above, w
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,8 +21,7 @@ from boathouse.wire.compute import ClusterSpec, DockerBasicAuth, DockerImage
 PROMOTED, ROLLED_BACK = "PROMOTED", "ROLLED_BACK"
 
 
-@dataclass(frozen=True)
-class Track:
+class Track(msgspec.Struct, frozen=True):
     """A track as the store has it. `image`: what it names, pinned; empty until a roll-out has passed. `username`, `password`: of
     its registry, the password a reference to a secret that `editor` may read; empty where its images are public."""
 

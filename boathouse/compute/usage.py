@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from boathouse.compute.world import NodeRow
 from boathouse.dataplane.contract import Link, NodeError, NodeGone
@@ -24,8 +25,7 @@ KEPT_SECONDS, TIMEOUT, THREADS = 1.0, 2.0, 8
 REMEMBERED = 2000
 
 
-@dataclass(frozen=True)
-class NodeUsage:
+class NodeUsage(msgspec.Struct, frozen=True):
     """One node. `cores`: processor time used per second since the last look; None at the first, and where it says nothing."""
 
     node_id: str
@@ -38,8 +38,7 @@ class NodeUsage:
     out_of_memory_kills: int | None = None
 
 
-@dataclass(frozen=True)
-class SparkUsage:
+class SparkUsage(msgspec.Struct, frozen=True):
     """The cluster's Spark: tasks that run and that wait, living executors, seconds spent collecting garbage by all of them."""
 
     running_tasks: int
@@ -48,8 +47,7 @@ class SparkUsage:
     gc_seconds: float
 
 
-@dataclass(frozen=True)
-class ClusterUsage:
+class ClusterUsage(msgspec.Struct, frozen=True):
     cluster_id: str
     nodes: tuple[NodeUsage, ...]
     spark: SparkUsage | None

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 #: Presence of one container, in the words of the data plane's contract.
 GONE, STARTING, RUNNING, EXITED = "gone", "starting", "running", "exited"
 
@@ -16,14 +18,13 @@ GONE, STARTING, RUNNING, EXITED = "gone", "starting", "running", "exited"
 DRIVER = "driver"
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True):
     """Why a cluster ends: a code of the API, its type, and the parameters that a user reads. Never holds a secret's
     value."""
 
     code: str
     type: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def message(self) -> str:
@@ -33,8 +34,7 @@ class Reason:
         return {"code": self.code, "type": self.type, "parameters": dict(self.parameters)}
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """What went wrong in one step, before it is put in the words of a termination reason. `evidence`: bounded lines
     of log."""
 
@@ -46,11 +46,10 @@ class Failure:
     #: A log of the node whose last lines explain it: the reconciler reads them before it writes the reason.
     log: str = ""
     #: Parameters of the termination reason beside the message.
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Cluster:
+class Cluster(msgspec.Struct, frozen=True):
     """The row: the wish, and what is said to be."""
 
     cluster_id: str
@@ -86,19 +85,17 @@ class Cluster:
         return self.least is not None
 
 
-@dataclass(frozen=True)
-class NodeRow:
+class NodeRow(msgspec.Struct, frozen=True):
     node_id: str
     number: int
     incarnation: int
     launch: int
     leaving: bool
     made_at: int
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """What the driver of nodes sees of one node."""
 
     daemon: str = GONE
@@ -113,8 +110,7 @@ class Seen:
         return self.daemon == GONE and self.container == GONE
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """A process in a node, as its daemon tells. `ready`: what it wrote when it could serve."""
 
     name: str
@@ -129,13 +125,12 @@ class Process:
         return f"signal {self.signal}" if self.signal else f"exit code {self.exit_code}"
 
 
-@dataclass(frozen=True)
-class Daemon:
+class Daemon(msgspec.Struct, frozen=True):
     """What a node's daemon says; `connected` False: nothing is known of the processes."""
 
     connected: bool = False
     launcher: bool = False
-    processes: Mapping[str, Process] = field(default_factory=dict)
+    processes: Mapping[str, Process] = msgspec.field(default_factory=dict)
 
     def executors(self) -> dict[int, Process]:
         """Executor processes by their id."""
@@ -147,8 +142,7 @@ class Daemon:
         return found
 
 
-@dataclass(frozen=True)
-class InitScript:
+class InitScript(msgspec.Struct, frozen=True):
     """One script of a launch. `scope`: global or cluster; `name`: how users know it; `place`: the id of a global one, the
     place in the cluster's list of another. `inside`: its path where it is a file of the image. `info`: as the API shows
     it."""
@@ -157,36 +151,33 @@ class InitScript:
     name: str
     place: str
     inside: str = ""
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """One finished or running stage of the image step, for the timeline."""
 
     name: str
     started: int
     ended: int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
     outcome: str = "ok"
 
 
-@dataclass(frozen=True)
-class ImageStep:
+class ImageStep(msgspec.Struct, frozen=True):
     """Where the image stands. `present`: the reference to make containers of, once it is pulled; `local`: the same, once
     it is checked too and Spark may start in it. `found`: what is to be remembered in `facts.image` as soon as it is
     known (the digest before the pull). `waiting`: what the state message says while a registry lets us wait."""
 
     stages: tuple[Stage, ...] = ()
-    found: Mapping[str, Any] = field(default_factory=dict)
+    found: Mapping[str, Any] = msgspec.field(default_factory=dict)
     present: str | None = None
     local: str | None = None
     failure: Failure | None = None
     waiting: str = ""
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """What the driver's JVM answers on /health. `alive`: ids of registered, living executors."""
 
     state: str
@@ -197,11 +188,10 @@ class Health:
     #: A job or a streaming query runs.
     busy: bool = False
     #: For how long each living executor has had nothing to do, in ms; 0 while it works.
-    idle_ms: Mapping[int, int] = field(default_factory=dict)
+    idle_ms: Mapping[int, int] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Noted:
+class Noted(msgspec.Struct, frozen=True):
     """A row of the timeline."""
 
     started: int
@@ -265,69 +255,59 @@ class World:
 # ---- what a step may ask for -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class AddNode:
+class AddNode(msgspec.Struct, frozen=True):
     """A row, a directory, a token and a listening relay for a new incarnation of a node."""
 
     number: int
     incarnation: int
 
 
-@dataclass(frozen=True)
-class Ensure:
+class Ensure(msgspec.Struct, frozen=True):
     """Have the node's containers; without `image` only the daemon's."""
 
     node_id: str
     image: str | None
 
 
-@dataclass(frozen=True)
-class WantImage:
+class WantImage(msgspec.Struct, frozen=True):
     """Have the image resolved, pulled and checked, in the background."""
 
 
-@dataclass(frozen=True)
-class StartScript:
+class StartScript(msgspec.Struct, frozen=True):
     """Run the init script at this place of the order."""
 
     node_id: str
     number: int
 
 
-@dataclass(frozen=True)
-class StartDriver:
+class StartDriver(msgspec.Struct, frozen=True):
     node_id: str
 
 
-@dataclass(frozen=True)
-class StandBy:
+class StandBy(msgspec.Struct, frozen=True):
     """Have a driver stand by in an idle instance."""
 
     node_id: str
 
 
-@dataclass(frozen=True)
-class TakeStandby:
+class TakeStandby(msgspec.Struct, frozen=True):
     """The driver that stands by becomes the cluster's."""
 
     node_id: str
 
 
-@dataclass(frozen=True)
-class DropStandby:
+class DropStandby(msgspec.Struct, frozen=True):
     """End the driver that stands by: it does not suit the cluster."""
 
     node_id: str
 
 
-@dataclass(frozen=True)
-class StartExecutor:
+class StartExecutor(msgspec.Struct, frozen=True):
     node_id: str
     executor_id: int
 
 
-@dataclass(frozen=True)
-class Decommission:
+class Decommission(msgspec.Struct, frozen=True):
     """Ask the driver in `driver` that an executor of `node_id` end its tasks, hand over its blocks and exit. Again: nothing."""
 
     driver: str
@@ -335,15 +315,13 @@ class Decommission:
     executor_id: int
 
 
-@dataclass(frozen=True)
-class DeleteNode:
+class DeleteNode(msgspec.Struct, frozen=True):
     """Remove a node's containers, keep its logs, forget its directory and tunnel. Its row goes once nothing is left."""
 
     node_id: str
 
 
-@dataclass(frozen=True)
-class ReleaseCluster:
+class ReleaseCluster(msgspec.Struct, frozen=True):
     """Remove what belongs to the whole cluster, once no node is left. `ends`: the cluster ends with it."""
 
     ends: bool = True
@@ -353,8 +331,7 @@ Start = StartScript | StartDriver | StandBy | TakeStandby | DropStandby | StartE
 Action = AddNode | Ensure | WantImage | Start | Decommission | DeleteNode | ReleaseCluster
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """A change of the timeline: a row of (launch, step, node) is made or ended. `started` None: keep it, or now;
     `ended` None: it runs on."""
 
@@ -363,18 +340,17 @@ class Mark:
     started: int | None = None
     ended: int | None = None
     outcome: str = "ok"
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What to do now and what to write. `row`: columns of the cluster to change; `facts`: entries to merge (None
     removes); `again`: seconds until the next look, None at rest."""
 
     actions: tuple[Action, ...] = ()
-    row: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    node_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    row: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    facts: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    node_facts: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
     leaving: tuple[str, ...] = ()
     events: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     marks: tuple[Mark, ...] = ()

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 
-@dataclass(frozen=True)
-class Limits:
+
+class Limits(msgspec.Struct, frozen=True):
     """What a node may use. `cpus` in cores, `memory_bytes` and `pids` as the engine enforces them."""
 
     cpus: float
@@ -27,8 +28,7 @@ class Limits:
     pids: int = 4096
 
 
-@dataclass(frozen=True)
-class Gpu:
+class Gpu(msgspec.Struct, frozen=True):
     """One GPU. `memory_mb` in MiB as its driver says, `capability` is NVIDIA's compute capability (`8.6`)."""
 
     uuid: str
@@ -37,8 +37,7 @@ class Gpu:
     capability: str
 
 
-@dataclass(frozen=True)
-class Gpus:
+class Gpus(msgspec.Struct, frozen=True):
     """The GPUs that nodes can have, and the version of their driver. Without any, `reason` says why."""
 
     devices: tuple[Gpu, ...] = ()
@@ -46,8 +45,7 @@ class Gpus:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class NodeSpec:
+class NodeSpec(msgspec.Struct, frozen=True):
     """The wish for one node.
 
     `image` is what `Images.pull` returned (a local, immutable reference) or None while it is not known yet: then only the
@@ -65,7 +63,7 @@ class NodeSpec:
     image: str | None = None
     layers: tuple[Path, ...] = ()
     gpus: int = 0
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class Presence(enum.StrEnum):
@@ -77,8 +75,7 @@ class Presence(enum.StrEnum):
     EXITED = "exited"
 
 
-@dataclass(frozen=True)
-class SeenNode:
+class SeenNode(msgspec.Struct, frozen=True):
     """What really runs for one node. `address` is its IPv4 address once the daemon's container has one."""
 
     node_id: str
@@ -198,8 +195,7 @@ class PullState(enum.StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True)
-class Pull:
+class Pull(msgspec.Struct, frozen=True):
     """Where a pull stands. `image` is the local immutable reference once PRESENT; `error` the engine's own words when FAILED
     (bounded, without credentials), or a whole sentence where `code`, a termination code, is given too; byte counts where they are
     known; `cached`: nothing had to be fetched; `wait`: the registry has asked to be asked later, and is."""
@@ -214,8 +210,7 @@ class Pull:
     wait: "RegistryWait | None" = None
 
 
-@dataclass(frozen=True)
-class RegistryWait:
+class RegistryWait(msgspec.Struct, frozen=True):
     """A registry answered `status` (429, 503) and is asked again after `seconds`, counted from `since` (epoch ms)."""
 
     host: str

@@ -1,12 +1,12 @@
 """Who is calling, as far as the edge needs to know. Filled in by the authenticator that `server.py` hands in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True)
-class Caller:
+
+class Caller(msgspec.Struct, frozen=True):
     """An authenticated principal. `name` is the user name or the application id; `groups` are the names of all groups it is in,
     direct or not, and `group_ids` their ids; `admin` means workspace admin, `account_admin` admin of the account. A caller of the
     account (of a path with `{account_id}`) has workspace 0, no `admin`, and the groups of the account only."""

@@ -4,7 +4,6 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import UnionType
 from typing import Any
@@ -15,8 +14,7 @@ import msgspec
 from boathouse.edge.errors import ApiError, invalid, malformed
 
 
-@dataclass(frozen=True)
-class Arguments:
+class Arguments(msgspec.Struct, frozen=True):
     """What a function asks for. `body` and `query` are types to decode into; `path` the names and types from the path."""
 
     ctx: bool

@@ -5,25 +5,24 @@ Paths are matched segment by segment in a tree, so a thousand routes cost no mor
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
+
+import msgspec
 
 from boathouse.edge.decoding import Arguments, arguments_of
 
 
-@dataclass(frozen=True)
-class Raw:
+class Raw(msgspec.Struct, frozen=True):
     """An answer that is not JSON, or that needs headers of its own."""
 
     content: bytes = b""
     status: int = 200
     media_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """One served endpoint. `action` names it in audit and access log: `clusters.create`."""
 
     method: str

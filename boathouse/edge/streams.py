@@ -10,8 +10,9 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from boathouse.edge.errors import ApiError, malformed
 
@@ -24,15 +25,14 @@ CHUNK = 1 << 20
 PATIENCE, SLOWEST = 60.0, 300.0
 
 
-@dataclass(frozen=True)
-class Stream:
+class Stream(msgspec.Struct, frozen=True):
     """An answer in chunks, `length` bytes of them in all."""
 
     chunks: Iterable[bytes]
     length: int
     status: int = 200
     media_type: str = "application/octet-stream"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def too_large(limit: int) -> ApiError:

@@ -4,8 +4,9 @@ The same table is the denominator of `docs/compatibility.md`.
 """
 
 import re
-from dataclasses import dataclass
 from importlib.resources import files
+
+import msgspec
 
 from boathouse.edge.routing import Tree
 
@@ -13,8 +14,7 @@ from boathouse.edge.routing import Tree
 _ROOTED = re.compile(r"/api/[\d.]+/\{")
 
 
-@dataclass(frozen=True)
-class Platform:
+class Platform(msgspec.Struct, frozen=True):
     """One endpoint of the platform's SDK: `names` are all SDK methods that call it (`workspace.clusters.resize`)."""
 
     method: str

@@ -2,8 +2,8 @@
 is there."""
 
 import uuid
-from dataclasses import dataclass, field
 
+import msgspec
 from sqlalchemy import insert, select
 
 from boathouse.identity import principals, registry, workspaces
@@ -12,20 +12,18 @@ from boathouse.identity.tables import principals as principals_table
 from boathouse.store import Reader, Store
 
 
-@dataclass(frozen=True)
-class Founding:
+class Founding(msgspec.Struct, frozen=True):
     """What to make when there is nothing yet. Later starts do not look at it."""
 
     admin: str = "admin@boathouse.local"
     workspace_name: str = "boathouse"
     deployment_name: str = "boathouse"
     cloud: str = "aws"
-    account_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    workspace_id: int = field(default_factory=registry.new_id)
+    account_id: str = msgspec.field(default_factory=lambda: str(uuid.uuid4()))
+    workspace_id: int = msgspec.field(default_factory=registry.new_id)
 
 
-@dataclass(frozen=True)
-class Home:
+class Home(msgspec.Struct, frozen=True):
     """The first workspace and the admin who may do everything."""
 
     account_id: str

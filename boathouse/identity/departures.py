@@ -4,8 +4,8 @@ Rooms above register what they do with `on_departure`; each runs in the transact
 orphaned by a crash in between. What takes time (a cluster's end) is only wished there, and its reconciler does it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import Select, select
 
 from boathouse.identity import principals, registry
@@ -16,8 +16,7 @@ from boathouse.identity.tables import workspaces as workspaces_table
 from boathouse.store import Reader, Tx
 
 
-@dataclass(frozen=True)
-class Departure:
+class Departure(msgspec.Struct, frozen=True):
     """A principal goes. `workspace_id`: what it leaves, or 0 when it leaves the account, after all of its workspaces.
     `heir`: the admin of the workspace whom its things pass to; None where there is none, and for the account. `by`: who
     took it out, a name."""

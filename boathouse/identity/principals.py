@@ -5,9 +5,9 @@ Names compare without regard to case. A name is a user name, a service principal
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import CTE, Row, Select, and_, bindparam, literal, or_, select
 
 from boathouse.identity import workspaces
@@ -30,8 +30,7 @@ ADMINS, USERS = "admins", "users"
 ACCOUNT_ADMIN = "account_admin"
 
 
-@dataclass(frozen=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True):
     """A user, service principal or group. `workspace_id` is 0 for those of the account."""
 
     principal_id: int
@@ -44,8 +43,7 @@ class Principal:
     bootstrap: bool = False
 
 
-@dataclass(frozen=True)
-class Membership:
+class Membership(msgspec.Struct, frozen=True):
     """A group that a principal is in; `direct` when not only through another group."""
 
     group_id: int

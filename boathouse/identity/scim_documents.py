@@ -35,7 +35,7 @@ PLURAL = {kind: f"{word}s" for kind, word in WORD.items()}
 FEW = 4
 
 #: What a row must have to become a document.
-COLUMNS = tuple(table.c[name] for name in (*Principal.__dataclass_fields__, "attributes", "external_id"))
+COLUMNS = tuple(table.c[name] for name in (*Principal.__struct_fields__, "attributes", "external_id"))
 
 
 class ScimError(ApiError):
@@ -64,8 +64,7 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     return Raw(msgspec.json.encode(body), status, MEDIA_TYPE, headers or {})
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """From where principals are looked at: a workspace, or the account (`workspace_id` 0). `root`: where its documents are.
     `admin`: whether the caller may change them; `caller_id` sees itself whole in any case."""
 
@@ -80,8 +79,7 @@ class Scope:
         return self.workspace_id == ACCOUNT_LEVEL
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """Which attributes somebody asks for and may see. `id` and `schemas` always; names compare without regard to case,
     and `name.givenName` means all of `name`."""
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from boathouse.identity import scim_filters
 from boathouse.identity.scim_schemas import Attribute
 
@@ -29,8 +31,7 @@ class BadPatch(Exception):
         self.scim_type = scim_type
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """One operation as it arrived, its verb in lower case."""
 
     op: str
@@ -38,8 +39,7 @@ class Operation:
     value: Any
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What a path leads to: an attribute, a part of it, and which of its values (`chosen`)."""
 
     attribute: Attribute

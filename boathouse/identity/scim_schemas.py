@@ -2,9 +2,10 @@
 discovery endpoints (RFC 7643 7, RFC 7644 4) read. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+import msgspec
 
 from boathouse.identity.principals import ACCOUNT_ADMIN, GROUP, SERVICE_PRINCIPAL, USER
 
@@ -21,8 +22,7 @@ ACCOUNT_ROLES = (ACCOUNT_ADMIN,)
 WORD = {USER: "User", SERVICE_PRINCIPAL: "ServicePrincipal", GROUP: "Group"}
 
 
-@dataclass(frozen=True)
-class Attribute:
+class Attribute(msgspec.Struct, frozen=True):
     """An attribute, or a sub-attribute. `exact`: compared with regard to case. `many`: it has several values."""
 
     name: str

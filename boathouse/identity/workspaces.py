@@ -1,8 +1,8 @@
 """Which workspaces there are, and the switches that rooms at every height ask of them."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row, delete, insert, select
 
 from boathouse.identity import revision
@@ -12,8 +12,7 @@ from boathouse.store import Reader, Tx
 RUNNING, CANCELLING = "RUNNING", "CANCELLING"
 
 
-@dataclass(frozen=True)
-class Workspace:
+class Workspace(msgspec.Struct, frozen=True):
     """`created_at` in epoch milliseconds; `details`: what only travels."""
 
     workspace_id: int
@@ -23,7 +22,7 @@ class Workspace:
     cloud: str
     status: str = RUNNING
     created_at: int = 0
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 _COLUMNS = (

@@ -9,16 +9,16 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from boathouse.images.layers import BLOCK
 
 CREATED = "2025-01-01T00:00:00Z"
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(msgspec.Struct, frozen=True):
     """One uncompressed layer: a file on disk, or a few bytes."""
 
     digest: str
@@ -40,8 +40,7 @@ class Layer:
                 yield block
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """An image that can be loaded: its configuration's bytes and layers, lowest first, and the names it is to get."""
 
     configuration: bytes

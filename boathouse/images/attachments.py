@@ -9,9 +9,10 @@ Source: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
+
+import msgspec
 
 from boathouse.images import addresses
 from boathouse.images.failures import NotThere, PullFailure
@@ -28,24 +29,22 @@ TRIES = 3
 _EPOCH = "0001-01-01T00:00:00Z"
 
 
-@dataclass(frozen=True)
-class Attachment:
+class Attachment(msgspec.Struct, frozen=True):
     """The bytes of one attachment, and what is written beside it."""
 
     payload: bytes
-    annotations: Mapping[str, Any] = field(default_factory=dict)
+    annotations: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         return _digest(self.payload)
 
 
-@dataclass(frozen=True)
-class RegistryAccess:
+class RegistryAccess(msgspec.Struct, frozen=True):
     """A registry and who asks it: what reading and writing need beside the image's reference."""
 
     login: Login | None = None
-    settings: RegistrySettings = field(default_factory=RegistrySettings)
+    settings: RegistrySettings = msgspec.field(default_factory=RegistrySettings)
     resolver: addresses.Resolver = addresses.system_resolver
 
 

@@ -7,9 +7,10 @@ milliseconds, and the images for other runtimes differ by a layer of wheels alon
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from boathouse.images import archive, layers, recipe, stages
 from boathouse.images.recipe import Recipe
@@ -43,8 +44,7 @@ def _repository(name: str) -> str:
     return f"{REPOSITORY}/{name.partition(':')[0]}"
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(msgspec.Struct, frozen=True):
     """An image that is in the cache: `image` can be loaded; `unmet` is what of its locks was not met when it was built."""
 
     image: archive.Image

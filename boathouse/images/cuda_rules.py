@@ -8,7 +8,8 @@ not compared with them yet. What libraries were built with, PyTorch, TensorFlow 
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from boathouse.images.findings import Finding, ImageView, Wanted, error, info, numbers, warning
 
@@ -28,8 +29,7 @@ _CAPABILITIES = (
 _NUMBER = re.compile(r"\d{1,2}(?:\.\d{1,3}){1,2}")
 
 
-@dataclass(frozen=True)
-class _Library:
+class _Library(msgspec.Struct, frozen=True):
     """A library that brings, or wants, CUDA. A file below site-packages says so: `cuda` finds its CUDA in it (`12.1`), `cpu` that
     it was built without."""
 

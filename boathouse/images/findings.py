@@ -1,9 +1,10 @@
 """What the check of an image speaks of: what it looks through, what it is told, what it finds. No rules here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 from boathouse.images.failures import quoted
 from boathouse.images.image_config import ImageConfig
@@ -19,8 +20,7 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A file of an image. `path` is where it really is, after links; `mode` its permission bits; `size` in bytes."""
 
     path: str
@@ -58,8 +58,7 @@ class ImageView(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """What the image is to be used for.
 
     `spark`: version of the runtime's Spark. `glibc`: oldest C library that the runtime's JRE runs on. `java_major`:
@@ -101,8 +100,7 @@ class Severity(StrEnum):
     INFO = "info"
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing that was found. `code` is stable (`bash.missing`); an error has the API's `termination_code`."""
 
     code: str
@@ -134,8 +132,7 @@ def info(code: str, message: str, evidence: str = "", fix: str = "") -> Finding:
     return Finding(code, Severity.INFO, message, quoted(evidence), fix)
 
 
-@dataclass(frozen=True)
-class PythonFacts:
+class PythonFacts(msgspec.Struct, frozen=True):
     """The Python that runs commands: the path to start it by, its version (`3.11` or `3.11.2`)."""
 
     path: str
@@ -143,8 +140,7 @@ class PythonFacts:
     virtual_environment: bool = False
 
 
-@dataclass(frozen=True)
-class JavaFacts:
+class JavaFacts(msgspec.Struct, frozen=True):
     """The image's own Java, where it is to be used: the path of its `java`, its major version, its home."""
 
     path: str
@@ -152,8 +148,7 @@ class JavaFacts:
     home: str = ""
 
 
-@dataclass(frozen=True)
-class CheckReport:
+class CheckReport(msgspec.Struct, frozen=True):
     """Everything that was found. `python` None: Python contexts are refused with `python_reason`. `java` None: the
     release's own JRE is used. `libc`: `glibc 2.36`, `musl` or empty. `r`: the path of the image's Rscript, empty without R.
     """

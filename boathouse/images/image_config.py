@@ -5,8 +5,9 @@ Read from registries, archives and engines, by whoever has the bytes; the check 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 MOST_ENTRIES = 10_000
 MANIFEST_LIMIT = 4 << 20  # bytes; the distribution project's own limit
@@ -19,8 +20,7 @@ class MalformedConfig(ValueError):
     """The bytes are no image configuration; the message says why, without repeating them."""
 
 
-@dataclass(frozen=True)
-class ImageConfig:
+class ImageConfig(msgspec.Struct, frozen=True):
     """What an image says of itself. `env` keeps order and the last of repeated names, as container engines do; `history` has
     the commands that made it."""
 

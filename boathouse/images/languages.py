@@ -5,7 +5,8 @@ Called by `check.py`, which judges what is found here. Pure over an `ImageView`.
 
 import re
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from boathouse.images.findings import Entry, ImageView, JavaFacts, Kind, PythonFacts, numbers
 
@@ -26,8 +27,7 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MINORS = range(20, 4, -1)
 
 
-@dataclass(frozen=True)
-class Libc:
+class Libc(msgspec.Struct, frozen=True):
     """`name` is `glibc`, `musl` or empty; of a glibc its `version` and `machine` (`amd64`), where they could be read."""
 
     name: str

@@ -12,8 +12,9 @@ happens where they have it no more. The file is TOML:
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -22,12 +23,11 @@ Pins = Mapping[str, tuple[str, str]]
 """Name -> (version, sha256)."""
 
 
-@dataclass(frozen=True)
-class Lock:
+class Lock(msgspec.Struct, frozen=True):
     """`packages` are Debian's; `wheels` by runtime, under an empty text those without one. Empty: nothing is pinned."""
 
-    packages: Pins = field(default_factory=dict)
-    wheels: Mapping[str, Pins] = field(default_factory=dict)
+    packages: Pins = msgspec.field(default_factory=dict)
+    wheels: Mapping[str, Pins] = msgspec.field(default_factory=dict)
 
 
 def read(path: Path) -> Lock:

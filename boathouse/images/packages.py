@@ -7,8 +7,9 @@ images work with what is found here. What cannot be read is named.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from boathouse.images import rpm_database
 from boathouse.images.findings import ImageView
@@ -23,8 +24,7 @@ MOST_READ_AGAIN = 16  # files that were not kept: each costs another pass throug
 LONGEST_METADATA = 1 << 20
 
 
-@dataclass(frozen=True, order=True)
-class Package:
+class Package(msgspec.Struct, frozen=True, order=True):
     """One installed package. `kind` is a package URL's type (`deb`, `apk`, `rpm`, `pypi`, `cran`, `npm`, `maven`), `namespace`
     its distribution, scope or group, `place` the file that says so, `layer` the layer that brought it (from 0), `licenses` as it
     says, `source` and `source_version` the source package where it differs, `release` the distribution's version."""
@@ -79,8 +79,7 @@ READ = re.compile(
 _JAR = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_.-]*?)-(?P<version>\d[A-Za-z0-9_.+-]*?)\.jar")
 
 
-@dataclass(frozen=True)
-class Inventory:
+class Inventory(msgspec.Struct, frozen=True):
     """`packages`, sorted; `unread`: data bases that are there and are not read, or not wholly; `reasons` says why."""
 
     packages: tuple[Package, ...]
@@ -88,16 +87,14 @@ class Inventory:
     reasons: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class Distribution:
+class Distribution(msgspec.Struct, frozen=True):
     """What `/etc/os-release` says: the ID, and the version (`12`, `22.04`, `3.19.1`)."""
 
     name: str = ""
     release: str = ""
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(msgspec.Struct, frozen=True):
     """A file that lists packages, and the image that it is in."""
 
     view: "ListedView"

@@ -5,13 +5,13 @@ failed; pure. Order matters: the first pattern that fits is taken, the particula
 """
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from boathouse.images.failures import ImageFailure, PullFailure, TooLarge, WrongPlatform, quoted
 
 
-@dataclass(frozen=True)
-class _Meaning:
+class _Meaning(msgspec.Struct, frozen=True):
     pattern: re.Pattern[str]
     failure: type[ImageFailure]
     message: str

@@ -6,7 +6,8 @@ Sources: PySpark's `sql/pandas/utils.py` (oldest versions), its release notes (n
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from boathouse.images import languages
 from boathouse.images.findings import Finding, ImageView, Kind, PythonFacts, Wanted, error, info, numbers, warning
@@ -23,8 +24,7 @@ _VERSION = re.compile(r"""(?:version|__version__|"version")['"]?\s*[:=]\s*['"](\
 _LONGEST = 64 << 10
 
 
-@dataclass(frozen=True)
-class _Fits:
+class _Fits(msgspec.Struct, frozen=True):
     """Versions of a package that a Spark works with: from `oldest`, below `newest` (empty: no limit known)."""
 
     oldest: str

@@ -14,9 +14,11 @@ import importlib
 import json
 import re
 import tomllib
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from boathouse.images.lock import Lock, Pins
 from boathouse.images.lock import read as read_lock
@@ -31,8 +33,7 @@ class RecipeError(Exception):
     """A recipe that cannot be used; the message names recipe, field and what would be right."""
 
 
-@dataclass(frozen=True)
-class Copy:
+class Copy(msgspec.Struct, frozen=True):
     """Files of this package that go into an image.
 
     `listed` names a tuple of file names in the package `boathouse.<source>`, so that who owns the files owns the list;
@@ -44,16 +45,14 @@ class Copy:
     to: str
 
 
-@dataclass(frozen=True)
-class Pinned:
+class Pinned(msgspec.Struct, frozen=True):
     """What a recipe has for one runtime in place of `wheels`, and beside `env`."""
 
     wheels: tuple[str, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(msgspec.Struct, frozen=True):
     """One image. `suite` is a Debian suite for a recipe without `parent`, `variant` mmdebstrap's variant for it; `remove`
     names paths of the parent that are taken away. `prepare` are steps that run outside of the root file system, `$1`,
     before `steps`, which run in it. `runtimes` are those that it is offered for, `wheels` what it has without one;
@@ -72,13 +71,13 @@ class Recipe:
     wheels_python: str = ""
     wheels_into: str = ""
     without: tuple[str, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = msgspec.field(default_factory=dict)
     copy: tuple[Copy, ...] = ()
     remove: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    runtimes: dict[str, Pinned] = field(default_factory=dict)
+    runtimes: dict[str, Pinned] = msgspec.field(default_factory=dict)
     runtime: str = ""
-    lock: Lock = field(default_factory=Lock)
+    lock: Lock = msgspec.field(default_factory=Lock)
 
     @property
     def has_rootfs(self) -> bool:

@@ -6,7 +6,8 @@ Pure. The grammar is that of the distribution project; short names mean Docker H
 
 import ipaddress
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 DOCKER_HUB = "docker.io"
 _HUB_ALIASES = {"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "www.docker.io"}
@@ -33,8 +34,7 @@ class InvalidReference(ValueError):
         self.field, self.value, self.reason, self.fix = field, shown, reason, fix
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """A parsed reference in normal form. At least one of `tag` and `digest` is there; where both are, the digest
     decides.
     """

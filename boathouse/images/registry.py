@@ -8,8 +8,9 @@ registry sends is hostile until its digest fits.
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from boathouse.images import addresses, image_config, registry_auth
 from boathouse.images.content import Content
@@ -34,8 +35,7 @@ CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.c
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class Descriptor:
+class Descriptor(msgspec.Struct, frozen=True):
     """What a manifest says of one blob. `size` is in bytes, compressed as the registry keeps it."""
 
     media_type: str
@@ -43,8 +43,7 @@ class Descriptor:
     size: int
 
 
-@dataclass(frozen=True)
-class ResolvedImage:
+class ResolvedImage(msgspec.Struct, frozen=True):
     """An image as it was when it was asked for. `digest` is that of this machine's own manifest and decides all
     bytes; `index_digest` that of the list of platforms, where there is one (`docker` shows that one). `pinned` is
     what is pulled.

@@ -7,8 +7,9 @@ only for what needs no log-in: what it gives, everybody may have. Where it does 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
 
 from boathouse.dataplane.contract import Key, Renewable, opened
 from boathouse.images import addresses, registry

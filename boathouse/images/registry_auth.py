@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
+import msgspec
+
 from boathouse.images import registry_azure
 from boathouse.images.failures import PullFailure, Refused, quoted
 from boathouse.images.references import Reference
@@ -47,8 +49,7 @@ class Login:
         return (self.password, self.header, self.header.removeprefix("Basic "))
 
 
-@dataclass(frozen=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True):
     """One challenge of a WWW-Authenticate header: its scheme in lower case and its parameters."""
 
     scheme: str

@@ -6,7 +6,8 @@ alone, own authorities, proxies, waiting that is told.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from boathouse.images.failures import Broken, PullFailure
 from boathouse.images.references import Reference
@@ -18,8 +19,7 @@ from boathouse.images.registry_http import Connection
 ATTEMPTS = 3
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True):
     """A manifest as an engine is given it, and what it names."""
 
     media_type: str

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from boathouse.dataplane.contract import Credentials
 from boathouse.images.failures import PullFailure, quoted
@@ -28,8 +29,7 @@ _HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?P<fips>-fips)?\.(?P<region>[
 Secret = Mapping[str, str] | None
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A registry of Amazon's."""
 
     account: str

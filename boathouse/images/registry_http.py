@@ -8,11 +8,12 @@ judged addresses. `registry.py` and `registry_auth.py` use it; it knows nothing 
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
+
+import msgspec
 
 from boathouse.images import addresses
 from boathouse.images.content import Content
@@ -62,8 +63,7 @@ class SystemClock:
         self._stopped.wait(seconds)
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """A server asks to be asked later: it is waited for `seconds`, and then asked again."""
 
     host: str
@@ -75,16 +75,14 @@ class Wait:
 Told = Callable[[Wait | None], None]
 
 
-@dataclass(frozen=True)
-class AzureLogin:
+class AzureLogin(msgspec.Struct, frozen=True):
     """Where service principals of a Microsoft Entra tenant log in: `endpoint` is a URL that the operator names."""
 
     tenant: str
     endpoint: str
 
 
-@dataclass(frozen=True)
-class RegistrySettings:
+class RegistrySettings(msgspec.Struct, frozen=True):
     """What an operator says about registries. Hosts are `name` (every port) or `name:port`.
 
     `allowed_private_hosts` may be at private or loopback addresses; `plain_http_hosts` are spoken to without TLS;
@@ -96,10 +94,10 @@ class RegistrySettings:
 
     allowed_private_hosts: tuple[str, ...] = ()
     plain_http_hosts: tuple[str, ...] = ()
-    token_realms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    token_realms: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     ca_file: Path | None = None
-    mirrors: Mapping[str, str] = field(default_factory=dict)
-    endpoints: Mapping[str, str] = field(default_factory=dict)
+    mirrors: Mapping[str, str] = msgspec.field(default_factory=dict)
+    endpoints: Mapping[str, str] = msgspec.field(default_factory=dict)
     proxies: Proxies = Proxies()
     azure: AzureLogin | None = None
     connect_seconds: float = 10.0
@@ -132,8 +130,7 @@ class RegistrySettings:
         return addresses.named(api_host, 443, self.plain_http_hosts) or addresses.named(api_host, 80, self.plain_http_hosts)
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """A whole answer. Header names are in lower case; of a repeated header all values are kept, in order."""
 
     status: int

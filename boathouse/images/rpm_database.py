@@ -7,7 +7,8 @@ The older forms (Berkeley DB `Packages`, ndb `Packages.db`) are not read.
 import sqlite3
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 LONGEST_HEADER = 16 << 20
 MOST_TAGS = 10_000
@@ -21,8 +22,7 @@ class UnreadableDatabase(ValueError):
     """No data base of RPM, or one that breaks a limit; the message says which."""
 
 
-@dataclass(frozen=True)
-class RpmPackage:
+class RpmPackage(msgspec.Struct, frozen=True):
     """One installed package; `version` is `epoch:version-release`, without an epoch of 0. `first_file`: one that it brought."""
 
     name: str

@@ -15,16 +15,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from boathouse.images import archive, debian, layers, lock, recipe, rootfs, wheels
 from boathouse.images.recipe import Recipe
 from boathouse.images.rootfs import BuildError, Progress
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """One stage in the cache. `unmet` says what of its lock was not met, its parents' included."""
 
     directory: Path

@@ -4,7 +4,7 @@ A track is a name of the platform's own for a digest that has passed a roll-out.
 may begin with, so that it can never be looked up at a registry. Pure; what a track names stands in `compute.tracks`.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from boathouse.images.references import TRACK_SCHEME, is_repository, is_tag
 
@@ -15,8 +15,7 @@ class InvalidTrack(ValueError):
     """A text that is no name of a track: names the field, the value, what is wrong and what would be right."""
 
 
-@dataclass(frozen=True)
-class TrackName:
+class TrackName(msgspec.Struct, frozen=True):
     """A parsed name. `repository`: `etl/python`; `channel`: `stable`."""
 
     repository: str

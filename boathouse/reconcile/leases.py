@@ -6,8 +6,8 @@ lost). A lease guards the row, not the outside world: that is why every driver v
 milliseconds of the store's clock."""
 
 import secrets
-from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -46,8 +46,7 @@ LEASE_MS = 60_000
 ALL = "all"
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     kind: str
     key: str
     token: str

@@ -1,10 +1,9 @@
 """What one round of a reconciler came to."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """`again_in`: seconds until the next look, or None when only a wake-up brings the next one."""
 
     again_in: float | None = None

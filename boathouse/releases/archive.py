@@ -16,8 +16,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
+
+from msgspec.structs import replace
 
 from boathouse.releases import arguments, training
 from boathouse.releases.release import ARCHIVE, LAMBDAS, Release

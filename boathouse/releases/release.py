@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from boathouse.releases.runtimes import plain_key
 
@@ -26,8 +27,7 @@ class ReleaseDamaged(Exception):
     """Files of a release are not what was built; the message names the first of them."""
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """A runtime release with the patch layers above it. All paths are of this machine."""
 
     key: str
@@ -45,12 +45,12 @@ class Release:
     """The class path, in order: file names in `jars/` of the composed stack."""
     archive: str | None
     """The class-data archive relative to the composed stack, or None when there is none that fits."""
-    lambdas: str | None = field(default=None, kw_only=True)
-    """The archive of lambdas, which lies over `archive`; None where there is none."""
     archive_note: str
     """Why there is no archive; empty when there is one. For the timeline and `doctor`."""
     glibc: str
     """The oldest C library that the release's JRE runs on, such as `2.34`."""
+    lambdas: str | None = None
+    """The archive of lambdas, which lies over `archive`; None where there is none."""
 
     @property
     def layer_names(self) -> tuple[str, ...]:

@@ -7,11 +7,10 @@ each the newest published Apache Spark of that line that Delta Lake fits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True)
-class Runtime:
+class Runtime(msgspec.Struct, frozen=True):
     """One runtime that a cluster can ask for by `spark_version`."""
 
     key: str

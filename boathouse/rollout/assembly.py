@@ -1,6 +1,6 @@
 """Putting the room together: reconcilers over the things that `server.py` owns. Tests make it with a fake clock and fake work."""
 
-from dataclasses import dataclass
+import msgspec
 
 from boathouse.compute.assembly import Launcher
 from boathouse.compute.launch_inputs import Sources
@@ -17,8 +17,7 @@ from boathouse.rollout.triggers import Triggers
 from boathouse.store import Store
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """Roll-outs, assembled. `resume` at every start of a control plane."""
 
     rollouts: Rollouts

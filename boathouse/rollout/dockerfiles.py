@@ -18,9 +18,7 @@ _S = r"[^\S\n]"
 _COMMENT = re.compile(rf"^{_S}*#.*$\n?", re.MULTILINE)
 _CONTINUED = re.compile(rf"\\{_S}*\n(?:{_S}*\n)*")
 _ESCAPE = re.compile(rf"^{_S}*#{_S}*escape{_S}*={_S}*([^\s\\])", re.MULTILINE | re.IGNORECASE)
-_INSTRUCTION = re.compile(
-    rf"^{_S}*(?:ONBUILD{_S}+)?(FROM|COPY|ADD|RUN){_S}+((?:--\S+{_S}+)*)(\S+)", re.MULTILINE | re.IGNORECASE
-)
+_INSTRUCTION = re.compile(rf"^{_S}*(?:ONBUILD{_S}+)?(FROM|COPY|ADD|RUN){_S}+((?:--\S+{_S}+)*)(\S+)", re.MULTILINE | re.IGNORECASE)
 _NAMED = re.compile(r"\bfrom=([^,\s]+)", re.IGNORECASE)
 #: Forms in which builders take an image from somewhere else than a registry.
 _TRANSPORTS = (

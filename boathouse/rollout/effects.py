@@ -8,9 +8,9 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
 from sqlalchemy import select
 
 from boathouse.compute import clusters as cluster_verbs
@@ -45,15 +45,14 @@ LONG_AT_ONCE = 3
 TRIES = 3
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What an action came to. `failure`: why it cannot be done; `values`: columns to be written; `details`: for the timeline;
     `again`: seconds until it is tried again."""
 
     failure: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
-    followers: Mapping[str, waves.Change] = field(default_factory=dict)
+    values: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    followers: Mapping[str, waves.Change] = msgspec.field(default_factory=dict)
     again: float | None = None
 
 

@@ -1,6 +1,5 @@
 """The secrets of roll-outs: references become values with somebody's rights, in memory alone, when a step needs them."""
 
-
 from boathouse.compute.secrets_step import Resolver
 from boathouse.images.registry_auth import Login
 from boathouse.rollout.failures import StepFailed

@@ -8,8 +8,10 @@ before.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from boathouse.rollout import waves
 from boathouse.rollout.waves import ClusterSeen, Follower
@@ -29,40 +31,31 @@ POLL_S = 1.0
 MINUTE_MS = 60_000
 
 
-@dataclass(frozen=True)
-class Build: ...
+class Build(msgspec.Struct, frozen=True): ...
 
 
-@dataclass(frozen=True)
-class WantImage: ...
+class WantImage(msgspec.Struct, frozen=True): ...
 
 
-@dataclass(frozen=True)
-class ScanImage: ...
+class ScanImage(msgspec.Struct, frozen=True): ...
 
 
-@dataclass(frozen=True)
-class SignImage: ...
+class SignImage(msgspec.Struct, frozen=True): ...
 
 
-@dataclass(frozen=True)
-class MakeCanary: ...
+class MakeCanary(msgspec.Struct, frozen=True): ...
 
 
-@dataclass(frozen=True)
-class OpenContext: ...
+class OpenContext(msgspec.Struct, frozen=True): ...
 
 
-@dataclass(frozen=True)
-class SendCommand: ...
+class SendCommand(msgspec.Struct, frozen=True): ...
 
 
-@dataclass(frozen=True)
-class EndCanary: ...
+class EndCanary(msgspec.Struct, frozen=True): ...
 
 
-@dataclass(frozen=True)
-class RestartClusters:
+class RestartClusters(msgspec.Struct, frozen=True):
     """Restart these, or start those that have ended."""
 
     cluster_ids: tuple[str, ...]
@@ -71,30 +64,27 @@ class RestartClusters:
 Action = Build | WantImage | ScanImage | SignImage | MakeCanary | OpenContext | SendCommand | EndCanary | RestartClusters
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """A step of the timeline begins, or ends with `outcome`."""
 
     step: str
     outcome: str = "running"
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
     started: int | None = None
     ended: int | None = None
 
 
-@dataclass(frozen=True)
-class ImageSeen:
+class ImageSeen(msgspec.Struct, frozen=True):
     """Where the image stands: what is known of it (`found`: reference, digest, pinned, plain_http), whether it has been pulled
     and checked, why it cannot be used, and the steps so far."""
 
-    found: Mapping[str, Any] = field(default_factory=dict)
+    found: Mapping[str, Any] = msgspec.field(default_factory=dict)
     checked: bool = False
     failure: str = ""
     marks: tuple[Mark, ...] = ()
 
 
-@dataclass(frozen=True)
-class CanarySeen:
+class CanarySeen(msgspec.Struct, frozen=True):
     """`cluster`: None when it is gone; `end`: why it ended; `context`, `command`: their status, empty before there is one;
     `answer`: what the command said; `failed`: it ended with an error."""
 
@@ -102,12 +92,11 @@ class CanarySeen:
     end: str = ""
     context: str = ""
     command: str = ""
-    answer: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] = msgspec.field(default_factory=dict)
     failed: bool = False
 
 
-@dataclass(frozen=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """A roll-out as it is. `asked`: the states of `ORDER` that its spec wants; `since`: when it came into its state;
     `outcome`: the end that CLEANING and ROLLING_BACK lead to; `previous`: what the track named before, as a digest."""
 
@@ -116,7 +105,7 @@ class View:
     since: int
     asked: frozenset[str]
     image: ImageSeen = ImageSeen()
-    known: Mapping[str, Any] = field(default_factory=dict)
+    known: Mapping[str, Any] = msgspec.field(default_factory=dict)
     canary_id: str = ""
     context_id: str = ""
     command_id: str = ""
@@ -135,8 +124,7 @@ class View:
         return str(self.known.get("digest", ""))
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What one round does: an action first, then what is written. `to`: the next state, once the action is done; `outcome`: see
     `View`; `image`: what has become known of it; `followers`: their changes; `again`: seconds to the next round, None: not before
     somebody calls."""
@@ -148,7 +136,7 @@ class Step:
     image: Mapping[str, Any] | None = None
     canary_result: Mapping[str, Any] | None = None
     marks: tuple[Mark, ...] = ()
-    followers: Mapping[str, waves.Change] = field(default_factory=dict)
+    followers: Mapping[str, waves.Change] = msgspec.field(default_factory=dict)
     again: float | None = 0.0
 
 
@@ -315,4 +303,3 @@ _PLANS = {
     CLEANING: _clean,
     ROLLING_BACK: _roll_back,
 }
-

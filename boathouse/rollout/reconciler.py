@@ -7,9 +7,9 @@ a build or a scan take minutes: they have workers of their own, and their lease 
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import select
 
 from boathouse.dataplane.contract import DriverUnavailable

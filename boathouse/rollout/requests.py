@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
 
 from boathouse.images import references
 from boathouse.images.references import InvalidReference
@@ -20,8 +21,7 @@ LONGEST_COMMENT = 1000
 OWN_HOST = "localhost"
 
 
-@dataclass(frozen=True)
-class Offers:
+class Offers(msgspec.Struct, frozen=True):
     """What the operator lets roll-outs do. `builds`: build images by the engine of this machine (the setting rollout_builds)."""
 
     builds: bool = False

@@ -59,6 +59,4 @@ class Sights:
             busy = command_rows.busy(reader, some)
             for each in reader.execute(select(clusters).where(clusters.c.cluster_id.in_(some))):
                 seen[each.cluster_id] = of_cluster(each, now, each.cluster_id in busy, row.track)
-        return tuple(
-            Follower(one.cluster_id, one.wave, one.state, one.launch, one.at, seen.get(one.cluster_id)) for one in mine
-        )
+        return tuple(Follower(one.cluster_id, one.wave, one.state, one.launch, one.at, seen.get(one.cluster_id)) for one in mine)

@@ -8,7 +8,6 @@ admin then.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -48,8 +47,7 @@ BASE_MS, ADVISORIES_MS, WAITING_S = 15 * 60_000, 10 * 60_000, 15.0
 PULL_S = 2.0
 
 
-@dataclass(frozen=True)
-class Looked:
+class Looked(msgspec.Struct, frozen=True):
     """What a look came to. `due`: why a roll-out is due, empty for none; `seen`: what is remembered; `next_at`: epoch ms;
     `again`: seconds until the look is gone on with; `message`: what was in the way."""
 

@@ -6,8 +6,9 @@ everything goes back, those that may have the new image are GOING_BACK, then RET
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import ceil
+
+import msgspec
 
 from boathouse.compute import states
 from boathouse.rollout.windows import Hours, is_open
@@ -21,8 +22,7 @@ LOOK_S, PATIENT_LOOK_S = 1.0, 10.0
 MINUTE_MS = 60_000
 
 
-@dataclass(frozen=True)
-class ClusterSeen:
+class ClusterSeen(msgspec.Struct, frozen=True):
     """A cluster as it is. `digest`: of the image of its launch; `idle_ms`: since it was last used, None while it is; `ended_by`:
     code and type of its end; `follows`: it still names the track."""
 
@@ -49,8 +49,7 @@ class ClusterSeen:
         return self.ended and self.ended_by[1] not in ("", "SUCCESS")
 
 
-@dataclass(frozen=True)
-class Follower:
+class Follower(msgspec.Struct, frozen=True):
     """A cluster in a roll-out. `launch`: the launch that its restart is, or that it had when it was found with the new image;
     `at`: since when it is in its state, epoch ms; `seen`: None when it is gone."""
 
@@ -62,8 +61,7 @@ class Follower:
     seen: ClusterSeen | None
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """A follower's next state. `launch` 0: as it was."""
 
     state: str
@@ -71,8 +69,7 @@ class Change:
     launch: int = 0
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """How it is asked for, in ms and percent. `hours`: when restarts may begin."""
 
     waves: tuple[int, ...] = (10, 50, 100)
@@ -83,12 +80,11 @@ class Rules:
     max_failed_percent: int = 0
 
 
-@dataclass(frozen=True)
-class Round:
+class Round(msgspec.Struct, frozen=True):
     """What to do now. `restart`: clusters to restart or start, whose rows say RESTARTING or RETURNING already; `verdict`: `on`,
     `done`, or `back`, with the reason in `message`."""
 
-    changes: Mapping[str, Change] = field(default_factory=dict)
+    changes: Mapping[str, Change] = msgspec.field(default_factory=dict)
     restart: tuple[str, ...] = ()
     verdict: str = "on"
     message: str = ""

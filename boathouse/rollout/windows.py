@@ -1,16 +1,16 @@
 """When clusters may be restarted: windows of the clock. Pure; asked by `waves`."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
-@dataclass(frozen=True)
-class Hours:
+class Hours(msgspec.Struct, frozen=True):
     """`start` and `end` in minutes of the day; over midnight when `end` is not later. `days`: those on which it begins."""
 
     start: int

@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, cast
+
+import msgspec
 
 from boathouse.compute.gpu_rules import GpusThere
 from boathouse.compute.image_service import RegistryImages, SimulatedImages
@@ -47,8 +48,7 @@ OnEvent = Callable[[str, str, dict[str, Any]], None]
 Methods = Mapping[str, Callable[[str, dict[str, Any], str], Any]]
 
 
-@dataclass(frozen=True)
-class DataPlane:
+class DataPlane(msgspec.Struct, frozen=True):
     """One kind of nodes. `start` opens the tunnel's near end and begins the search for the engine; `stop` leaves nodes."""
 
     driver: Driver

@@ -4,10 +4,10 @@ Above all rooms, because it shows what several of them know: clusters, nodes, Sp
 """
 
 from collections import Counter, defaultdict
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 from sqlalchemy import and_, func, select
 
 from boathouse.commands.tables import commands, contexts

@@ -14,9 +14,10 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
+
+import msgspec
 
 #: Bytes that are read or written at once.
 CHUNK = 1 << 20
@@ -43,8 +44,7 @@ class TooLarge(Exception):
         self.limit = limit
 
 
-@dataclass(frozen=True)
-class Blob:
+class Blob(msgspec.Struct, frozen=True):
     """Stored content: its SHA-256 in hex, and its size in bytes."""
 
     digest: str

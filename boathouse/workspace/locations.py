@@ -5,8 +5,9 @@ A location is `dbfs:/..`, `/Workspace/..` (also `/Users/..`, `/Shared/..`, `/Rep
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from boathouse.store import Store
 from boathouse.store.blobs import Blobs, TooLarge
@@ -18,8 +19,7 @@ from boathouse.workspace.files.tree import MAX_FILE, Tree
 from boathouse.workspace.files.volume_tree import VolumeTree
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(msgspec.Struct, frozen=True):
     """As whom: the name of a user or service principal in a workspace. Rights are those of the moment of the call."""
 
     workspace_id: int

@@ -5,7 +5,8 @@ The launch resolves those of a cluster's specification and `dbutils.secrets` tho
 the rights that the principal has at that moment. Every resolving leaves an audit record."""
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from boathouse.edge.caller import Caller
 from boathouse.edge.context import Ctx, record
@@ -20,8 +21,7 @@ NAME = re.compile(r"[A-Za-z0-9_.@-]{1,128}")
 _REFERENCE = re.compile(r"\{\{secrets/([^{}/\s]+)/([^{}/\s]+)\}\}")
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     scope: str
     key: str
 

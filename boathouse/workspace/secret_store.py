@@ -3,8 +3,7 @@
 Called by the endpoints and by `references`; knows no HTTP. Names compare without regard to case.
 """
 
-from dataclasses import dataclass
-
+import msgspec
 from sqlalchemy import and_, delete, func, insert, select, update
 
 from boathouse.identity import principals as identity
@@ -31,8 +30,7 @@ class Forbidden(Exception):
         self.needs = needs
 
 
-@dataclass(frozen=True)
-class Asker:
+class Asker(msgspec.Struct, frozen=True):
     """On whose behalf a scope is looked up: a principal with all its groups, by id. Admins may do everything with
     every scope."""
 
@@ -41,16 +39,14 @@ class Asker:
     admin: bool
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     scope_id: int
     workspace_id: int
     name: str
     created_at: int
 
 
-@dataclass(frozen=True)
-class Secret:
+class Secret(msgspec.Struct, frozen=True):
     """`value` is sealed."""
 
     key: str
@@ -205,8 +201,7 @@ def remove_acl(tx: Tx, scope: Scope, principal_id: int) -> bool:
     return bool(tx.execute(delete(secret_acls).where(there)).rowcount)
 
 
-@dataclass(frozen=True)
-class Acl:
+class Acl(msgspec.Struct, frozen=True):
     principal_id: int
     principal: str
     permission: str

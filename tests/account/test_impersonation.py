@@ -85,9 +85,7 @@ def test_not_an_admin_of_the_account(mallory, ready, a):
 
 def test_not_one_that_is_an_admin_by_a_group(mallory, ready, a):
     robot = a.service_principals.create(display_name="root")
-    a.groups.create(
-        display_name="roots", roles=[ComplexValue(value="account_admin")], members=[ComplexValue(value=robot.id)]
-    )
+    a.groups.create(display_name="roots", roles=[ComplexValue(value="account_admin")], members=[ComplexValue(value=robot.id)])
     bring_in(mallory, robot)
     assert_refused(mallory, robot, ready.home.account_id, "it has the role account_admin in the account")
 

@@ -127,9 +127,12 @@ def test_a_configuration(a, ordered, ready):
 def test_what_may_not_be(a, ordered):
     for wrong, match in (
         ({"output_format": billing.OutputFormat.CSV}, "Allowed for AUDIT_LOGS: JSON"),
-        ({"delivery_path_prefix": "/a"}, "delivery_path_prefix"), ({"delivery_path_prefix": "a/../b"}, "delivery_path_prefix"),
-        ({"delivery_start_time": "2023-01"}, "is for BILLABLE_USAGE alone"), ({"credentials_id": "x"}, "does not exist"),
-        ({"storage_configuration_id": "x"}, "does not exist"), ({"workspace_ids_filter": [5]}, "Workspace 5 does not exist"),
+        ({"delivery_path_prefix": "/a"}, "delivery_path_prefix"),
+        ({"delivery_path_prefix": "a/../b"}, "delivery_path_prefix"),
+        ({"delivery_start_time": "2023-01"}, "is for BILLABLE_USAGE alone"),
+        ({"credentials_id": "x"}, "does not exist"),
+        ({"storage_configuration_id": "x"}, "does not exist"),
+        ({"workspace_ids_filter": [5]}, "Workspace 5 does not exist"),
     ):
         with pytest.raises((InvalidParameterValue, NotFound), match=match):
             ordered(AUDIT, **wrong)

@@ -59,7 +59,9 @@ def test_months():
 
 
 FILTERS = [
-    ({}, True), ({"workspace_id": {"values": [1]}}, True), ({"workspace_id": {"values": [2]}}, False),
+    ({}, True),
+    ({"workspace_id": {"values": [1]}}, True),
+    ({"workspace_id": {"values": [2]}}, False),
     ({"tags": [{"key": "team", "value": {"values": ["x", "y"]}}]}, True),
     ({"tags": [{"key": "team", "value": {"values": ["y"]}}]}, False),
     ({"tags": [{"key": "team", "value": {"values": ["x"]}}, {"key": "other", "value": {"values": ["x"]}}]}, False),

@@ -237,9 +237,7 @@ def test_a_policy_that_ends_or_changes_ends_what_it_gave(a, host, issuer, ann, m
     made = a.federation_policy.create(policy(issuer), policy_id="corp")
     w = exchange(host, issuer.sign(), monkeypatch)
     w.current_user.me()
-    changed = a.federation_policy.update(
-        "corp", policy(issuer, audiences=["other"]), update_mask="oidc_policy.audiences"
-    )
+    changed = a.federation_policy.update("corp", policy(issuer, audiences=["other"]), update_mask="oidc_policy.audiences")
     assert (changed.uid, changed.oidc_policy.audiences, changed.oidc_policy.issuer) == (made.uid, ["other"], issuer.url)
     with pytest.raises(PermissionDenied, match=r"Invalid access token\."):
         w.current_user.me()

@@ -50,9 +50,7 @@ def at(host, ready):
 def a(host, ready):
     """`a(address)`: the account admin's client."""
     return lambda address: AccountClient(
-        config=Config(
-            host=host, account_id=ready.home.account_id, token=ready.token, custom_headers={"X-Forwarded-For": address}
-        )
+        config=Config(host=host, account_id=ready.home.account_id, token=ready.token, custom_headers={"X-Forwarded-For": address})
     )
 
 

@@ -86,8 +86,6 @@ def test_what_is_not_there_or_does_not_fit(a, ready):
         a.metastore_assignments.update(home, first, metastore_assignment=wrong)
 
 
-
-
 def test_only_account_admins(a, host, ready, make_user, store, keys):
     """A workspace's admin is none of the account, and a metastore's owner neither."""
     boss, _ = make_user("boss@x.org", groups=["admins"])

@@ -105,9 +105,7 @@ def test_who_may_name_a_profile(admin, host, store, ready, make_user):
         with pytest.raises(InvalidParameterValue, match="aws_attributes.instance_profile_arn"):
             admin.clusters.create(cluster_name="c", **SPEC, aws_attributes=sdk.AwsAttributes(instance_profile_arn=arn))
         with pytest.raises(InvalidParameterValue, match="aws_attributes.instance_profile_arn"):
-            admin.instance_pools.create(
-                "p", "i3.xlarge", aws_attributes=sdk.InstancePoolAwsAttributes(instance_profile_arn=arn)
-            )
+            admin.instance_pools.create("p", "i3.xlarge", aws_attributes=sdk.InstancePoolAwsAttributes(instance_profile_arn=arn))
     admin.instance_pools.create("p", "i3.xlarge", aws_attributes=sdk.InstancePoolAwsAttributes(instance_profile_arn=PULLS))
 
 

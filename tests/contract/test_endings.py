@@ -1,8 +1,8 @@
 """How containers end, and what the engine's driver tells of it."""
 
-import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from boathouse.dataplane.contract import NodeFailure, NodeSpec, Presence, SeenNode
@@ -19,7 +19,7 @@ def with_launcher(plane, text: str | None) -> NodeSpec:
     if text is not None:
         (layer / "bin" / "launcher").write_text(text)
         (layer / "bin" / "launcher").chmod(0o755)
-    return dataclasses.replace(plane.node(), layers=(layer,))
+    return msgspec.structs.replace(plane.node(), layers=(layer,))
 
 
 def ended(plane, node: NodeSpec) -> SeenNode:
@@ -58,13 +58,13 @@ def test_a_runtime_without_a_launcher(engine_plane) -> None:
 
 
 def test_a_layer_that_is_not_there(engine_plane) -> None:
-    node = dataclasses.replace(engine_plane.node(), layers=(Path("/no/such/layer"),))
+    node = msgspec.structs.replace(engine_plane.node(), layers=(Path("/no/such/layer"),))
     with pytest.raises(NodeFailure, match="A layer of the runtime is missing: /no/such/layer"):
         engine_plane.driver.ensure(node)
 
 
 def test_an_image_that_is_not_there(engine_plane) -> None:
-    node = dataclasses.replace(engine_plane.node(), image="sha256:" + "0" * 64)
+    node = msgspec.structs.replace(engine_plane.node(), image="sha256:" + "0" * 64)
     with pytest.raises(NodeFailure) as failure:
         engine_plane.driver.ensure(node)
     assert failure.value.code == "DOCKER_CONTAINER_CREATION_EXCEPTION"

@@ -98,9 +98,7 @@ def amazon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pushed]:
     moto.stop()
 
 
-def test_a_pools_image_of_amazons_is_had_by_the_instance_profile(
-    amazon: Pushed, tmp_path: Path, engine: EngineClient
-) -> None:
+def test_a_pools_image_of_amazons_is_had_by_the_instance_profile(amazon: Pushed, tmp_path: Path, engine: EngineClient) -> None:
     server = Server(tmp_path / "server", PrivateRegistry(amazon.host, ""))
     server.data.parent.mkdir()
     kept = ":".join(kept_name(f"{HOST}/team/app@{amazon.digest}"))

@@ -17,7 +17,7 @@ TRACK = "track://river/stats:stable"
 TEST = "import os\nassert os.environ['EDITION'] == '{}', os.environ['EDITION']\nprint(spark.range(3).count())"
 FOLDER = "/Shared/river"
 #: An init script of the cluster, which does not get along with one edition.
-GATE = b"#!/bin/bash\n[ \"$EDITION\" != 4 ]\n"
+GATE = b'#!/bin/bash\n[ "$EDITION" != 4 ]\n'
 NOW = ("--node-type", "m5.large", "--waves", "100", "--idle-minutes", "0", "--wait")
 
 
@@ -41,9 +41,7 @@ def edition(w, number):
     w.workspace.mkdirs(FOLDER)
     text = f"FROM localhost/boathouse/python:latest\nENV EDITION={number}\nCOPY note.txt /opt/note.txt\n"
     for name, content in (("Dockerfile", text), ("note.txt", f"edition {number}\n")):
-        w.workspace.upload(
-            f"{FOLDER}/{name}", content.encode(), format=ImportFormat.RAW, overwrite=True
-        )
+        w.workspace.upload(f"{FOLDER}/{name}", content.encode(), format=ImportFormat.RAW, overwrite=True)
 
 
 def digest(w, cluster_id):

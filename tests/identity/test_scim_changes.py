@@ -36,7 +36,11 @@ def other(store, ready):
     with store.transaction() as tx:
         tx.execute(
             insert(workspaces_table).values(
-                workspace_id=OTHER, account_id=ready.home.account_id, name="b", deployment_name="b", cloud="aws",
+                workspace_id=OTHER,
+                account_id=ready.home.account_id,
+                name="b",
+                deployment_name="b",
+                cloud="aws",
                 created_at=1 << 60,
             )
         )
@@ -184,7 +188,7 @@ def test_ten_thousand_members(api, store, ready):
     while page := api.get(f"{ROOT}/Users?startIndex={start}&count=4000&attributes=userName").json()["Resources"]:
         seen, start = seen + len(page), start + 4000
     assert seen == 10_001
-    with_groups = api.get(f"{ROOT}/Users?filter=groups.display eq \"few\"&attributes=userName,groups").json()
+    with_groups = api.get(f'{ROOT}/Users?filter=groups.display eq "few"&attributes=userName,groups').json()
     assert with_groups["totalResults"] == 3
     assert {entry["display"] for entry in with_groups["Resources"][0]["groups"]} == {"few", "users"}
 

@@ -6,10 +6,10 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from boathouse.dataplane.contract import Credentials, Key, NodeFailure, Renewable
 from boathouse.images.content import Content, digest_of

@@ -1,12 +1,12 @@
 """Command lines and configuration of drivers and executors."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from boathouse.releases import Release, arguments
 

@@ -4,6 +4,8 @@ inherits. Rooms declare their types beside the rows that they guard; nothing her
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from boathouse.edge.caller import Caller
 from boathouse.store import Reader
 
@@ -19,8 +21,7 @@ class Level:
     description: str = field(compare=False, default="")
 
 
-@dataclass(frozen=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """What a principal has on an object. `source`: the object that it is inherited from, as answers name it (`/directories/1`);
     empty when it was given on the object itself."""
 

@@ -9,9 +9,10 @@ import re
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import quote
+
+import msgspec
 
 from boathouse.compute.endpoint import Endpoints, NotServing
 from boathouse.compute.libraries.plan import Action, AddJar, Install, Process, Push, Stop, Wish
@@ -62,8 +63,7 @@ SESSION = "libraries"
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
-@dataclass(frozen=True)
-class Repositories:
+class Repositories(msgspec.Struct, frozen=True):
     """Where packages come from when a library does not say; empty: the tools' own defaults."""
 
     pypi: str = ""
@@ -71,8 +71,7 @@ class Repositories:
     cran: str = ""
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """What an effect needs beside its wish. `python`: the image's. `http_port`: of the driver's control interface."""
 
     cluster_id: str

@@ -6,8 +6,10 @@ picked up by the next round. A library is INSTALLED once every node has it; what
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from boathouse.compute.libraries import rules
 from boathouse.compute.libraries.rows import FAILED, INSTALLED, INSTALLING, PENDING, RESOLVING, SETTLED, SKIPPED
@@ -19,8 +21,7 @@ LIMIT_MS = 1_800_000
 BUSY, COMING = 1.0, 2.0
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """A row."""
 
     number: int
@@ -28,7 +29,7 @@ class Wish:
     library: Mapping[str, Any]
     status: str = PENDING
     messages: tuple[str, ...] = ()
-    nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    nodes: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -45,8 +46,7 @@ class Wish:
         return f"library-file-{self.number}-{self.attempt}"
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """A process in a node, or a statement in the driver. `words`: what it said, when it ended badly."""
 
     running: bool
@@ -54,19 +54,17 @@ class Process:
     words: str = ""
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """`up`: its launcher takes orders now. `counts`: it has come up once, so libraries wait for it."""
 
     node_id: str
     number: int
     up: bool
     counts: bool
-    processes: Mapping[str, Process] = field(default_factory=dict)
+    processes: Mapping[str, Process] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """`python`: the image's; without it, `why_no_python`. `statements`: in the driver, by name."""
 
     now: int
@@ -76,35 +74,31 @@ class Look:
     python: str = ""
     why_no_python: str = ""
     scala: str = ""
-    statements: Mapping[str, Process] = field(default_factory=dict)
+    statements: Mapping[str, Process] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Push:
+class Push(msgspec.Struct, frozen=True):
     """Have the library's file in the node."""
 
     node_id: str
     number: int
 
 
-@dataclass(frozen=True)
-class Install:
+class Install(msgspec.Struct, frozen=True):
     """Start the library's process in the node."""
 
     node_id: str
     number: int
 
 
-@dataclass(frozen=True)
-class AddJar:
+class AddJar(msgspec.Struct, frozen=True):
     """Have the driver's Spark add the library."""
 
     node_id: str
     number: int
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(msgspec.Struct, frozen=True):
     """End what has taken too long."""
 
     node_id: str
@@ -128,8 +122,7 @@ class Progress:
         return (self.status, tuple(self.messages), self.nodes) != (before.status, before.messages, dict(before.nodes))
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What to write, then what to do. `again`: seconds until the next look, None at rest. `furnished`: nodes that got on."""
 
     changes: tuple[Progress, ...] = ()

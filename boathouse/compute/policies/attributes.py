@@ -6,7 +6,6 @@ a list stands an index, or `*` for every entry; `*` after a map stands for every
 
 import types
 import typing
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -29,8 +28,7 @@ LOG_PARTS = frozenset({"type", "path", "region"})
 LOG_PLACES = {"DBFS": "dbfs", "S3": "s3", "VOLUMES": "volumes"}
 
 
-@dataclass(frozen=True)
-class Attribute:
+class Attribute(msgspec.Struct, frozen=True):
     """One attribute. `options`: the words that it can be. `map_name`: of which map it is an entry. `required`: a wish must have
     it. `virtual`: computed."""
 

@@ -7,9 +7,11 @@ and what is allowed.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from boathouse.compute.policies import attributes, patterns, runtimes
 from boathouse.compute.policies.attributes import Attribute, UnknownAttribute
@@ -61,12 +63,11 @@ class Rule:
         return patterns.compiled(self.pattern)
 
 
-@dataclass(frozen=True)
-class Definition:
+class Definition(msgspec.Struct, frozen=True):
     """The rules in their order."""
 
     rules: tuple[Rule, ...] = ()
-    by_path: Mapping[str, Rule] = field(default_factory=dict)
+    by_path: Mapping[str, Rule] = msgspec.field(default_factory=dict)
 
 
 class _Twice(list[tuple[str, Any]]):

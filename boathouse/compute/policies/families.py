@@ -5,16 +5,16 @@ access mode, runtime, kind of cluster and of workers). Node types are the worksp
 """
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+import msgspec
 
 PERSONAL, SHARED, POWER_USER = "personal-vm", "shared-compute", "power-user"
 LEGACY_SHARED, JOB = "shared-data-science", "job-cluster"
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(msgspec.Struct, frozen=True):
     """A family: what it is for, and its rules."""
 
     family_id: str

@@ -6,8 +6,9 @@ stays, and is told.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from boathouse.compute.policies import attributes, rules
 from boathouse.compute.policies.attributes import Segment
@@ -18,8 +19,7 @@ from boathouse.compute.policies.rules import Decision, World
 ROUNDS = 5
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One attribute that changes, as texts for people; empty: it is not there."""
 
     field: str
@@ -27,8 +27,7 @@ class Change:
     new_value: str
 
 
-@dataclass(frozen=True)
-class Mended:
+class Mended(msgspec.Struct, frozen=True):
     """`left`: what is broken still, because the policy names no value for it."""
 
     document: dict[str, Any]

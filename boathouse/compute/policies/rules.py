@@ -6,8 +6,10 @@ have put there. `apply` also says of every rule what it came to, which is what `
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from boathouse.compute import map_rules
 from boathouse.compute.policies import attributes, patterns, runtimes
@@ -30,8 +32,7 @@ PREFIX = "Cluster validation error: "
 Verdict = Literal["fixed", "default", "allowed", "absent", "refused"]
 
 
-@dataclass(frozen=True)
-class World:
+class World(msgspec.Struct, frozen=True):
     """What the rules need to know besides the wish. `offered`: key and name of every runtime. `node_dbus`: what a node
     of a type uses in an hour, None for a type that is not known. `pool_node_type`: the node type of a pool, None for one that
     is not known. `patience`: what is left of the time for matching patterns; each `apply` begins with a whole one."""
@@ -40,11 +41,10 @@ class World:
     node_dbus: Callable[[str], float | None]
     cluster_type: str = "all-purpose"
     pool_node_type: Callable[[str], str | None] = lambda pool_id: None
-    patience: patterns.Patience = field(default_factory=patterns.Patience)
+    patience: patterns.Patience = msgspec.field(default_factory=patterns.Patience)
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What one rule came to at one place of the wish. `message`: of a refusal, the whole sentence."""
 
     path: str
@@ -55,12 +55,11 @@ class Decision:
     message: str = ""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """The wish with what the policy filled in, and what each rule came to."""
 
     document: dict[str, Any]
-    decisions: tuple[Decision, ...] = field(default=())
+    decisions: tuple[Decision, ...] = msgspec.field(default=())
 
     @property
     def refused(self) -> list[Decision]:

@@ -7,10 +7,10 @@ Personal Compute while the account says so (its setting `dcp_acct_enable`).
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import and_, select
 
 from boathouse.account import settings
@@ -30,8 +30,7 @@ CAN_USE = "CAN_USE"
 _ALWAYS = 0
 
 
-@dataclass(frozen=True)
-class PolicyRow:
+class PolicyRow(msgspec.Struct, frozen=True):
     """A policy as the store has it; `definition` and `overrides` are JSON texts."""
 
     policy_id: str

@@ -71,9 +71,7 @@ class RawView:
 class EngineImages:
     """Implements `Images` on one engine."""
 
-    def __init__(
-        self, client: EngineClient, instance: str, downloads: Path | None = None, source: Source | None = None
-    ) -> None:
+    def __init__(self, client: EngineClient, instance: str, downloads: Path | None = None, source: Source | None = None) -> None:
         self._client, self._instance = client, instance
         self._guard = threading.Lock()
         self._views: set[str] = set()

@@ -4,11 +4,11 @@ Tests and `World.add` use them; each fault does what the real thing does when it
 """
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True)
-class Delays:
+class Delays(msgspec.Struct, frozen=True):
     """How long each step takes, in seconds of the world's clock."""
 
     pull: float = 0.3
@@ -48,8 +48,7 @@ class Fault(enum.StrEnum):
     TAKE_REFUSED = "take_refused"
 
 
-@dataclass(frozen=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """One fault, where, when and how often.
 
     `cluster_id`, `number` (of the node), `process`: None means any; for pulls `cluster_id` is part of the reference.

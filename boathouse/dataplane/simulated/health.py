@@ -5,8 +5,9 @@ import json
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 LONGEST_REQUEST = 64 * 1024
 
@@ -15,8 +16,7 @@ _STATEMENT = re.compile(rb"GET /sql/(library-\d+-\d+)\?")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Jars:
+class Jars(msgspec.Struct, frozen=True):
     """Statements that add a jar. `find(name)`: what is known of one (`ended`, `exit_code`), or None; `add(name)` begins one."""
 
     find: Callable[[str], Mapping[str, Any] | Any]

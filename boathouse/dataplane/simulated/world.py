@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from boathouse.dataplane.simulated.faults import Delays, Fault, Trouble
 

@@ -9,10 +9,11 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from boathouse.images.advisories.model import Affected, Level
 
@@ -33,8 +34,7 @@ class NoAdvisories(Exception):
     """There is no usable data base; the message says how to get one."""
 
 
-@dataclass(frozen=True)
-class SourceState:
+class SourceState(msgspec.Struct, frozen=True):
     """What one source gave. `as_of`: the day of its data (when the file was written or downloaded), `newest`: when its youngest
     advisory was changed, empty where it does not say."""
 
@@ -44,8 +44,7 @@ class SourceState:
     advisories: int
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(msgspec.Struct, frozen=True):
     """`ecosystems`: how many entries each has."""
 
     made: datetime

@@ -1,10 +1,11 @@
 """What the scan speaks of: advisories, levels, what it finds, what people decided. No rules here."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
 from typing import Protocol
+
+import msgspec
 
 from boathouse.images.packages import Package
 
@@ -26,8 +27,7 @@ class Level(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True)
-class Affected:
+class Affected(msgspec.Struct, frozen=True):
     """One package of one advisory. `ranges`: intervals of versions as (introduced, fixed, last affected), empty where one is not
     said; `versions`: those that are named one by one. `names`: the identifier, its aliases, what it was made from."""
 
@@ -53,8 +53,7 @@ class Advisories(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """A vulnerability of one installed package. `fixed`: the lowest version that mends it, empty where there is none yet.
     `origin`: `base`, `yours`, or empty where the base is not known. The evidence is `package.place` in `package.layer`."""
 
@@ -71,8 +70,7 @@ class Finding:
         return frozenset((self.identifier, *self.names))
 
 
-@dataclass(frozen=True)
-class Ignore:
+class Ignore(msgspec.Struct, frozen=True):
     """A decision that a vulnerability does not count. `package`: a name or a package URL (its version and qualifiers only when
     given); empty: any. `until`: the last day on which it holds, None for the statements of a VEX document. `source`: the file."""
 
@@ -83,8 +81,7 @@ class Ignore:
     source: str = ""
 
 
-@dataclass(frozen=True)
-class ScanResult:
+class ScanResult(msgspec.Struct, frozen=True):
     """`findings` count, worst first; `ignored` do not, each with the decision; `expired` are decisions that ended and would have
     hidden a finding. `uncovered`: ecosystems of installed packages of which the data base knows nothing; `unjudged`: packages
     whose version or name cannot be compared; `unread`: what could not be read. All three mean: not the whole truth."""

@@ -1,8 +1,9 @@
 """The scan: installed packages against advisories, less what people decided. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import date
+
+from msgspec.structs import replace
 
 from boathouse.images.advisories import severity, versions
 from boathouse.images.advisories.ignores import covers

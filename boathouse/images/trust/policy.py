@@ -6,8 +6,9 @@ not known refuses: nothing passes in silence.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+
+import msgspec
 
 from boathouse.images.advisories.model import Ignore, Level, ScanResult
 from boathouse.images.references import InvalidReference, Reference, parse
@@ -29,8 +30,7 @@ NAMED = 5
 AHEAD = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Scanned:
+class Scanned(msgspec.Struct, frozen=True):
     """What is known of an image's vulnerabilities. `result`: without anybody's decisions; None with the `problem` why there is
     none, and the `fix`. `advisories_age_days`: how old the advisories are."""
 
@@ -40,8 +40,7 @@ class Scanned:
     fix: str = "An operator runs: boathouse advisories refresh."
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What is known of an image. `digests`: its own and that of its list; `created`: as it says itself (RFC 3339); `diff_ids`:
     its layers; `signed_by`: the names of signers of the policy that signed one of the digests; `unsigned`: what is wrong with
     other signatures."""
@@ -55,8 +54,7 @@ class Facts:
     scanned: Scanned | None = None
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """`rule`: the field of the policy; `message`: what is so; `fix`: what the user can do."""
 
     rule: str
@@ -68,8 +66,7 @@ class Refusal:
         return f"The image policy of the workspace refuses the image (rule {self.rule}): {self.message}. {self.fix}"
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """`refusals` in the order of the rules; `excepted`: ids of the exceptions without which there would be more."""
 
     refusals: tuple[Refusal, ...] = ()

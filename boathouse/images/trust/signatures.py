@@ -9,8 +9,9 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from boathouse.images.trust.keys import PrivateKey, UnusableKey
 
@@ -25,16 +26,14 @@ SIGNED_KIND = "cosign container image signature"
 PublicKey: TypeAlias = "EllipticCurvePublicKey | Ed25519PublicKey"
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """A payload as its bytes are, and the signature over it, in base64 as the annotation has it."""
 
     payload: bytes
     signature: str
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """Whether one of the signatures is the key's for one of the digests. `digest`: the one that was signed; `reasons`: why
     each of the others is not."""
 

@@ -6,7 +6,8 @@ signed is always a digest. Source: sigstore/cosign specs/SIGNATURE_SPEC.md, pkg/
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from boathouse.images import attachments
 from boathouse.images.attachments import Attachment, RegistryAccess
@@ -21,8 +22,7 @@ TAG, REFERRER = "tag", "referrer"
 PLACES = (TAG, REFERRER)
 
 
-@dataclass(frozen=True)
-class Signed:
+class Signed(msgspec.Struct, frozen=True):
     """What became of signing: the digest, and for each place where its signature is (`tag`, `referrer`) whether it was `pushed`
     or had been there `before`."""
 

@@ -47,7 +47,5 @@ def client(
     if not proxy:  # a proxy connects in our place
         # The one thing of botocore's that has no public way: which connections its session makes.
         manager = found._endpoint.http_session._manager  # type: ignore[attr-defined]
-        manager.pool_classes_by_scheme = judged.classes(
-            allowed_private, AWSHTTPConnection, AWSHTTPSConnection, deadline=deadline
-        )
+        manager.pool_classes_by_scheme = judged.classes(allowed_private, AWSHTTPConnection, AWSHTTPSConnection, deadline=deadline)
     return found

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 #: Hosts of Azure storage accounts, by the ends of their names.
 AZURE_ENDS = (".core.windows.net", ".core.usgovcloudapi.net", ".core.chinacloudapi.cn")
@@ -34,8 +35,7 @@ class CloudError(Exception):
         self.message = message
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """One object. `scheme` s3, abfss or gs; `host` of the account for abfss, else empty."""
 
     scheme: str
@@ -44,14 +44,13 @@ class Place:
     host: str = ""
 
 
-@dataclass(frozen=True)
-class CloudSettings:
+class CloudSettings(msgspec.Struct, frozen=True):
     """What an operator says. `private_hosts`: endpoints that may be at private addresses and without TLS. `endpoints`: host of a
     cloud -> URL that stands in for it, trusted as it is. `credentials`: beginning of a location -> secret scope that has them."""
 
     private_hosts: tuple[str, ...] = ()
-    endpoints: Mapping[str, str] = field(default_factory=dict)
-    credentials: Mapping[str, str] = field(default_factory=dict)
+    endpoints: Mapping[str, str] = msgspec.field(default_factory=dict)
+    credentials: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def scope(self, location: str) -> str | None:
         """The secret scope of the longest beginning that fits, at a border between names."""
@@ -63,8 +62,7 @@ class CloudSettings:
         return self.credentials[max(fitting, key=len)] if fitting else None
 
 
-@dataclass(frozen=True)
-class S3Options:
+class S3Options(msgspec.Struct, frozen=True):
     """How to reach a bucket, and how objects are written there, as `init_scripts` and `cluster_log_conf` name it."""
 
     region: str | None = None

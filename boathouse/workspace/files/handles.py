@@ -7,8 +7,8 @@ belongs to its maker.
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import and_, delete, insert, select, update
 
 from boathouse.store import Reader, Store, Tx
@@ -27,8 +27,7 @@ class NoHandle(Exception):
     """There is no open stream of this number that is the caller's."""
 
 
-@dataclass(frozen=True)
-class Handle:
+class Handle(msgspec.Struct, frozen=True):
     handle: int
     path: str
     overwrite: bool

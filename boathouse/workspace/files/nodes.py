@@ -1,8 +1,7 @@
 """The SQL of the three trees: nodes by path. Knows no rights and no content; every change keeps the tree whole (a node's
 folder is there and is a folder). The roots themselves have no row."""
 
-from dataclasses import dataclass
-
+import msgspec
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
 
 from boathouse.store import Reader, Tx
@@ -49,16 +48,14 @@ class IntoItself(NodeError):
     """A folder cannot be moved below itself."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """One tree of one workspace."""
 
     workspace_id: int
     tree: str
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """`size` in bytes, times in epoch milliseconds; `digest` is None for a directory, `language` empty but for notebooks."""
 
     node_id: int

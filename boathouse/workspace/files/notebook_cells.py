@@ -5,7 +5,8 @@ line with `# MAGIC`, a cell's title stands in a line `# DBTITLE 1,`; `#` is how 
 """
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from boathouse.workspace.files.notebooks import COMMENTS, header
 
@@ -13,8 +14,7 @@ from boathouse.workspace.files.notebooks import COMMENTS, header
 MARKDOWN = ("%md-sandbox", "%md")
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """One cell. `text` begins with its magic (`%sql`) when it is not in the notebook's language."""
 
     text: str

@@ -6,7 +6,7 @@ is its user's, `/Shared` everybody's, the rest is the admins'; everybody may loo
 Volumes are the catalog's: nothing stands there that was not granted (`volume_tree`).
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from boathouse.workspace.files import paths
 
@@ -22,8 +22,7 @@ HOMES, SHARED = ("/Users", "/Repos"), "/Shared"
 VOLUME_DEPTH = 3
 
 
-@dataclass(frozen=True)
-class Who:
+class Who(msgspec.Struct, frozen=True):
     """On whose behalf: a member of the workspace. `name` is a user name or an application id."""
 
     principal_id: int

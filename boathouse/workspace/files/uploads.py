@@ -6,8 +6,8 @@ goes on with ends after a day.
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import and_, delete, insert, select, update
 
 from boathouse.auth.discovery import base_url
@@ -38,8 +38,7 @@ from boathouse.workspace.tables import upload_parts, uploads
 MAX_PARTS, MAX_URLS, IDLE_MS = 10_000, 1000, 24 * 3600_000
 
 
-@dataclass(frozen=True)
-class Upload:
+class Upload(msgspec.Struct, frozen=True):
     session: str
     path: str
     overwrite: bool

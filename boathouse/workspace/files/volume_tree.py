@@ -7,9 +7,10 @@ that is dropped has no name any more, and `forget_dropped` removes its files lat
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from boathouse.catalog import access, securables
 from boathouse.catalog.access import Asker, Found

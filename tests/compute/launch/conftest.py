@@ -5,11 +5,11 @@ import hmac
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import event, insert, select, update
 
 from boathouse.compute import events, states, timeline

@@ -1,10 +1,10 @@
 """The image of a launch: resolved once, pulled by digest, checked once for the same bytes, and explained when it
 cannot be used."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import select
 
 from boathouse.compute import states

@@ -1,8 +1,7 @@
 """The plan as a table: what is seen, and what is to be done about it. No store, no clock, no nodes."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from boathouse.compute.plan import plan
 from boathouse.compute.world import (

@@ -165,8 +165,6 @@ def test_the_list_of_another_kind_or_of_nothing_is_not_found(w, people):
     for kind, object_id in (("directories", notebook), ("files", notebook), ("notebooks", "0"), ("notebooks", "x")):
         with pytest.raises(NotFound, match="does not exist"):
             w.permissions.get(kind, object_id)
-    entry = WorkspaceObjectAccessControlRequest(
-        user_name="bob@x.org", permission_level=WorkspaceObjectPermissionLevel.CAN_READ
-    )
+    entry = WorkspaceObjectAccessControlRequest(user_name="bob@x.org", permission_level=WorkspaceObjectPermissionLevel.CAN_READ)
     answer = w.workspace.set_permissions("notebooks", notebook, access_control_list=[entry])
     assert {one.user_name or one.group_name for one in answer.access_control_list} == {"bob@x.org", "admins", "users"}
