@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,24 @@ from boathouse.workspace.references import Secrets
 from boathouse.workspace.sealing import Sealer
 
 
-@pytest.hookimpl(tryfirst=True)  # before workers read the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several workers one has the container engine, which is one for the machine; a file's tests of Spark stay together."""
-    for item in items:
-        if item.get_closest_marker("engine"):
-            item.add_marker(pytest.mark.xdist_group("engine"))
-        elif item.get_closest_marker("spark"):
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of several workers one has the container engine, which is one for the machine; else a file's tests stay together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneEngine(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _room_of(nodeid.partition("::")[0])
+
+    return OneEngine(config, log)
+
+
+@cache
+def _room_of(file: str) -> str:
+    uses_engine = file.startswith(("tests/e2e/", "tests/contract/")) or "mark.engine" in (
+        Path(__file__).parents[1] / file
+    ).read_text("utf-8")
+    return "engine" if uses_engine else file
 
 
 ACCOUNT_ID = "11111111-2222-3333-4444-555555555555"
