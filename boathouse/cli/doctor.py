@@ -137,7 +137,7 @@ def registries(settings: Settings) -> Finding:
 
 
 def clock(settings: Settings) -> Finding:
-    """A clock that was set back makes tokens and leases hold longer than they should."""
+    """A clock that was set back makes tokens hold longer than they should."""
     database = settings.data / "boathouse.db"
     latest = max((file.stat().st_mtime for file in (database, Path(f"{database}-wal")) if file.exists()), default=0.0)
     behind = latest - time.time()

@@ -47,7 +47,7 @@ def decide(
 ) -> Decision:
     """The new target, between `least` and `most`. `target`: the present one, all of whose workers have registered.
     `grown_at`: when it was raised last. Times in ms."""
-    since = None if not load.pending else now if backlog_since is None else backlog_since
+    since = None if not load.pending else now if backlog_since is None else min(backlog_since, now)
     bounded = min(max(target, least), most)
     if bounded != target:
         return Decision(bounded, since)
@@ -55,7 +55,7 @@ def decide(
     if load.pending:
         waited = now - (now if since is None else since)
         return Decision(max(target, min(needed, most)) if waited >= BACKLOG_MS else target, since)
-    if grown_at is not None and now - grown_at < window_ms:
+    if grown_at is not None and 0 <= now - grown_at < window_ms:  # in the future: the clock was set back
         return Decision(target, None)
     idle = sum(1 for each in load.idle_ms if each >= window_ms)
     return Decision(min(target, max(least, needed, target - idle)), None)

@@ -20,7 +20,13 @@ def deadline(world: World) -> int | None:
         return None
     if world.health is None or world.health.busy:
         return None
-    return cluster.last_activity + cluster.autotermination_minutes * MINUTE_MS
+    return min(cluster.last_activity, world.now) + cluster.autotermination_minutes * MINUTE_MS
+
+
+def ahead(world: World) -> bool:
+    """Whether the last use lies in the future: the clock was set back since. It is then written down as of now, so that the
+    end is not put off until the clock is there again."""
+    return world.cluster.last_activity is not None and world.cluster.last_activity > world.now
 
 
 def still_used(world: World) -> bool:

@@ -143,7 +143,7 @@ def bring_up(draft: Draft, node: NodeRow) -> bool:
             draft.end("tunnel", node_id)
         draft.note(node, silent_since=None)
     elif node.facts.get("launched"):
-        draft.note(node, silent_since=node.facts.get("silent_since") or world.now)
+        draft.note(node, silent_since=min(node.facts.get("silent_since") or world.now, world.now))
         draft.poll(1.0)
     elif world.now - max(node.made_at, world.awake_since) > DAEMON_TIMEOUT_MS:
         draft.fail(_no_daemon(world, node))

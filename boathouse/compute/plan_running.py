@@ -7,7 +7,7 @@ there are is `plan_size`'s, how many there should be on a cluster that scales `a
 """
 
 from boathouse.compute import autoscale, plan_size
-from boathouse.compute.autotermination import deadline, still_used
+from boathouse.compute.autotermination import ahead, deadline, still_used
 from boathouse.compute.endings import end_idle
 from boathouse.compute.plan_nodes import Draft, bring_up, loss, run_executors
 from boathouse.compute.plan_scripts import run_scripts
@@ -45,7 +45,7 @@ def keep(world: World) -> Step:
     run_executors(draft, [node for node in nodes if not plan_size.draining(node)], ready)
     if not _scaled(draft, nodes):
         plan_size.fit(draft, nodes)
-    if still_used(world):
+    if still_used(world) or ahead(world):
         draft.row["last_activity_time"] = world.now
     if world.refusal is not None:
         _without_inputs(draft, world.refusal)
@@ -197,7 +197,7 @@ def _responsive(draft: Draft, driver: NodeRow) -> None:
             draft.facts |= {"unresponsive_since": None, "unresponsive": None}
         return
     silent = world.now - max(since or world.now, world.awake_since)
-    if not since:
+    if not since or since > world.now:  # in the future: the clock was set back
         draft.facts["unresponsive_since"] = world.now
     elif not told and silent > UNRESPONSIVE_MS:
         draft.facts["unresponsive"] = True

@@ -21,6 +21,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -78,6 +79,15 @@ _EXTEND = update(due).where(_MINE).values(lease_until=bindparam("until"))
 _DONE = delete(due).where(_ASLEEP)
 _LATER = update(due).where(_ASLEEP).values(due_at=bindparam("at"), lease=None, lease_until=0)
 _WOKEN = update(due).where(_MINE).values(due_at=bindparam("at"), lease=None, lease_until=0)
+_NOW, _LONGEST_LEASE, _BEHIND = (bindparam(name, type_=BigInteger) for name in ("now", "longest_lease", "behind"))
+_PULL = (
+    update(due)
+    .where(and_(due.c.kind.in_(bindparam("kinds", expanding=True)), or_(due.c.due_at > _NOW, due.c.lease_until > _LONGEST_LEASE)))
+    .values(
+        due_at=case((due.c.due_at > _NOW + _BEHIND, due.c.due_at - _BEHIND), (due.c.due_at > _NOW, _NOW), else_=due.c.due_at),
+        lease_until=case((due.c.lease_until > _LONGEST_LEASE, _LONGEST_LEASE), else_=due.c.lease_until),
+    )
+)
 _NEXT = select(func.min(case((due.c.due_at > due.c.lease_until, due.c.due_at), else_=due.c.lease_until))).where(
     due.c.kind.in_(bindparam("kinds", expanding=True))
 )
@@ -153,6 +163,17 @@ def free_all(tx: Tx) -> None:
     """Take every lease away: for the start of the only process that works here, so that it need not wait for those of
     one that was killed. With several processes leases run out by themselves."""
     tx.execute(update(due).where(due.c.lease.is_not(None)).values(lease=None, lease_until=0))
+
+
+def pull_back(store: Store, kinds: list[str], behind_ms: int) -> int:
+    """The clock was set back by `behind_ms`: pauses end that much earlier, at once at the earliest, and no lease lasts longer
+    than one that is taken now. Gives how many rows that changed.
+
+    A pause that began after the clock was set is cut too, and again by each process that notices: a look too early does no
+    harm. A lease is only bounded, so that nobody loses one that was taken since."""
+    with store.transaction(durable=False) as tx:
+        now = store.clock()
+        return tx.execute(_PULL, {"kinds": kinds, "now": now, "longest_lease": now + LEASE_MS, "behind": behind_ms}).rowcount
 
 
 def next_due(store: Store, kinds: list[str]) -> int | None:

@@ -13,6 +13,7 @@ from boathouse import telemetry
 from boathouse.reconcile import leases
 from boathouse.reconcile.outcome import Outcome, again
 from boathouse.reconcile.precedence import Precedence
+from boathouse.reconcile.setbacks import Setbacks
 from boathouse.store import Store
 
 log = logging.getLogger("boathouse.reconcile")
@@ -38,7 +39,9 @@ class Workers:
         threads: int = 16,
         idle_seconds: float = 2.0,
         precedence: Precedence | None = None,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`steady`: seconds of a clock that nobody sets, by which one is noticed that was set back."""
         self._store = store
         self._reconcilers = dict(reconcilers)
         self._precedence = precedence or Precedence()
@@ -49,6 +52,8 @@ class Workers:
         self._busy: set[threading.Thread] = set()
         self._lock = threading.Lock()
         self._held: dict[leases.Claim, int] = {}
+        self._setbacks = Setbacks(store.clock, steady)
+        self._unmended = 0
         self._failures: dict[tuple[str, str], int] = {}
         store.on_wake(self.poke)
         self._dispatcher = threading.Thread(target=self._dispatch, name="reconcile", daemon=True)
@@ -75,6 +80,7 @@ class Workers:
         while not self._stopping.is_set():
             self._poked.clear()
             try:
+                self._catch_up(kinds)
                 self._extend()
                 since = self._store.clock()
                 claims = leases.claim(self._store, kinds, limit=8)
@@ -93,6 +99,18 @@ class Workers:
                 thread.start()
             if not claims:
                 self._poked.wait(min(wait, LOOK_SECONDS))
+
+    def _catch_up(self, kinds: list[str]) -> None:
+        """Let a clock that was set back keep nobody waiting until it is there again. What the store refuses is tried again."""
+        self._unmended += self._setbacks.by()
+        if not self._unmended:
+            return
+        now = self._store.clock()
+        with self._lock:
+            self._held = {held: min(since, now) for held, since in self._held.items()}
+        pulled = leases.pull_back(self._store, kinds, self._unmended)
+        log.warning("the clock was set back by %.1f s: %d rows that wait are due as much earlier", self._unmended / 1000, pulled)
+        self._unmended = 0
 
     def _extend(self) -> None:
         """Keep the leases of rounds that take long, so that nobody else begins with the same key."""

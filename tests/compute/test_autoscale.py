@@ -28,6 +28,9 @@ IDLE, BUSY = WINDOW, 0
         (1, Load(0, 0, [IDLE], 2), None, None, Decision(1, None)),
         (0, Load(0, 0, [], 2), None, None, Decision(1, None)),  # the bounds were raised
         (9, Load(50, 0, [], 2), None, None, Decision(8, NOW)),
+        # The clock was set back: what was noted lies in the future.
+        (2, Load(9, 4, [BUSY, BUSY], 2), NOW + 3_600_000, None, Decision(2, NOW)),
+        (6, Load(0, 0, [IDLE] * 6, 2), None, NOW + 3_600_000, Decision(1, None)),
     ],
 )
 def test_decisions(target, load, since, grown, expected):

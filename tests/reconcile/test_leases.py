@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from boathouse.reconcile import SETTLED, again, wake
-from boathouse.reconcile.leases import LEASE_MS, claim, extend, next_due, settle_row
+from boathouse.reconcile.leases import LEASE_MS, claim, extend, next_due, pull_back, settle_row
 from boathouse.store import Store, metadata
 
 KIND = "thing"
+HOUR_MS = 3_600_000
 
 
 def woken(store, *keys):
@@ -114,10 +115,51 @@ def test_a_clock_set_back_loses_nothing(store, clock):
     woken(store, "a")
     (held,) = claim(store, [KIND], 1)
     settle_row(store, held, again(1))
-    clock.advance(-3_600_000)
-    assert claimed(store) == []
+    clock.advance(-HOUR_MS)
     woken(store, "a")
     assert claimed(store) == ["a"]
+
+
+def test_pauses_go_back_with_the_clock(store, clock):
+    woken(store, "a", "b")
+    first, second = claim(store, [KIND], 2)
+    settle_row(store, first, again(10))
+    settle_row(store, second, again(7200))
+    woken(store, "c")
+    clock.advance(-HOUR_MS)
+    assert claimed(store) == [], "this is what pulling back is for"
+    assert pull_back(store, ["other"], HOUR_MS) == 0
+    assert pull_back(store, [KIND], HOUR_MS) == 3
+    assert claimed(store) == ["c"]
+    clock.advance(10_000)
+    assert claimed(store) == [first.key]
+    clock.advance(7_190_000 - 1)
+    assert second.key not in claimed(store)
+    clock.advance(1)
+    assert second.key in claimed(store)
+
+
+def test_what_was_asked_since_the_clock_was_set_is_only_looked_at_sooner(store, clock):
+    """Each process pulls when it notices: what it cannot tell apart is due now, never before, and no lease is lost."""
+    clock.advance(-HOUR_MS)
+    woken(store, "a", "b")
+    paused, held = claim(store, [KIND], 2)
+    settle_row(store, paused, again(10))
+    for _ in range(2):
+        pull_back(store, [KIND], HOUR_MS)
+    assert next_due(store, [KIND]) == clock()
+    assert claimed(store) == [paused.key]
+    assert settle_row(store, held, SETTLED)
+
+
+def test_a_dead_holder_of_before_the_clock_was_set_back_blocks_nobody(store, clock):
+    woken(store, "a")
+    (dead,) = claim(store, [KIND], 1)
+    clock.advance(-HOUR_MS)
+    pull_back(store, [KIND], HOUR_MS)
+    assert next_due(store, [KIND]) == clock() + LEASE_MS and claimed(store) == []
+    clock.advance(LEASE_MS)
+    assert claimed(store) == ["a"] and not settle_row(store, dead, SETTLED)
 
 
 def test_a_wake_up_that_rolls_back_never_was(store):

@@ -106,6 +106,88 @@ def test_a_wake_up_is_worked_on_at_once(store, running):
     assert done.wait(10) and seen == ["a"]
 
 
+@pytest.fixture
+def steady(clock):
+    """A steady clock beside the wall's; `steady.back(ms)` sets the wall's back."""
+
+    class Steady:
+        ahead = 0
+
+        def __call__(self):
+            return (clock() + self.ahead) / 1000
+
+        def back(self, ms):
+            clock.advance(-ms)
+            self.ahead += ms
+
+    return Steady()
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_asleep(store, clock, steady, running, monkeypatch):
+    """What pauses is looked at when it asked for it; what is under way keeps its lease, and is not begun again."""
+    heard = {name: threading.Event() for name in ("settle_row", "pull_back", "extend", "long", "short")}
+    for name in ("settle_row", "pull_back", "extend"):
+        monkeypatch.setattr(leases, name, _telling(getattr(leases, name), heard[name]))
+    go_on, looks = threading.Event(), []
+
+    def look(key):
+        looks.append(key)
+        if key == "long":
+            heard["long"].set()
+            assert go_on.wait(20)
+            return SETTLED
+        if looks.count("short") == 1:
+            return again(10)
+        heard["short"].set()
+        return SETTLED
+
+    workers = running({"thing": look}, steady=steady)
+    woken(store, "long", "short")
+    assert heard["long"].wait(20) and heard["settle_row"].wait(20)
+    steady.back(3_600_000)
+    workers.poke()
+    assert heard["pull_back"].wait(20)
+    assert next_due(store, ["thing"]) == clock() + 10_000
+    clock.advance(10_000)
+    workers.poke()
+    assert heard["short"].wait(20)
+    clock.advance(leases.LEASE_MS // 2 - 10_000)
+    workers.poke()
+    assert heard["extend"].wait(20)
+    go_on.set()
+    workers.stop()
+    assert sorted(looks) == ["long", "short", "short"] and next_due(store, ["thing"]) is None
+
+
+def _telling(plain, told):
+    def told_of(*arguments):
+        result = plain(*arguments)
+        told.set()
+        return result
+
+    return told_of
+
+
+def test_a_setback_is_mended_though_the_store_refuses_at_first(store, steady, running, monkeypatch):
+    plain, refused, mended = leases.pull_back, threading.Event(), threading.Event()
+
+    def pull_back(store, kinds, behind_ms):
+        if not refused.is_set():
+            refused.set()
+            raise OperationalError("", None, Exception("disk is full"))
+        assert behind_ms == 5000
+        plain(store, kinds, behind_ms)
+        mended.set()
+
+    monkeypatch.setattr(leases, "pull_back", pull_back)
+    workers = running({"thing": lambda key: SETTLED}, steady=steady)
+    steady.back(5000)
+    workers.poke()
+    assert refused.wait(20)
+    workers.poke()
+    assert mended.wait(20)
+
+
 def test_what_was_woken_before_the_start_is_found(store, running):
     done = threading.Event()
     woken(store, "a")

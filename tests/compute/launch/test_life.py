@@ -300,6 +300,27 @@ def test_nobody_is_ended_for_idleness_while_nobody_knows(fleet):
     assert fleet.state(cluster) == "RUNNING"
 
 
+def test_a_clock_set_back_puts_no_end_off(fleet):
+    """Before: nobody looked for an hour, and the last use lay in the future."""
+    cluster = fleet.create(num_workers=1, autotermination_minutes=10)
+    fleet.settle()
+    fleet.set_clock_back(3_600_000)
+    fleet.pass_time(590_000)
+    assert fleet.state(cluster) == "RUNNING"
+    fleet.pass_time(70_000)
+    assert fleet.row(cluster).termination_reason["code"] == "INACTIVITY"
+
+
+def test_a_launch_goes_on_when_the_clock_is_set_back(fleet):
+    fleet.create(num_workers=1)
+    for _ in range(6):
+        fleet.step()
+    fleet.set_clock_back(3_600_000)
+    begun = fleet.clock()
+    fleet.settle()
+    assert fleet.clock() - begun < 600_000
+
+
 def test_an_engine_that_is_away_for_an_hour_finds_its_clusters_again(fleet):
     cluster = fleet.create(num_workers=2)
     fleet.settle()

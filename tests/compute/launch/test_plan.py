@@ -238,6 +238,20 @@ def test_idleness():
     assert plan(running(cluster=busy)).again == 5.0
 
 
+def test_a_last_use_in_the_future_is_one_of_now():
+    """The clock was set back."""
+    ahead = replace(running().cluster, autotermination_minutes=10, last_activity=NOW + 3_600_000)
+    assert plan(running(cluster=ahead)).row == {"last_activity_time": NOW}
+
+
+def test_a_silence_that_began_in_the_future_begins_now():
+    hung = replace(running().cluster, facts={**running().cluster.facts, "unresponsive_since": NOW + 3_600_000})
+    assert plan(running(cluster=hung, health=None)).facts["unresponsive_since"] == NOW
+    silent = {"c-1-1": daemon(Process("executor-1", True))}
+    nodes = tuple(replace(node, facts={**node.facts, "silent_since": NOW + 3_600_000}) for node in running().nodes)
+    assert plan(running(daemons=silent, nodes=nodes)).node_facts["c-0-1"] == {"silent_since": NOW}
+
+
 def test_an_end_takes_nodes_then_network_then_words():
     ending = replace(CLUSTER, wish="terminated", state="TERMINATING", wish_reason=Reason("USER_REQUEST", "SUCCESS"))
     step = plan(world(cluster=ending, seen={"c-0-1": BOTH, "c-7-1": HALF}))
