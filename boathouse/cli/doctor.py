@@ -1,4 +1,5 @@
-"""`boathouse doctor`: what would keep clusters from starting, each with its fix. Starts nothing but the engine."""
+"""`boathouse doctor`: what would keep clusters from starting, each with its fix, within three seconds. Starts nothing but the
+engine; what that takes longer is said before."""
 
 import argparse
 import dataclasses
@@ -7,7 +8,10 @@ import json
 import os
 import shutil
 import socket
+import sys
+import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,10 +21,14 @@ from boathouse.cli.output import print_json
 from boathouse.dataplane.engine.probes import Finding, findings
 from boathouse.images import build, registry
 from boathouse.images.failures import ImageFailure
+from boathouse.images.registry_http import RegistrySettings
 from boathouse.releases import Releases, runtimes
 from boathouse.server.registries import registry_settings
 from boathouse.settings import Settings, load
 from boathouse.store.directory import DataDirectory, DirectoryError
+
+#: How long all registries together may take to answer, in seconds.
+ANSWER_SECONDS = 2.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,12 +44,16 @@ def run(options: argparse.Namespace) -> int:
         fix = "give a directory that can be made: --cache DIR, or BOATHOUSE_CACHE"
         return _told(options, [Finding("cache", False, f"{settings.cache}: {error.strerror}", fix)])
     with ThreadPoolExecutor(2) as pool:
-        engine = pool.submit(findings, settings.cache, settings.data, settings.engine or None)
+        engine = pool.submit(findings, settings.cache, settings.data, settings.engine or None, starting=_starting)
         ours = [port(settings), java(), *releases(settings), registries(settings), clock(settings)]
         found = [*engine.result(), *ours]
     if found[0].ok:
         found.append(images(settings))
     return _told(options, found)
+
+
+def _starting() -> None:
+    print("the embedded engine does not run yet: starting it, which takes some seconds", file=sys.stderr, flush=True)
 
 
 def _told(options: argparse.Namespace, found: list[Finding]) -> int:
@@ -123,17 +135,40 @@ def images(settings: Settings) -> Finding:
 
 def registries(settings: Settings) -> Finding:
     """Whether the registries that the settings name answer as registries do, over the transport that the settings allow."""
-    asking = msgspec.structs.replace(registry_settings(settings), connect_seconds=2.0, stall_seconds=2.0, total_seconds=4.0)
-    silent = []
-    named = {*settings.registry_private_hosts, *settings.registry_plain_http_hosts, *asking.endpoints.values()}
-    for host in sorted(named | {mirror.partition("/")[0] for mirror in asking.mirrors.values()}):
+    found = registry_settings(settings)
+    named = {*settings.registry_private_hosts, *settings.registry_plain_http_hosts, *found.endpoints.values()}
+    named |= {mirror.partition("/")[0] for mirror in found.mirrors.values()}
+    silent = _silent(named, found)
+    if silent:
+        told = ", ".join(f"{host} ({why})" for host, why in silent.items())
+        return Finding("registry", False, f"no good answer from {told}", "start it, or mend the setting", fatal=False)
+    return Finding("registry", True, "all that the settings name answer" if named else "the settings name none")
+
+
+def _silent(hosts: Iterable[str], settings: RegistrySettings) -> dict[str, str]:
+    """Those that do not answer as registries do, each with the reason; they are asked side by side, once. A thread that looks up
+    a name cannot be ended: it is left behind."""
+    limit = 0.9 * ANSWER_SECONDS  # so that each says itself why it took too long
+    asking = msgspec.structs.replace(
+        settings, connect_seconds=limit, stall_seconds=limit, total_seconds=limit, longest_retry_after=0.0
+    )
+    told: dict[str, str] = {}
+
+    def ask(host: str) -> None:
         try:
             registry.ping(host, asking)
+            told[host] = ""
         except ImageFailure as error:
-            silent.append(f"{host} ({error})")
-    if silent:
-        return Finding("registry", False, f"no answer from {', '.join(silent)}", "start it, or mend the setting", fatal=False)
-    return Finding("registry", True, "all that the settings name answer" if named else "the settings name none")
+            told[host] = str(error)
+
+    threads = [threading.Thread(target=ask, args=(host,), daemon=True) for host in sorted(hosts)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + ANSWER_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    silence = f"no word within {ANSWER_SECONDS:.0f} s"
+    return {host: why for host in sorted(hosts) if (why := told.get(host, silence))}
 
 
 def clock(settings: Settings) -> Finding:

@@ -13,7 +13,9 @@ def test_a_machine_without_an_engine_is_told_what_to_install(tmp_path: Path, mon
     monkeypatch.setattr(podman, "SYSTEM_PATH", str(tmp_path))
     monkeypatch.setattr(probes, "NETAVARK", (tmp_path / "netavark",))
     environ = {"PATH": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
-    found = probes.findings(tmp_path, tmp_path, "embedded", environ)
+    begun: list[str] = []
+    found = probes.findings(tmp_path, tmp_path, "embedded", environ, lambda: begun.append("start"))
+    assert begun == []
     engine, embedded = found[:2]
     assert not engine.ok and engine.fatal and engine.fix.startswith("apt-get install")
     assert embedded.detail == "missing: podman, runc or crun, conmon, iptables, netavark"

@@ -6,7 +6,7 @@ so an engine on another machine is refused by name.
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +42,16 @@ def candidates(environ: Mapping[str, str], user: int) -> list[Path]:
     return system if user == 0 else [*own, *system]
 
 
-def find(cache: Path, wanted: str | None = None, environ: Mapping[str, str] = os.environ) -> Engine:
+def find(
+    cache: Path,
+    wanted: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    starting: Callable[[], None] = lambda: None,
+) -> Engine:
     """The engine to use. `wanted` (a setting) or DOCKER_HOST name one, and then no other is tried; `embedded` names ours.
 
-    Otherwise the first usual socket that answers, otherwise the embedded engine, started when it is not running. Raises
-    EngineMissing.
+    Otherwise the first usual socket that answers, otherwise the embedded engine, started when it is not running (`starting` is
+    called before). Raises EngineMissing.
     """
     named = wanted or environ.get("DOCKER_HOST")
     if named and named != EMBEDDED:
@@ -57,7 +62,7 @@ def find(cache: Path, wanted: str | None = None, environ: Mapping[str, str] = os
                 return Engine(f"unix://{path}", embedded=False)
     where = podman.service(cache, environ)
     try:
-        return Engine(podman.ensure(where, environ), embedded=True, downloads=where.downloads, volumes=where.volumes)
+        return Engine(podman.ensure(where, environ, starting), embedded=True, downloads=where.downloads, volumes=where.volumes)
     except (podman.EmbeddedEngineFailed, OSError) as failed:
         raise EngineMissing(str(failed)) from failed
 

@@ -23,7 +23,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,8 +144,9 @@ def answers(path: Path) -> bool:
         connection.close()
 
 
-def ensure(where: Service, environ: Mapping[str, str] = os.environ) -> str:
-    """Have the service running and answering; its address. Only one of many callers on the machine starts it.
+def ensure(where: Service, environ: Mapping[str, str] = os.environ, starting: Callable[[], None] = lambda: None) -> str:
+    """Have the service running and answering; its address. Only one of many callers on the machine starts it, and hears so
+    first (`starting`).
 
     Raises EmbeddedEngineFailed when Podman is missing or does not come up.
     """
@@ -155,6 +156,8 @@ def ensure(where: Service, environ: Mapping[str, str] = os.environ) -> str:
     with where.lock.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not answering(where):
+            if program(environ) is not None:
+                starting()
             _start(where, environ)
     return where.address
 

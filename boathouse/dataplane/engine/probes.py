@@ -43,10 +43,17 @@ class Finding:
     fatal: bool = True
 
 
-def findings(cache: Path, data: Path, wanted: str | None = None, environ: Mapping[str, str] = os.environ) -> list[Finding]:
-    """Every probe. Starts the embedded engine where no other is used, since only a running engine can be tried."""
+def findings(
+    cache: Path,
+    data: Path,
+    wanted: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    starting: Callable[[], None] = lambda: None,
+) -> list[Finding]:
+    """Every probe. Starts the embedded engine where no other is used, since only a running engine can be tried; `starting` is
+    called before."""
     try:
-        engine = find(cache, wanted, environ)
+        engine = find(cache, wanted, environ, starting)
     except EngineMissing as missing:
         needs = [embedded_programs(environ)] if os.geteuid() == 0 else [embedded_programs(environ), rootless(environ=environ)]
         fixes = [need.fix for need in needs if not need.ok]
