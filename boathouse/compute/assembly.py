@@ -26,6 +26,7 @@ from boathouse.compute.look import Looking, Parallel, clusters_with_work
 from boathouse.compute.nodes import NodeDirectories, TokenCheck, cluster_of
 from boathouse.compute.pool_reconciler import PoolReconciler, pools_with_work
 from boathouse.compute.reconciler import Reconciler
+from boathouse.compute.surroundings import way_out
 from boathouse.compute.sweep import Sweep
 from boathouse.compute.usage import UsageReader
 from boathouse.dataplane.contract import Driver, Images, Link
@@ -139,7 +140,7 @@ def make_launcher(
         reconcilers[log_delivery.KIND] = log_delivery.LogDelivery(store, logs, write_log)
     endpoints = Endpoints(store, link, inputs)
     installer = Installer(link, endpoints, logs, locations, repositories or Repositories())
-    reconcilers[library_rows.KIND] = Libraries(store, link, installer, parallel)
+    reconcilers[library_rows.KIND] = Libraries(store, link, installer, parallel, lambda: way_out(driver))
     pools = tuple(each for each in (pool, asking) if each is not None)
     return Launcher(reconcilers, endpoints, logs, UsageReader(link), store, steps, gate.scans, pools)
 

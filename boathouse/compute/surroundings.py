@@ -6,6 +6,7 @@ from functools import cache
 from boathouse import releases
 from boathouse.compute.gpu_rules import GpusThere
 from boathouse.compute.quotas import Quotas
+from boathouse.dataplane.contract import Driver, DriverUnavailable, NodeFailure
 from boathouse.edge.caller import Caller
 from boathouse.identity import principals, workspaces
 from boathouse.store import Reader
@@ -58,17 +59,27 @@ def cloud_of(reader: Reader, workspace_id: int) -> str:
     return DEFAULT_CLOUD if workspace is None else workspace.cloud
 
 
+def way_out(driver: Driver) -> bool:
+    """Whether nodes reach the outside world; true as well while nobody can say: what fails then says so itself."""
+    try:
+        return driver.egress
+    except (DriverUnavailable, NodeFailure):
+        return True
+
+
 class Surroundings:
     """`max_workers`: the most that one cluster of this data plane can have. `quotas`: the limits of every workspace. `gpus`:
-    those of this data plane, asked only for node types that have some."""
+    those of this data plane, asked only for node types that have some. `egress`: whether its nodes reach the outside world,
+    asked only for what needs that."""
 
     def __init__(
         self,
         max_workers: int = 1000,
         quotas: Quotas | None = None,
         gpus: Callable[[], GpusThere] = lambda: GpusThere(reason="it was not asked"),
+        egress: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.gpus = gpus
+        self.gpus, self.egress = gpus, egress
         self.max_workers = max_workers
         self.quotas = quotas or Quotas()
         self._clouds: dict[int, str] = {}

@@ -112,7 +112,7 @@ class Driver(Protocol):
 
     @property
     def egress(self) -> bool:
-        """Whether nodes reach the outside world; where not, fields that need it are refused by name."""
+        """Whether nodes reach the outside world; where not, libraries that name a repository there are refused by name."""
         ...
 
     def ensure(self, node: NodeSpec) -> SeenNode:

@@ -25,7 +25,7 @@ from boathouse.compute.libraries import rows as libraries
 from boathouse.compute.libraries.installer import Repositories
 from boathouse.compute.quotas import Quotas
 from boathouse.compute.script_shelf import Scripts
-from boathouse.compute.surroundings import Surroundings
+from boathouse.compute.surroundings import Surroundings, way_out
 from boathouse.edge import Routes
 from boathouse.edge.context import Services
 from boathouse.images.advisories import database
@@ -168,7 +168,10 @@ class ControlPlane:
         quotas = Quotas(parts.settings.max_clusters, parts.settings.max_nodes, parts.settings.nodes_per_minute)
         self.services = Services(
             keys, sealer, secrets, blobs, locations, self.routes, *sign_on.services(parts.settings),
-            Surroundings(planes.LARGEST_CLUSTER[parts.settings.driver], quotas, lambda: planes.gpus_there(plane.driver)),
+            Surroundings(
+                planes.LARGEST_CLUSTER[parts.settings.driver], quotas,
+                lambda: planes.gpus_there(plane.driver), lambda: way_out(plane.driver),
+            ),
             ground, registry_keys, image_work.offers(parts.settings), *self._launcher.services(),
         )  # fmt: skip
         self.services.add(sealer, Seals)

@@ -222,6 +222,11 @@ class EngineSearch:
         """Whether the engine that was found is the embedded one."""
         return self._driver is not None and bool(self._driver.engine.embedded)
 
+    @property
+    def egress(self) -> bool:
+        """See `Driver.egress`. Raises DriverUnavailable while there is no engine."""
+        return bool(self._found("egress").egress)
+
     def wait(self, seconds: float) -> str:
         """Wait until a search is over; why there is no engine, or an empty text."""
         if not self._over.wait(seconds):

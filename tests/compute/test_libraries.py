@@ -130,6 +130,38 @@ def test_an_image_without_python_says_so():
     assert change.status == "FAILED" and "it has no interpreter" in change.messages[0]
 
 
+OUTSIDE = {"pypi": {"package": "six", "repo": "https://ann:word@pypi.example.com/simple"}}
+
+
+@pytest.mark.parametrize(
+    "library, reachable",
+    [
+        (PYPI, True),
+        ({"pypi": {"package": "six", "repo": "file:///opt/index"}}, True),
+        (OUTSIDE, False),
+        ({"maven": {"coordinates": "a:b:1", "repo": "http://m2.example.com"}}, False),
+        ({"cran": {"package": "forecast", "repo": "https://cran.example.com"}}, False),
+        (WHEEL, True),
+        (JAR, True),
+    ],
+)
+def test_what_nodes_without_a_way_out_cannot_reach(library, reachable):
+    (kind,) = library
+    reason = rules.out_of_reach(library)
+    assert (reason == "") == reachable
+    assert reachable or (reason.startswith(f"{kind}.repo: 'http") and "no way out" in reason and "word" not in reason)
+
+
+def test_without_a_way_out_a_repository_outside_is_not_waited_for_and_other_failures_say_so():
+    (change,) = plan(msgspec.structs.replace(look(wish(OUTSIDE)), egress=False)).changes
+    assert change.status == "FAILED" and "'https://****@pypi.example.com/simple' cannot be reached" in change.messages[0]
+    assert plan(msgspec.structs.replace(look(wish(PYPI)), egress=False)).actions == (Install("n0", 1),)
+    failed = look(wish(PYPI, nodes=BEGUN), processes={"library-1-1": Process(False, False, "no matching")}.items())
+    for egress in (True, False):
+        (change,) = plan(msgspec.structs.replace(failed, egress=egress)).changes
+        assert "no matching" in change.messages[0] and ("no way out" in change.messages[0]) != egress
+
+
 @given(st.lists(st.sampled_from([PYPI, WHEEL, JAR, {"maven": {"coordinates": "a:b:1"}}]), max_size=6), st.integers(0, 3))
 def test_a_world_that_does_what_it_is_told_ends_with_everything_installed(documents, workers):
     wishes = [Wish(number, 1, library) for number, library in enumerate(documents, 1)]

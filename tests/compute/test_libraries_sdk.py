@@ -54,6 +54,17 @@ def test_what_is_wished_is_pending_until_the_cluster_runs(client, cluster_id):
     assert [library for library, _ in shown(client, cluster_id)] == [SIX, WHEEL]
 
 
+def test_a_repository_that_no_node_can_reach_is_refused_by_name(client, cluster_id, around):
+    around.egress = lambda: False
+    with pytest.raises(
+        InvalidParameterValue, match=r"libraries\[1\]\.pypi\.repo: 'https://pypi\.example\.com/simple' cannot be reached"
+    ):
+        client.libraries.install(cluster_id, [WHEEL, SIX])
+    assert shown(client, cluster_id) == []
+    client.libraries.install(cluster_id, [WHEEL, JSOUP])
+    client.libraries.uninstall(cluster_id, [SIX])
+
+
 def test_what_is_there_goes_at_the_restart(client, cluster_id, store):
     client.libraries.install(cluster_id, [SIX, WHEEL])
     becomes(store, cluster_id, "RUNNING", status="INSTALLED", nodes={"n": {"since": 1, "ok": True}})

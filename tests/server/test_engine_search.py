@@ -2,11 +2,14 @@
 
 import pytest
 
+from boathouse.compute.surroundings import way_out
 from boathouse.dataplane.contract import DriverUnavailable, NodeFailure
 from boathouse.server.planes import EngineSearch
 
 
 class Driver:
+    egress = False
+
     def inspect(self, cluster_id: str) -> list[str]:
         return [cluster_id]
 
@@ -31,6 +34,7 @@ def test_before_the_search_is_over_everybody_is_asked_to_look_again():
     found = EngineSearch(Machine().search)
     with pytest.raises(DriverUnavailable, match="being looked for"):
         found.inspect("c")
+    assert way_out(found), "nobody can say yet"
 
 
 def test_once_found_calls_are_passed_on():
@@ -39,7 +43,7 @@ def test_once_found_calls_are_passed_on():
     found = EngineSearch(machine.search)
     found.begin()
     assert found.wait(10) == ""
-    assert found.inspect("c") == ["c"]
+    assert found.inspect("c") == ["c"] and not way_out(found)
 
 
 def test_where_there_is_none_a_launch_fails_with_what_to_do():

@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, select, update
 from boathouse.compute import access
 from boathouse.compute.libraries import rows, rules
 from boathouse.compute.states import SERVING
+from boathouse.compute.surroundings import Surroundings
 from boathouse.compute.tables import cluster_libraries as table
 from boathouse.edge import Ctx, endpoint
 from boathouse.edge.errors import invalid
@@ -32,6 +33,7 @@ ROOT = "/api/2.0/libraries"
 def install(ctx: Ctx, body: ChangeLibraries) -> None:
     """Have libraries installed now, or when the cluster starts. One that failed is tried again; one that is there stays."""
     wanted = _checked(body)
+    _refuse_out_of_reach(body, ctx.services.get(Surroundings))
     now = ctx.store.clock()
     with ctx.transaction() as tx:
         row = access.find(tx, ctx.caller, body.cluster_id, "manage", now=now, lock=True)
@@ -116,6 +118,14 @@ def _checked(body: ChangeLibraries) -> dict[str, dict[str, Any]]:
         stored = rules.document(library)
         wanted[rules.key(stored)] = stored
     return wanted
+
+
+def _refuse_out_of_reach(body: ChangeLibraries, around: Surroundings) -> None:
+    """Raises the ApiError of the first library that names a repository which no node can reach."""
+    for at, library in enumerate(body.libraries):
+        reason = rules.out_of_reach(rules.document(library))
+        if reason and not around.egress():
+            raise invalid(f"libraries[{at}].{reason}")
 
 
 def _shown(cluster: Any, found: list[Any] | Any) -> list[LibraryStatus]:

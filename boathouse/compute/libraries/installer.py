@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from boathouse.compute.endpoint import Endpoints, NotServing
+from boathouse.compute.libraries import rules
 from boathouse.compute.libraries.plan import Action, AddJar, Install, Process, Push, Stop, Wish
 from boathouse.compute.logs import LogReader
 from boathouse.dataplane.contract import Link, NodeError, NodeGone
@@ -59,8 +60,6 @@ DEFAULT_CRAN = "https://cloud.r-project.org"
 
 #: Spark's session in which jars are added; they are there for all sessions.
 SESSION = "libraries"
-
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 class Repositories(msgspec.Struct, frozen=True):
@@ -141,7 +140,7 @@ class Installer:
             hidden = self._endpoints.redactions(cluster_id)
         except NotServing:
             return "(What was said is withheld: which secrets it may show is not known now.)"
-        return _CREDENTIALS.sub("****@", Redaction(hidden).text(words))
+        return rules.without_credentials(Redaction(hidden).text(words))
 
     def _push(self, node_id: str, job: Job) -> None:
         """Read the file and stream it into the node. One that a control plane before this one began to send is begun again."""

@@ -65,7 +65,8 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """`python`: the image's; without it, `why_no_python`. `statements`: in the driver, by name."""
+    """`python`: the image's; without it, `why_no_python`. `statements`: in the driver, by name. `egress`: whether nodes reach
+    the outside world."""
 
     now: int
     cluster_id: str
@@ -75,6 +76,7 @@ class Look(msgspec.Struct, frozen=True):
     why_no_python: str = ""
     scala: str = ""
     statements: Mapping[str, Process] = msgspec.field(default_factory=dict)
+    egress: bool = True
 
 
 class Push(msgspec.Struct, frozen=True):
@@ -166,6 +168,10 @@ class _Round:
         if reason:
             row.status, row.messages = SKIPPED, [reason]
             return
+        unreachable = "" if look.egress else rules.out_of_reach(wish.library)  # asked for by a policy, or where there was a way
+        if unreachable:
+            self.fail(node, row, unreachable)
+            return
         if wish.kind in rules.PYTHON and not look.python:
             self.fail(node, row, f"the cluster's image has no Python that could take it: {look.why_no_python}")
             return
@@ -197,7 +203,9 @@ class _Round:
             row.nodes[node.node_id]["ok"] = True
             self.furnished.append(node.node_id)
         elif not work.running:
-            self.fail(node, row, work.words or "no reason was given")
+            told = work.words or "no reason was given"
+            hint = "" if self.look.egress or wish.kind not in rules.ASKING else f"\n(Note that {rules.NO_WAY_OUT}.)"
+            self.fail(node, row, told + hint)
 
     def move(self, row: Progress, status: str) -> None:
         """A library that the cluster has stays so while a node that joined late gets it."""

@@ -34,8 +34,11 @@ Parallel = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
 
 class Libraries:
-    def __init__(self, store: Store, link: Link, installer: Installer, parallel: Parallel) -> None:
+    def __init__(
+        self, store: Store, link: Link, installer: Installer, parallel: Parallel, egress: Callable[[], bool] = lambda: True
+    ) -> None:
         self._store, self._link, self._installer, self._parallel = store, link, installer, parallel
+        self._egress = egress
 
     def __call__(self, cluster_id: str) -> Outcome:
         for _ in range(ROUNDS):
@@ -119,7 +122,7 @@ class Libraries:
         why = (facts.get("image") or {}).get("python_reason") or "none was found"
         return Look(
             now=self._store.clock(), cluster_id=cluster_id, wishes=tuple(jobs[row.number].wish for row in wished), nodes=seen,
-            python=_python(facts), why_no_python=why, scala=_scala(cluster.spec), statements=statements,
+            python=_python(facts), why_no_python=why, scala=_scala(cluster.spec), statements=statements, egress=self._egress(),
         )  # fmt: skip
 
     def _node(self, cluster_id: str, node: NodeRow, names: dict[str, Wish]) -> Node:

@@ -24,6 +24,16 @@ EGG = (
     "build a wheel and give it as whl"
 )
 
+#: Kinds that may name where packages come from, and those whose installation may ask there for something.
+INDEXED = ("pypi", "maven", "cran")
+ASKING = (*INDEXED, "whl", "requirements")
+
+#: Why nothing outside can be reached, and what to do.
+NO_WAY_OUT = (
+    "nodes of this data plane have no way out, since Boathouse is not root on the engine's machine, or nft is missing there "
+    "(`boathouse doctor`)"
+)
+
 LONGEST = 1000
 #: Libraries that one cluster may have, and that one call may name.
 MOST = 500
@@ -32,6 +42,7 @@ _COORDINATES = re.compile(r"[\w.-]+:[\w.-]+:[\w.+-]+", re.ASCII)
 _EXCLUSION = re.compile(r"(\*|[\w.-]+):(\*|[\w.-]+)", re.ASCII)
 _R_PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9.]*")
 _REPOSITORY = re.compile(r"(https?|file)://[^\s'\"<>\\&]+")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _SCALA = re.compile(r"_(2\.1[0-9])$")
 
 
@@ -91,6 +102,11 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 100 else text[:97] + "...")
 
 
+def without_credentials(text: str) -> str:
+    """A text whose URLs tell no user and no password."""
+    return _CREDENTIALS.sub("****@", text)
+
+
 def document(library: Library) -> dict[str, Any]:
     """A library as it is kept."""
     return msgspec.to_builtins(library)
@@ -104,6 +120,19 @@ def key(stored: Mapping[str, Any]) -> str:
 def kind_of(stored: Mapping[str, Any]) -> str:
     """The kind of a kept library."""
     return next(kind for kind in KINDS if kind in stored)
+
+
+def out_of_reach(stored: Mapping[str, Any]) -> str:
+    """Why a library cannot be had by nodes without a way out: it names a repository outside. Empty when it names none (the image
+    may have what it needs, or name a folder) or a folder of the image."""
+    kind = kind_of(stored)
+    repository = (stored[kind].get("repo") if kind in INDEXED else None) or ""
+    if not repository or repository.startswith("file:"):
+        return ""
+    return (
+        f"{kind}.repo: {_shown(without_credentials(repository))} cannot be reached: {NO_WAY_OUT}; "
+        "give a folder of the image, file:///.."
+    )
 
 
 def unfit(stored: Mapping[str, Any], scala: str) -> str:

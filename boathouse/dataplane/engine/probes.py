@@ -168,7 +168,7 @@ def overlay_trial(data: Path) -> Finding:
 
 def firewall_trial(program: Callable[[], str | None] = firewall.program) -> Finding:
     """Let nft check our table without setting it."""
-    lost = "clusters' networks are internal: no way out, and fields that need one are refused"
+    lost = "clusters' networks are internal: no way out, and libraries from repositories outside are refused"
     if os.geteuid() != 0:
         return Finding("firewall", False, f"not root: {lost}", "run as root to let clusters reach the outside world", fatal=False)
     path = program()

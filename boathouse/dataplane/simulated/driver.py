@@ -49,7 +49,7 @@ class SimulatedDriver:
 
     name = "simulated"
     simulated = True
-    egress = False
+    egress = True  # what its nodes ask of the world, they get
 
     def __init__(self, world: World, capacity: Limits = ROOMY, gpus: Gpus = NO_GPUS) -> None:
         self.world, self._capacity, self._gpus = world, capacity, gpus
