@@ -21,8 +21,11 @@ from boathouse.compute.nodes import NodeDirectories, node_id, place_of
 from boathouse.compute.plan_scripts import failure, process_name
 from boathouse.compute.script_shelf import ScriptPending, ScriptUnavailable
 from boathouse.compute.world import (
+    CONTAINER_LOG,
+    DAEMON_LOG,
     DRIVER,
     EXITED,
+    RUNNING,
     Action,
     AddNode,
     Decommission,
@@ -49,8 +52,8 @@ log = logging.getLogger("boathouse.compute.launch")
 #: Where a launch's files lie in a node: on tmpfs, seen by that node alone.
 RUN = "/run/boathouse"
 
-#: What the customer's container itself said when it ended: its log among those of its node, and how much of it is kept.
-CONTAINER_LOG, CONTAINER_LOG_BYTES = "container.stderr", 64 << 10
+#: How much is kept of what a node's container said itself.
+LAST_WORDS_BYTES = 64 << 10
 
 #: Runs one init script ($1) as Databricks does: with its logs ($2, $3) in the container, where it is documented to look for
 #: them. They are copied into the node's logs at the end, not piped: what a script leaves running may keep its output open.
@@ -159,18 +162,25 @@ class Effects:
             gpus=node_types.gpus(limits.node_type),
         )
 
-    def keep_container_log(self, node: str, seen: Seen) -> None:
-        """Keep what the customer's container said when it ended, beside the node's logs, before it is removed. Once."""
-        target = self._directories.path(node) / "logs" / CONTAINER_LOG
-        if seen.container != EXITED or target.exists() or not target.parent.is_dir():
+    def keep_last_words(self, node: str, seen: Seen) -> None:
+        """Keep what a node's containers said themselves beside its logs, before they are removed: the customer's where it has
+        ended, the daemon's where it has ended or does not dial in. Once."""
+        if seen.container == EXITED:
+            self._keep(node, CONTAINER_LOG, self._driver.container_log)
+        if seen.daemon == EXITED or (seen.daemon == RUNNING and not self._link.connected(node)):
+            self._keep(node, DAEMON_LOG, self._driver.daemon_log)
+
+    def _keep(self, node: str, name: str, read: Callable[[str, int], bytes]) -> None:
+        target = self._directories.path(node) / "logs" / name
+        if target.exists() or not target.parent.is_dir():
             return
-        words = self._driver.container_log(node, CONTAINER_LOG_BYTES)
+        words = read(node, LAST_WORDS_BYTES)
         if words:
-            self._directories.keep(node, CONTAINER_LOG, words)
+            self._directories.keep(node, name, words)
 
     def _delete(self, cluster_id: str, node: str, seen: Seen) -> bool:
         """The customer's container, then the daemon's; then the logs are kept, and the directory goes."""
-        self.keep_container_log(node, seen)
+        self.keep_last_words(node, seen)
         if not self._driver.delete(place_of(node), node):
             return False
         self._link.forget(node)

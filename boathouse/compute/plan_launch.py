@@ -7,7 +7,10 @@ from boathouse.compute.plan_nodes import Draft, bring_up, loss, next_incarnation
 from boathouse.compute.plan_scripts import run_scripts
 from boathouse.compute.states import RUNNING, waiting_message
 from boathouse.compute.world import (
+    CONTAINER_LOG,
+    DAEMON_LOG,
     DRIVER,
+    EXITED,
     AddNode,
     DeleteNode,
     Failure,
@@ -108,7 +111,7 @@ def _nodes(draft: Draft) -> list[NodeRow]:
                     f"Failed to launch spark container on instance {node.node_id}: {why}",
                     step="container",
                     node=node.node_id,
-                    log="container.stderr",
+                    log=DAEMON_LOG if world.at(node).daemon == EXITED else CONTAINER_LOG,
                 )
             )
             return kept

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from boathouse.compute.world import (
+    DAEMON_LOG,
     EXITED,
     GONE,
     RUNNING,
@@ -175,6 +176,7 @@ def _no_daemon(world: World, node: NodeRow) -> Failure:
         f"The daemon of node {node.node_id} {where} within {DAEMON_TIMEOUT_MS // 1000} s. {seen.detail}".strip(),
         step="tunnel" if seen.daemon == RUNNING else "nodes",
         node=node.node_id,
+        log=DAEMON_LOG,
     )
 
 

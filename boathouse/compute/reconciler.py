@@ -19,7 +19,7 @@ from boathouse import telemetry
 from boathouse.compute import endings, events, log_delivery, plan_size, pool_stock, timeline, usage_records
 from boathouse.compute.evidence import telling
 from boathouse.compute.images_step import ImageSteps
-from boathouse.compute.launch import CONTAINER_LOG, Effects, Result
+from boathouse.compute.launch import Effects, Result
 from boathouse.compute.launch_inputs import InputsCache
 from boathouse.compute.libraries import rows as library_rows
 from boathouse.compute.logs import LogReader
@@ -32,7 +32,7 @@ from boathouse.compute.tables import clusters
 from boathouse.compute.tables import events as event_table
 from boathouse.compute.tables import nodes as node_table
 from boathouse.compute.tables import timeline as timeline_table
-from boathouse.compute.world import DRIVER, AddNode, DeleteNode, Failure, Seen, Step, World
+from boathouse.compute.world import CONTAINER_LOG, DAEMON_LOG, DRIVER, AddNode, DeleteNode, Failure, Seen, Step, World
 from boathouse.dataplane.contract import DriverUnavailable
 from boathouse.reconcile import SETTLED, Outcome, again, wake
 from boathouse.store import Store, Tx
@@ -158,8 +158,8 @@ class Reconciler:
         """Write the end of the launch; nodes that the round added are written too, so that they are torn down."""
         hidden = Redaction(sight.inputs.values.values if sight.inputs else ())
         evidence = hidden.text(failure.evidence)
-        if failure.log == CONTAINER_LOG:
-            self._effects.keep_container_log(failure.node, sight.world.seen.get(failure.node, Seen()))
+        if failure.log in (CONTAINER_LOG, DAEMON_LOG):
+            self._effects.keep_last_words(failure.node, sight.world.seen.get(failure.node, Seen()))
         if failure.log and not evidence:
             evidence = self._lines(sight, failure, hidden)
         message = failure.message

@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import select
 
 from boathouse.compute import access, timeline
-from boathouse.compute.launch import CONTAINER_LOG
 from boathouse.compute.logs import LogReader
 from boathouse.compute.tables import events
 from boathouse.compute.terminations import CATALOGUE
+from boathouse.compute.world import CONTAINER_LOG
 from boathouse.edge import Ctx, endpoint
 from boathouse.wire.base import Wire
 

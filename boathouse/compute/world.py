@@ -17,6 +17,9 @@ GONE, STARTING, RUNNING, EXITED = "gone", "starting", "running", "exited"
 #: The name of the driver's process in its node; executors are `executor-<id>`.
 DRIVER = "driver"
 
+#: What a node's two containers said themselves when they ended, or could not begin: logs beside those of its processes.
+CONTAINER_LOG, DAEMON_LOG = "container.stderr", "daemon.stderr"
+
 
 class Reason(msgspec.Struct, frozen=True):
     """Why a cluster ends: a code of the API, its type, and the parameters that a user reads. Never holds a secret's

@@ -137,6 +137,10 @@ class Driver(Protocol):
         own): what its first process says when it cannot begin. Empty when it said nothing, or is gone."""
         ...
 
+    def daemon_log(self, node_id: str, limit: int) -> bytes:
+        """The same of the daemon's half: what it says when it cannot dial in."""
+        ...
+
     def release(self, cluster_id: str) -> bool:
         """Remove what belongs to the whole cluster (its network); True when nothing is left. Only after its nodes are gone."""
         ...

@@ -41,6 +41,15 @@ def test_what_the_container_itself_said(engine_plane) -> None:
     assert engine_plane.driver.container_log(node.node_id, 1000) == b""
 
 
+def test_what_a_daemon_itself_said(engine_plane) -> None:
+    node = msgspec.structs.replace(engine_plane.node(), image=None)
+    engine_plane.driver.ensure(node)
+    engine_plane.until(lambda: engine_plane.driver.daemon_log(node.node_id, 1000) != b"")
+    assert b"no control plane" in engine_plane.driver.daemon_log(node.node_id, 1000)
+    engine_plane.until(lambda: engine_plane.driver.delete(node.cluster_id, node.node_id))
+    assert engine_plane.driver.daemon_log(node.node_id, 1000) == b""
+
+
 def test_memory_that_ran_out(engine_plane) -> None:
     if not Path("/dev/kmsg").exists():
         pytest.skip("no kernel log here, and the engine itself may not tell")

@@ -171,6 +171,11 @@ class EngineDriver:
         with self.client.looking():
             return self.client.log(naming.container(self.instance, node_id), limit)
 
+    def daemon_log(self, node_id: str, limit: int) -> bytes:
+        """See `Driver.daemon_log`."""
+        with self.client.looking():
+            return self.client.log(naming.daemon(self.instance, node_id), limit)
+
     def release(self, cluster_id: str) -> bool:
         """See `Driver.release`. Removes the network, its part of the firewall, and the runtime volumes."""
         with self.client.looking():

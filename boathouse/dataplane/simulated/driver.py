@@ -108,6 +108,14 @@ class SimulatedDriver:
         ended = row is not None and row["container_ended"] is not None
         return f"a simulated container ended with {row['exit_code']}\n".encode()[-limit:] if row is not None and ended else b""
 
+    def daemon_log(self, node_id: str, limit: int) -> bytes:
+        self._answering()
+        row = self._row(node_id)
+        if row is None:
+            return b""
+        told = "ends" if row["daemon_ended"] is not None else "looks for the control plane"
+        return f"a simulated daemon {told}\n".encode()[-limit:]
+
     def release(self, cluster_id: str) -> bool:
         self._answering()
         with self.world.change() as db:

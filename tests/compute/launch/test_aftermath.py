@@ -195,6 +195,32 @@ def test_what_a_container_said_that_ended_before_spark_could_start(fleet):
 
 
 @pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (Trouble(Fault.DAEMON_NEVER_DIALS, number=0), "a simulated daemon looks for the control plane"),
+        (Trouble(Fault.NODE_LOST, number=0, times=None), "a simulated daemon ends"),
+    ],
+)
+def test_the_last_words_of_a_daemon(fleet, trouble, said):
+    fleet.world.add(trouble)
+    cluster_id = fleet.create()
+    while fleet.state(cluster_id) != "TERMINATED":
+        assert fleet.step()
+    told = fleet.row(cluster_id).termination_reason["parameters"]
+    assert fleet.launcher.logs.tail(cluster_id, told["instance_id"], "daemon.stderr", 1000) == said
+    assert said in told["databricks_error_message"]
+
+
+def test_a_daemon_that_served_leaves_no_words(fleet):
+    cluster_id = fleet.create(num_workers=1)
+    fleet.settle()
+    nodes = fleet.nodes(cluster_id)
+    fleet.delete(cluster_id)
+    fleet.settle()
+    assert [fleet.launcher.logs.tail(cluster_id, node, "daemon.stderr", 1000) for node in nodes] == ["", ""]
+
+
+@pytest.mark.parametrize(
     ("step", "words"),
     [
         ("image.pull", "the image was pulled"),
