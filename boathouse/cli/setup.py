@@ -10,9 +10,10 @@ from boathouse.images import build, recipe
 from boathouse.images.rootfs import BuildError
 from boathouse.settings import load
 
-#: What every machine gets. Other releases: `boathouse release build KEY`; they are also built by the tests.
+#: What every machine gets.
 IMAGES = ("daemon", "standard", "python", "nobash")
-#: The newest runtimes that clients select by default for each Scala version, and the oldest that the tests start.
+#: The runtimes that clients select by default for each Scala version, and an older one, which the tests start too. Others:
+#: `boathouse release build KEY`.
 RELEASES = ("17.3.x-scala2.13", "16.4.x-scala2.12", "15.4.x-scala2.12")
 
 

@@ -6,6 +6,7 @@ of `images` become the launch's verdicts.
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from boathouse.compute import node_types
@@ -95,9 +96,10 @@ class RegistryImages:
             r=report.r,
         )
 
-    def platform(self, spark_version: str) -> tuple[str, str]:
+    def platform(self, spark_version: str) -> tuple[tuple[str, ...], str]:
         recipe = ML_RECIPE if is_ml(spark_version) else self._platform_recipe
-        return _reference(recipe), f"boathouse image build {recipe}"
+        own = _reference(f"{recipe}:{spark_version.partition('.x')[0]}")
+        return tuple(filter(None, (own, _reference(recipe) or _nobodys(recipe)))), f"boathouse image build {recipe}"
 
 
 def _python(python: PythonFacts, config: Mapping[str, Any]) -> dict[str, str]:
@@ -128,14 +130,20 @@ class SimulatedImages:
     def check(self, view: Any, inputs: Inputs | Preload) -> Verdict:
         return Verdict(python_reason="The nodes of this cluster are simulated: they run no commands.")
 
-    def platform(self, spark_version: str) -> tuple[str, str]:
+    def platform(self, spark_version: str) -> tuple[tuple[str, ...], str]:
         recipe = ML_RECIPE if is_ml(spark_version) else PLATFORM_RECIPE
-        return f"{build.REPOSITORY}/{recipe}:simulated", f"boathouse image build {recipe}"
+        return (f"{build.REPOSITORY}/{recipe}:simulated",), f"boathouse image build {recipe}"
 
 
+@cache
 def _reference(recipe: str) -> str:
-    """The reference under which set-up loads a recipe's image; one that nobody has where there is no such recipe."""
+    """The reference under which a recipe's image is loaded; empty where there is no such recipe, or none for that runtime."""
     try:
         return build.reference(recipe)
     except (FileNotFoundError, build.recipe.RecipeError):
-        return f"{build.REPOSITORY}/{recipe}:none"
+        return ""
+
+
+def _nobodys(recipe: str) -> str:
+    """A reference that no engine has."""
+    return f"{build.REPOSITORY}/{recipe}:none"

@@ -117,8 +117,9 @@ class ImageService(Protocol):
         """Judge an image by the view of a container that never ran. Pure but for reading the view."""
         ...
 
-    def platform(self, spark_version: str) -> tuple[str, str]:
-        """The reference of the platform's own image for this key, and the command that builds it."""
+    def platform(self, spark_version: str) -> tuple[tuple[str, ...], str]:
+        """The references of the platform's own images for this key, the best first, and the command that builds the last, which
+        serves every key."""
         ...
 
 
@@ -199,7 +200,7 @@ class ImageSteps:
         """One piece of work; False when another thread goes on with it (and frees `busy` itself)."""
         docker = inputs.spec.docker_image
         if docker is None or not docker.url:
-            return self._platform(inputs, work) or self._check(inputs, known, work, hint)
+            return self._platform(inputs, known, work) or self._check(inputs, known, work, hint)
         if not known.get("digest"):
             if not work.found.get("digest"):
                 self._begin(work, "image.resolve", reference=docker.url)
@@ -212,13 +213,19 @@ class ImageSteps:
                 return True
         return self._check(inputs, known, work, hint)
 
-    def _platform(self, inputs: Inputs | Preload, work: _Work) -> bool:
-        """Have `present` for the platform's own image. True when that is a failure: nothing more to do."""
+    def _platform(self, inputs: Inputs | Preload, known: Mapping[str, Any], work: _Work) -> bool:
+        """Have `present` for the platform's own image: what this launch has already, else the best of those that were built. True
+        when that is a failure: nothing more to do."""
         if work.present:
             return False
-        reference, command = self._service.platform(inputs.spec.spark_version)
+        offered, command = self._service.platform(inputs.spec.spark_version)
+        mine = (known["reference"],) if known.get("reference") else ()
+        reference = local = None
+        for reference in (*mine, *offered):
+            local = self._images.local(reference)
+            if local is not None:
+                break
         self._begin(work, "image.resolve", reference=reference, platform=True)
-        local = self._images.local(reference)
         if local is None:
             self._fail(
                 work,

@@ -25,7 +25,7 @@ class Runtime(msgspec.Struct, frozen=True):
     image_java_majors: tuple[int, ...]
     """Java versions of an image that its Spark runs on, where the image's Java is used."""
     python_minor: str
-    """Python of the platform's own image, and of the Databricks runtime of that name."""
+    """Python of the Databricks runtime of that name. The platform's own images have Debian's (docs/base-images.md)."""
     connect: bool
     """Whether the driver offers Spark Connect."""
     delta_artifact: str = "delta-spark"

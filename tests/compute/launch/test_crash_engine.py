@@ -69,8 +69,8 @@ class OurOwnImage:
     def hardware(self, inputs: Any) -> str:
         return ""
 
-    def platform(self, spark_version: str) -> tuple[str, str]:
-        return self.image, ""
+    def platform(self, spark_version: str) -> tuple[tuple[str, ...], str]:
+        return (self.image,), ""
 
 
 @pytest.fixture(scope="module")

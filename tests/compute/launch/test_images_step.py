@@ -4,16 +4,19 @@ cannot be used."""
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 from sqlalchemy import select
 
 from boathouse.compute import states
+from boathouse.compute.image_service import RegistryImages
 from boathouse.compute.images_step import Resolved, Verdict
 from boathouse.compute.registry_keys import RegistryKeys
 from boathouse.compute.tables import image_checks
 from boathouse.compute.world import Failure
 from boathouse.dataplane.contract import Credentials, Pull, PullState, RegistryWait
 from boathouse.dataplane.simulated import Fault, Trouble
+from boathouse.images import build
 from boathouse.images.failures import PullFailure
 from boathouse.images.registry_http import Wait
 
@@ -48,8 +51,8 @@ class Service:
     def hardware(self, inputs: Any) -> str:
         return ""
 
-    def platform(self, spark_version: str) -> tuple[str, str]:
-        return "missing/image:1", "boathouse image build standard"
+    def platform(self, spark_version: str) -> tuple[tuple[str, ...], str]:
+        return ("own/image:1", "missing/image:1"), "boathouse image build standard"
 
 
 def with_service(fleet: Any) -> Service:
@@ -159,6 +162,45 @@ def test_a_platform_image_that_was_not_built_names_the_command(fleet):
     reason = fleet.row(cluster).termination_reason
     assert reason["code"] == "SPARK_IMAGE_NOT_FOUND"
     assert "boathouse image build standard" in reason["parameters"]["databricks_error_message"]
+
+
+@pytest.mark.parametrize("built", [["own/image:1", "missing/image:1"], ["missing/image:1"]])
+def test_the_platforms_image_of_the_runtime_is_taken_where_it_was_built(fleet, built):
+    with_service(fleet)
+    fleet.driver.local = lambda reference: f"local:{reference}" if reference in built else None
+    cluster = fleet.create(num_workers=1)
+    fleet.settle()
+    assert fleet.row(cluster).facts["image"]["reference"] == built[0]
+
+
+def test_a_launch_keeps_its_platform_image_though_another_was_built_meanwhile(fleet):
+    """Workers that join after a restart of the control plane run in what their driver runs in."""
+    with_service(fleet)
+    built = ["missing/image:1"]
+    fleet.driver.local = lambda reference: f"local:{reference}" if reference in built else None
+    cluster = fleet.create(num_workers=1)
+    fleet.settle()
+    built.insert(0, "own/image:1")
+    fleet.restart()
+    fleet.driver.local = lambda reference: f"local:{reference}" if reference in built else None
+    fleet.resize(cluster, 2)
+    fleet.settle()
+    images = [row["image"] for row in fleet.world.rows("SELECT image FROM node")]
+    assert images == ["local:missing/image:1"] * 3
+    fleet.again(cluster)
+    fleet.settle()
+    assert fleet.row(cluster).facts["image"]["reference"] == "own/image:1"
+
+
+def test_which_images_the_platform_offers():
+    def offered(key):
+        return RegistryImages().platform(key)[0]
+
+    assert offered("13.3.x-scala2.12") == (build.reference("standard:13.3"), build.reference("standard"))
+    assert offered("18.0.x-scala2.13") == (build.reference("standard"),), "that runtime has no variant"
+    assert RegistryImages(platform_recipe="nothing").platform("13.3.x-scala2.12") == (
+        ("localhost/boathouse/nothing:none",), "boathouse image build nothing",
+    )  # fmt: skip
 
 
 def test_a_pull_that_was_under_way_when_the_control_plane_died_goes_on(fleet):
