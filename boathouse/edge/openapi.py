@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from boathouse.edge.context import Ctx
-from boathouse.edge.routing import Endpoint, Routes, endpoint
+from boathouse.edge.routing import Endpoint, Raw, Routes, endpoint
+from boathouse.edge.streams import Stream
 
 TEMPLATE = "#/components/schemas/{name}"
 
@@ -61,6 +62,8 @@ def _types(served: Endpoint) -> list[Any]:
 def _answer(served: Endpoint) -> Any:
     """What the function says it returns, where that has a schema."""
     kind = typing.get_type_hints(served.function).get("return")
+    if kind in (Raw, Stream):  # bytes: values of ours, no documents
+        return None
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind
     return kind if typing.get_origin(kind) in (dict, list) else None
