@@ -1,11 +1,15 @@
 """`boathouse compatibility`: docs/compatibility.md, printed from the routing table and the platform's list of endpoints."""
 
 import argparse
+import re
 from collections import defaultdict
 
 from boathouse.cli.output import print_json
 from boathouse.edge import Routes
 from boathouse.edge.unserved import Catalogue, Platform
+
+#: A parameter that is a type of objects, one that is a whole segment, and one that is the rest of a path.
+_TYPE, _WHOLE, _REST = re.compile(r"\{\w+_object_type\}"), re.compile(r"/\{[^/}]+\}(?=/|$)"), re.compile(r"(?<=\w)\{\w+_path\}$")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,10 +30,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def is_served(table: Routes, known: Platform) -> bool:
-    """Whether an endpoint of the platform has a function of ours."""
-    probe = "/".join("0" if part.startswith("{") and part.endswith("}") else part for part in known.path.split("/"))
-    found = table.find(known.method, probe)
-    return found is not None and "{" not in probe
+    """Whether an endpoint of the platform has a function of ours; for one that serves objects of any type, for some type."""
+    types = object_types(table, known)
+    paths = [_TYPE.sub(each, known.path) for each in types] or [known.path]
+    probes = [_WHOLE.sub("/0", _REST.sub("/0", path)) for path in paths]
+    return any("{" not in probe and table.find(known.method, probe) is not None for probe in probes)
+
+
+def object_types(table: Routes, known: Platform) -> list[str]:
+    """The types of objects that are served where a path of the platform has one: each has a path of its own here."""
+    before = _TYPE.split(known.path)[0]
+    if before == known.path:
+        return []
+    return sorted({made.path.removeprefix(before).split("/")[0] for made in table.endpoints if made.path.startswith(before)})
 
 
 def page(table: Routes, catalogue: Catalogue, served: list[Platform]) -> str:
@@ -48,10 +61,11 @@ def page(table: Routes, catalogue: Catalogue, served: list[Platform]) -> str:
     for known in served:
         for name in known.names:
             service, _, method = name.rpartition(".")
-            by_service[service].append((method, known.method, known.path))
+            types = object_types(table, known)
+            by_service[service].append((method, known.method, f"{known.path}`" + (f" for {', '.join(types)}" if types else "")))
     for service in sorted(by_service):
         lines += [f"## {service}", "", "| method | endpoint |", "|---|---|"]
-        lines += [f"| `{method}` | `{verb} {path}` |" for method, verb, path in sorted(by_service[service])]
+        lines += [f"| `{method}` | `{verb} {path} |" for method, verb, path in sorted(by_service[service])]
         lines.append("")
     ours = sorted(
         f"`{made.method} {path}`"
