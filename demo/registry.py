@@ -11,7 +11,7 @@ import bcrypt
 
 CONFIG = """version: 0.1
 log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {root}}}}}
+storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}
 http: {{addr: "{host}"}}
 auth: {{htpasswd: {{realm: registry, path: {htpasswd}}}}}
 """

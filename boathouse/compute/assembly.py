@@ -14,6 +14,7 @@ from typing import Any
 from boathouse.compute import log_delivery, pool_stock, reconciler, sweep
 from boathouse.compute.endpoint import Endpoints
 from boathouse.compute.image_gate import ImageGate
+from boathouse.compute.image_question import ImageQuestion
 from boathouse.compute.image_scans import ImageScans
 from boathouse.compute.images_step import ImageService, ImageSteps
 from boathouse.compute.launch import Effects
@@ -57,7 +58,7 @@ class Gate:
 @dataclass
 class Launcher:
     """The launch, assembled. `reconcilers` go to the workers; `services` to the edge; `images`, `scans`: for rooms above
-    that look at an image as a launch does."""
+    that look at an image as a launch does; `question`: for the verbs that restart a cluster."""
 
     reconcilers: dict[str, Reconcile]
     endpoints: Endpoints
@@ -66,6 +67,7 @@ class Launcher:
     store: Store
     images: ImageSteps
     scans: ImageScans
+    question: ImageQuestion
     pools: tuple[Executor, ...]
 
     def services(self) -> tuple[Any, ...]:
@@ -142,7 +144,8 @@ def make_launcher(
     installer = Installer(link, endpoints, logs, locations, repositories or Repositories())
     reconcilers[library_rows.KIND] = Libraries(store, link, installer, parallel, lambda: way_out(driver))
     pools = tuple(each for each in (pool, asking) if each is not None)
-    return Launcher(reconcilers, endpoints, logs, UsageReader(link), store, steps, gate.scans, pools)
+    question = ImageQuestion(sources, image_service)
+    return Launcher(reconcilers, endpoints, logs, UsageReader(link), store, steps, gate.scans, question, pools)
 
 
 def make_directories(data: Path, keyed: Callable[[str, str], str]) -> NodeDirectories:

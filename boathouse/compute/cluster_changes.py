@@ -42,7 +42,8 @@ _OPTIONAL_SPEC = frozenset(field.encode_name for field in msgspec.structs.fields
 
 @endpoint("POST", **paths("edit"))
 def edit(ctx: Ctx, body: EditCluster) -> None:
-    """Put a whole new wish in the place of the old one. A running cluster restarts with it, a terminated one stays ended."""
+    """Put a whole new wish in the place of the old one. A running cluster restarts with it, a terminated one stays ended.
+    Nothing changes where a running one could not have its image."""
     if not _replace(ctx, body.cluster_id, lambda old: body, alone=False):
         raise _at_once(body.cluster_id)
 
@@ -103,6 +104,8 @@ def _replace(ctx: Ctx, cluster_id: str, wanted: Callable[[dict[str, Any]], Clust
     refuse(ctx, new)
     if kept is None and registry_password.needs_sealing(new):
         registry_password.seal(ctx.service(Sealer), new, ctx.workspace_id, cluster_id)
+    if states.edit(cluster_id, old.state).new_launch:
+        ctx.service(Surroundings).ask_image(old, new, ctx.caller.name)
     document = cluster_spec.document(new)
     with ctx.transaction() as tx:
         row = access.find(tx, ctx.caller, cluster_id, "manage", now=ctx.store.clock(), lock=True)

@@ -170,10 +170,15 @@ def start(ctx: Ctx, body: ClusterId) -> None:
 
 @endpoint("POST", **paths("restart"))
 def restart(ctx: Ctx, body: RestartCluster) -> None:
-    """Restart a running cluster; nothing happens in any other state. `restart_user` names on whose behalf, for admins."""
+    """Restart a running cluster; nothing happens in any other state, nor where its image cannot be had. `restart_user` names on
+    whose behalf, for admins."""
     user = body.restart_user or ctx.caller.name
     if user != ctx.caller.name and not ctx.caller.admin:
         raise denied("Only admins can restart a cluster on behalf of another user; leave restart_user out.")
+    with ctx.read() as reader:
+        row = access.find(reader, ctx.caller, body.cluster_id, "restart", now=ctx.store.clock())
+    if states.restart(row.state).new_launch:
+        ctx.service(Surroundings).ask_image(row, cluster_spec.load(row.spec), row.editor)
     with ctx.transaction() as tx:
         row = access.find(tx, ctx.caller, body.cluster_id, "restart", now=ctx.store.clock(), lock=True)
         answer = states.restart(row.state)

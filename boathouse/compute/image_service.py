@@ -63,6 +63,9 @@ class RegistryImages:
         facts = RegistryFacts(digests, found.config.created, found.config.diff_ids)
         return Resolved(found.digest, found.pinned, found.size_bytes, plain, details, facts)
 
+    def ask(self, reference: str, key: Key, seconds: float) -> None:
+        self._registries.resolve(references.parse(reference), key, patience=seconds)
+
     def signatures(self, reference: str, digests: tuple[str, ...], key: Key) -> tuple[Signature, ...]:
         return self._registries.signatures(references.parse(reference), digests, key)
 
@@ -120,6 +123,9 @@ class SimulatedImages:
         parsed = references.parse(reference)
         digest = parsed.digest or f"sha256:{hashlib.sha256(str(parsed).encode()).hexdigest()}"
         return Resolved(digest, parsed.pinned(digest), details={"simulated": True}, facts=RegistryFacts((digest,)))
+
+    def ask(self, reference: str, key: Key, seconds: float) -> None:
+        references.parse(reference)
 
     def signatures(self, reference: str, digests: tuple[str, ...], key: Key) -> tuple[Signature, ...]:
         raise PullFailure("The nodes of this cluster are simulated: no registry is asked for signatures of its image.")

@@ -104,6 +104,10 @@ class ImageService(Protocol):
         """Ask the registry; may take as long as it lets us wait, of which `told` hears. Raises ImageFailure, NodeFailure."""
         ...
 
+    def ask(self, reference: str, key: Key, seconds: float) -> None:
+        """Ask the registry whether it gives the image, no longer than so many seconds. Raises ImageFailure, NodeFailure."""
+        ...
+
     def signatures(self, reference: str, digests: tuple[str, ...], key: Key) -> tuple[Signature, ...]:
         """The signatures that the registry keeps for these digests, whoever made them. Raises ImageFailure, NodeFailure."""
         ...

@@ -143,7 +143,7 @@ class InputsCache:
     def _make(self, row: Any, launch: int, used_bytes: Used) -> Inputs:
         sources = self._sources
         spec = cluster_spec.effective(row.spec, row.creator, pooled=cluster_spec.pooled(row))
-        track = self._followed(row.workspace_id, spec)
+        track = followed(sources, row.workspace_id, spec)
         if track is not None:
             spec = tracks.launched(spec, track)
         begun = row.launch == launch
@@ -157,16 +157,7 @@ class InputsCache:
             self.hold(row.cluster_id, limits.total_bytes)
         # A pool seals its passwords for itself: an idle instance has none of its own.
         sealed_for = row.driver_pool_id if row.source == states.POOL else row.cluster_id
-        password = spec.docker_image.basic_auth.password if spec.docker_image and spec.docker_image.basic_auth else None
-        if password and not cluster_spec.is_reference(password):
-            try:
-                password = sources.open_password(password, row.workspace_id, sealed_for)
-            except Unsealable as error:
-                text = f"The password of docker_image.basic_auth cannot be opened: {error}."
-                raise Refused(Failure("SECRET_RESOLUTION_ERROR", text, step="secrets")) from None
-        values = secrets_step.resolve(
-            spec, row.workspace_id, row.editor, sources.resolver, password or "", "" if track is None else track.editor
-        )
+        values = opened(sources, spec, row.workspace_id, row.editor, sealed_for, track)
         for key in JAVA_OPTIONS:
             try:
                 shlex.split(values.spark_conf.get(key, ""))
@@ -202,16 +193,6 @@ class InputsCache:
             text = f"The runtime release of {spark_version} is not on this machine. Build it with: "
             raise Refused(Failure("SPARK_IMAGE_NOT_FOUND", text + self._sources.set_up(spark_version), step="image.resolve"))
         return found
-
-    def _followed(self, workspace_id: int, spec: ClusterSpec) -> tracks.Track | None:
-        """The track that the wish names, None where it names none. Raises Refused for one that names no image."""
-        name = tracks.named(spec)
-        if name is None:
-            return None
-        track = self._sources.track(workspace_id, name)
-        if track is None or not track.image:
-            raise Refused(Failure("INVALID_ARGUMENT", f"docker_image.url: {tracks.why_not(track, name)}", step="image.resolve"))
-        return track
 
     def _promise(self, cluster_id: str, spec: ClusterSpec, used_bytes: Used) -> ClusterLimits:
         """Limits for a launch that begins. Promises that are not in the store yet count too, so that two clusters that begin at
@@ -279,6 +260,33 @@ class InputsCache:
         """The memory that a cluster that serves has; what it was promised beyond that is free again."""
         with self._promising:
             self._promised[cluster_id] = total_bytes
+
+
+def followed(sources: Sources, workspace_id: int, spec: ClusterSpec) -> tracks.Track | None:
+    """The track that the wish names, None where it names none. Raises Refused for one that names no image."""
+    name = tracks.named(spec)
+    if name is None:
+        return None
+    track = sources.track(workspace_id, name)
+    if track is None or not track.image:
+        raise Refused(Failure("INVALID_ARGUMENT", f"docker_image.url: {tracks.why_not(track, name)}", step="image.resolve"))
+    return track
+
+
+def opened(
+    sources: Sources, spec: ClusterSpec, workspace_id: int, editor: str, sealed_for: str, track: tracks.Track | None = None
+) -> Values:
+    """The values of the secrets in a wish, read with the rights of `editor`; a plain registry password was sealed for
+    `sealed_for`. `track`: the one whose image and login the wish has. Raises Refused."""
+    password = spec.docker_image.basic_auth.password if spec.docker_image and spec.docker_image.basic_auth else None
+    if password and not cluster_spec.is_reference(password):
+        try:
+            password = sources.open_password(password, workspace_id, sealed_for)
+        except Unsealable as error:
+            text = f"The password of docker_image.basic_auth cannot be opened: {error}."
+            raise Refused(Failure("SECRET_RESOLUTION_ERROR", text, step="secrets")) from None
+    of_registry = "" if track is None else track.editor
+    return secrets_step.resolve(spec, workspace_id, editor, sources.resolver, password or "", of_registry)
 
 
 def _place(row: Any) -> str:

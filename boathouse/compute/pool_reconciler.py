@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, delete, insert, select, update
 
-from boathouse.compute import cluster_spec, plan_pool, pool_stock, secrets_step, states, surroundings
+from boathouse.compute import cluster_spec, launch_inputs, plan_pool, pool_stock, states, surroundings
 from boathouse.compute import clusters as cluster_verbs
 from boathouse.compute.images_step import ImageSteps, Preload
 from boathouse.compute.launch_inputs import Sources
@@ -25,7 +25,6 @@ from boathouse.releases.release import Release
 from boathouse.store import Reader, Store, Tx
 from boathouse.wire.compute import AwsAttributes, ClusterSpec, DockerImage
 from boathouse.wire.pools import InstancePoolSpec
-from boathouse.workspace.sealing import Unsealable
 
 log = logging.getLogger("boathouse.compute.pools")
 
@@ -123,13 +122,8 @@ class PoolReconciler:
         self, row: Any, key: str, attempt: int, image: DockerImage, release: Release | None, spec: InstancePoolSpec
     ) -> Preload | Refused:
         wanted = ClusterSpec(spark_version=self._version(spec) or "", docker_image=image, aws_attributes=_profile(spec))
-        password = image.basic_auth.password if image.basic_auth else None
         try:
-            if password and not cluster_spec.is_reference(password):
-                password = self._sources.open_password(password, row.workspace_id, row.pool_id)
-            values = secrets_step.resolve(wanted, row.workspace_id, row.creator, self._sources.resolver, password or "")
-        except Unsealable as error:
-            return Refused(secrets_step.Failure("SECRET_RESOLUTION_ERROR", f"A registry password cannot be opened: {error}."))
+            values = launch_inputs.opened(self._sources, wanted, row.workspace_id, row.creator, row.pool_id)
         except Refused as refused:
             return refused
         strict = self._sources.strict(row.workspace_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from boathouse import releases
 from boathouse.compute.gpu_rules import GpusThere
@@ -10,7 +11,7 @@ from boathouse.dataplane.contract import Driver, DriverUnavailable, NodeFailure
 from boathouse.edge.caller import Caller
 from boathouse.identity import principals, workspaces
 from boathouse.store import Reader
-from boathouse.wire.compute import SparkVersion
+from boathouse.wire.compute import ClusterSpec, SparkVersion
 
 #: The zones that each cloud's default region has; the first is where clusters go.
 ZONES: dict[str, tuple[str, ...]] = {
@@ -67,10 +68,14 @@ def way_out(driver: Driver) -> bool:
         return True
 
 
+#: Asks for the image that a cluster (its row) would restart with: the wish, and whose rights open the registry. Raises ApiError.
+AskImage = Callable[[Any, ClusterSpec, str], None]
+
+
 class Surroundings:
     """`max_workers`: the most that one cluster of this data plane can have. `quotas`: the limits of every workspace. `gpus`:
     those of this data plane, asked only for node types that have some. `egress`: whether its nodes reach the outside world,
-    asked only for what needs that."""
+    asked only for what needs that. `ask_image`: see `image_question`; without it no registry is asked."""
 
     def __init__(
         self,
@@ -78,8 +83,9 @@ class Surroundings:
         quotas: Quotas | None = None,
         gpus: Callable[[], GpusThere] = lambda: GpusThere(reason="it was not asked"),
         egress: Callable[[], bool] = lambda: True,
+        ask_image: AskImage = lambda row, spec, editor: None,
     ) -> None:
-        self.gpus, self.egress = gpus, egress
+        self.gpus, self.egress, self.ask_image = gpus, egress, ask_image
         self.max_workers = max_workers
         self.quotas = quotas or Quotas()
         self._clouds: dict[int, str] = {}

@@ -49,13 +49,22 @@ class Registries:
         self._clock.stop()
 
     def resolve(
-        self, reference: Reference, key: Key, max_bytes: int | None = None, told: Told | None = None
+        self,
+        reference: Reference,
+        key: Key,
+        max_bytes: int | None = None,
+        told: Told | None = None,
+        patience: float | None = None,
     ) -> tuple[ResolvedImage, str]:
-        """What a reference means now, and the mirror that said so, or an empty text. Raises an ImageFailure, NodeFailure."""
-        for place in self.places(reference, key):
+        """What a reference means now, and the mirror that said so, or an empty text. `patience`: seconds after which an answer
+        is no longer waited for, however often the registry asks to be asked later; None: what the settings say. Raises an
+        ImageFailure, NodeFailure."""
+        places = self.places(reference, key)
+        settings = self.settings if patience is None else _hurried(self.settings, patience / len(places))
+        for place in places:
 
             def ask(login: Login | None, place: Reference = place) -> ResolvedImage:
-                return registry.resolve(place, login, self.settings, max_bytes, self._clock, self._resolver, told, self.content)
+                return registry.resolve(place, login, settings, max_bytes, self._clock, self._resolver, told, self.content)
 
             try:
                 found = with_key(key, ask)
@@ -110,6 +119,13 @@ class Registries:
         secrets = login.secrets if login else ()
         with Connection(patient, self._resolver, self._clock, secrets, told, self.content) as connection:
             yield Layers(connection, place, login, renew if isinstance(key, Renewable) else None)
+
+
+def _hurried(settings: RegistrySettings, seconds: float) -> RegistrySettings:
+    return replace(
+        settings, total_seconds=seconds, longest_retry_after=0.0,
+        connect_seconds=min(settings.connect_seconds, seconds / 2), stall_seconds=min(settings.stall_seconds, seconds),
+    )  # fmt: skip
 
 
 def with_key(key: Key, ask: Callable[[Login | None], Found]) -> Found:

@@ -170,7 +170,7 @@ class ControlPlane:
             keys, sealer, secrets, blobs, locations, self.routes, *sign_on.services(parts.settings),
             Surroundings(
                 planes.LARGEST_CLUSTER[parts.settings.driver], quotas,
-                lambda: planes.gpus_there(plane.driver), lambda: way_out(plane.driver),
+                lambda: planes.gpus_there(plane.driver), lambda: way_out(plane.driver), self._launcher.question,
             ),
             ground, registry_keys, image_work.offers(parts.settings), *self._launcher.services(),
         )  # fmt: skip

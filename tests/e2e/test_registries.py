@@ -1,5 +1,5 @@
-"""Registries as an operator has them: Amazon's, opened by an instance profile for a pool's image. Real `up`, engine and registry;
-Amazon's API is moto's."""
+"""Registries as an operator has them: Amazon's, opened by an instance profile for a pool's image, and one that loses the image of
+a running cluster. Real `up`, engine and registry; Amazon's API is moto's."""
 
 import base64
 import gzip
@@ -10,7 +10,7 @@ import secrets
 import signal
 import tarfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from registry import Registry
 from boathouse.dataplane.engine.client import EngineClient
 from boathouse.dataplane.engine.images import EngineImages
 from boathouse.dataplane.engine.pull import kept_name
-from tests.e2e.conftest import PrivateRegistry, Server, boathouse, until
+from tests.e2e.conftest import Notebook, PrivateRegistry, Server, boathouse, cluster, until
 
 pytestmark = pytest.mark.engine
 
@@ -116,6 +116,49 @@ def test_a_pools_image_of_amazons_is_had_by_the_instance_profile(amazon: Pushed,
     written = [server.log, *(path for path in server.data.rglob("*") if path.is_file())]
     for secret in (KEY, TOKEN, base64.b64encode(f"AWS:{TOKEN}".encode()).decode()):
         assert not [path for path in written if secret.encode() in path.read_bytes()]
+
+
+@pytest.mark.spark
+def test_an_image_leaves_the_registry_while_its_cluster_runs(
+    workspace: WorkspaceClient, private_registry: PrivateRegistry
+) -> None:
+    """Restart and edit are refused with the registry's word, and the cluster goes on with all that it holds."""
+    image, gone = leaving(private_registry)
+    refusal = "goes on as it is and is not restarted.*leaving does not exist on its registry: no manifest"
+    with cluster(workspace, docker_image=private_registry.auth(image)) as running:
+        assert running.cluster_id
+        python = Notebook(workspace, running.cluster_id, compute.Language.PYTHON)
+        python.ask("held = 41")
+        gone()
+        with pytest.raises(InvalidParameterValue, match=refusal):
+            workspace.clusters.restart(running.cluster_id)
+        with pytest.raises(InvalidParameterValue, match=refusal):
+            workspace.clusters.edit(
+                running.cluster_id, "17.3.x-scala2.13", node_type_id="m5.large", num_workers=1,
+                docker_image=private_registry.auth(image),
+            )  # fmt: skip
+        assert python.text("held + 1") == "42"
+        now = workspace.clusters.get(running.cluster_id)
+        assert (now.state, now.num_workers) == (compute.State.RUNNING, 0)
+        assert now.spark_context_id == running.spark_context_id
+
+
+def leaving(registry: PrivateRegistry) -> tuple[str, Callable[[], object]]:
+    """The demo's image with a manifest and a tag of its own, and what has the registry lose it."""
+    repository = registry.river.partition("/")[2].rpartition(":")[0]
+    base = f"http://{registry.host}/v2/{repository}/manifests"
+    login = base64.b64encode(f"reader:{registry.password}".encode()).decode()
+    kinds = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+
+    def ask(method: str, name: str, body: bytes | None = None, **headers: str) -> bytes:
+        request = urllib.request.Request(f"{base}/{name}", body, {"Authorization": f"Basic {login}", **headers}, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.read()
+
+    manifest = json.loads(ask("GET", registry.river.rpartition(":")[2], Accept=", ".join(kinds)))
+    body = json.dumps(manifest, indent=7).encode()  # other bytes, so another digest: the tag of others is left alone
+    ask("PUT", "leaving", body, **{"Content-Type": manifest["mediaType"]})
+    return f"{registry.host}/{repository}:leaving", lambda: ask("DELETE", digest(body))
 
 
 def made_pool(w: WorkspaceClient) -> str:

@@ -45,6 +45,27 @@ def test_a_mirror_that_has_nothing_is_passed_over(fake: FakeRegistry, other: Fak
         Registries(settings).resolve(references.parse(f"{fake.host}/team/app:2"), None)
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(Answer(429, headers={"Retry-After": "50"}), "429 Too Many Requests"), (Answer(length=9, hold=True), "stalled")],
+)
+def test_who_has_little_patience_waits_for_no_registry(
+    fake: FakeRegistry, other: FakeRegistry, answer: Answer, words: str
+) -> None:
+    """Neither as long as it asks for, nor as long as the settings would; a mirror that is silent leaves half of it."""
+    fake.serve(Blobs())
+    other.answers["/v2/"] = Answer(length=9, hold=True)
+    waits: list[object] = []
+    settings = RegistrySettings(("127.0.0.1",), (other.host, fake.host), mirrors={fake.host: other.host})
+    image, registries = references.parse(f"{fake.host}/team/app:1"), Registries(settings)
+    found, mirror = registries.resolve(image, None, patience=1.0)
+    assert (mirror, found.digest) == ("", kit.digest(Blobs().manifest))
+    fake.answers["/v2/team/app/manifests/1"] = answer
+    with pytest.raises(PullFailure, match=words):
+        registries.resolve(image, None, told=waits.append, patience=1.0)
+    assert waits == []
+
+
 def test_a_mirror_never_sees_credentials_nor_what_needs_them(fake: FakeRegistry, other: FakeRegistry) -> None:
     fake.serve(Blobs())
     settings = RegistrySettings(("127.0.0.1",), (other.host, fake.host), mirrors={fake.host: other.host})

@@ -57,7 +57,7 @@ def test_an_image_leaves_the_registry_while_its_cluster_runs(fleet):
     fleet.resize(cluster, 3)  # new workers run the bytes that the first ones run
     fleet.settle()
     assert len(fleet.running()) == 4 and set(before[0]) < set(fleet.running())
-    fleet.again(cluster)
+    fleet.again(cluster)  # the API asks first (test_image_question); this one leaves in that very moment
     fleet.pass_time(60_000)
     row = fleet.row(cluster)
     assert (row.state, row.termination_reason["code"]) == ("TERMINATED", "DOCKER_IMAGE_PULL_FAILURE")
