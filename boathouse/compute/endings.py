@@ -51,7 +51,7 @@ def fail(world: World, failure: Failure) -> Step:
     at = failure.node if failure.step in NODE_STEPS else ""
     return Step(
         row=_ending(reason, message),
-        events=(("TERMINATING", {"reason": reason.document()}),),
+        events=(*([failure.event] if failure.event else ()), ("TERMINATING", {"reason": reason.document()})),
         marks=close_steps(world, failure.step or "launch", at, details)
         if cluster.state not in SERVING
         else (Mark("lost", failure.node, started=world.now, ended=world.now, outcome="failed", details=details),),

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from boathouse.compute.world import InitScript, NodeRow
 from boathouse.wire.compute import ClusterSpec, InitScriptInfo
 from boathouse.workspace.clouds.places import unreachable
@@ -29,6 +31,11 @@ PREFIXES: dict[str, tuple[str, ...]] = {
     "gcs": ("gs://",),
     "file": ("file:/",),
 }
+
+#: What the events say of a script (reference api A.2): that it has not begun, ended well, ended with another status than zero,
+#: could not be had, or never began because of one before it.
+NOT_EXECUTED, SUCCEEDED, FAILED_EXECUTION, FAILED_FETCH = "NOT_EXECUTED", "SUCCEEDED", "FAILED_EXECUTION", "FAILED_FETCH"
+SKIPPED = "SKIPPED"
 
 GLOBAL_FAILURE, CLUSTER_FAILURE = "GLOBAL_INIT_SCRIPT_FAILURE", "INIT_SCRIPT_FAILURE"
 
@@ -69,19 +76,30 @@ def log_name(node: NodeRow, number: int, script: InitScript, stream: str) -> str
     return f"{stamp}_{number:02d}_{base}.{stream}.log"
 
 
-def told(scripts: tuple[InitScript, ...], statuses: Mapping[int, tuple[str, float | None]], node: str) -> dict[str, Any]:
-    """`details.init_scripts` of the events: each script's status and how long it took in seconds, on the one node that is
-    reported."""
-    document: dict[str, Any] = {"reported_for_node": node}
+class Ran(msgspec.Struct, frozen=True):
+    """What became of one script on one node. `seconds`: how long it took, None where it never began; `error`: what its status
+    does not say."""
+
+    status: str = NOT_EXECUTED
+    seconds: float | None = None
+    error: str = ""
+
+
+def told(scripts: tuple[InitScript, ...], ran: Mapping[int, Ran], address: str = "") -> dict[str, Any]:
+    """`details.init_scripts` of the events: what became of each script on the one node that is reported, by its `address`; before
+    they have ended none is."""
+    document: dict[str, Any] = {"reported_for_node": address} if address else {}
     for scope in ("global", "cluster"):
         entries = []
         for number, script in enumerate(scripts):
             if script.scope != scope:
                 continue
-            status, seconds = statuses.get(number, ("NOT_EXECUTED", None))
-            entry: dict[str, Any] = {**script.info, "status": status}
-            if seconds is not None:
-                entry["execution_duration_seconds"] = int(seconds)
+            one = ran.get(number, Ran())
+            entry: dict[str, Any] = {**script.info, "status": one.status}
+            if one.seconds is not None:
+                entry["execution_duration_seconds"] = int(one.seconds)
+            if one.error:
+                entry["error_message"] = one.error
             entries.append(entry)
         if entries:
             document[scope] = entries

@@ -18,7 +18,7 @@ from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.init_scripts import NODE_LOG, log_name
 from boathouse.compute.launch_inputs import Inputs
 from boathouse.compute.nodes import NodeDirectories, node_id, place_of
-from boathouse.compute.plan_scripts import failure, process_name
+from boathouse.compute.plan_scripts import not_fetched, process_name
 from boathouse.compute.script_shelf import ScriptPending, ScriptUnavailable
 from boathouse.compute.world import (
     CONTAINER_LOG,
@@ -196,7 +196,7 @@ class Effects:
             try:
                 content = inputs.scripts.content(number)
             except ScriptUnavailable as error:
-                return Result(action, done=False, failure=failure(script, f"could not be fetched: {error}.", node))
+                return Result(action, done=False, failure=not_fetched(world, node, number, str(error)))
             except ScriptPending:
                 return Result(action, done=False)
             self._put_bytes(node, {f"init/{number}.sh": content})

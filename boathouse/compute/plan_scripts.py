@@ -4,9 +4,15 @@ Every script runs once on every node that ever joins the cluster; one that ends 
 launch, with its name, its status and its last lines.
 """
 
+from collections.abc import Mapping
+
 from boathouse.compute import init_scripts
+from boathouse.compute.init_scripts import Ran
 from boathouse.compute.plan_nodes import Draft
-from boathouse.compute.world import Failure, InitScript, NodeRow, Process, StartScript
+from boathouse.compute.world import Failure, NodeRow, Process, StartScript, World
+
+#: The event that tells what became of the scripts, of the driver's node or of the one on which the launch failed.
+FINISHED = "INIT_SCRIPTS_FINISHED"
 
 #: How long one script may run, in ms.
 SCRIPT_TIMEOUT_MS = 3_600_000
@@ -30,9 +36,8 @@ def run_scripts(draft: Draft, node: NodeRow) -> bool:
     if ("init_scripts", node.node_id) not in world.timeline:
         draft.begin("init_scripts", node.node_id)
         if node.number == 0:
-            draft.events.append(("INIT_SCRIPTS_STARTED", {"init_scripts": _told(draft, node, {})}))
+            draft.events.append(("INIT_SCRIPTS_STARTED", {"init_scripts": init_scripts.told(world.scripts, {})}))
     processes = world.daemon(node).processes
-    statuses: dict[int, tuple[str, float | None]] = {}
     for number, script in enumerate(world.scripts):
         process = processes.get(process_name(number))
         if process is None:
@@ -42,18 +47,17 @@ def run_scripts(draft: Draft, node: NodeRow) -> bool:
             draft.poll(0.5)
             return False
         if process.running or process.exit_code != 0:
-            _wait(draft, node, number, script, process)
+            _wait(draft, node, number, process)
             return False
         draft.end(step_name(number), node.node_id)
-        statuses[number] = ("SUCCEEDED", _seconds(draft, number, node))
     draft.end("init_scripts", node.node_id, scripts=len(world.scripts))
     draft.note(node, scripted=True)
     if node.number == 0:
-        draft.events.append(("INIT_SCRIPTS_FINISHED", {"init_scripts": _told(draft, node, statuses)}))
+        draft.events.append((FINISHED, {"init_scripts": _told(world, node, {})}))
     return True
 
 
-def _wait(draft: Draft, node: NodeRow, number: int, script: InitScript, process: Process) -> None:
+def _wait(draft: Draft, node: NodeRow, number: int, process: Process) -> None:
     ran = draft.since(step_name(number), node.node_id)
     if process.running and ran <= SCRIPT_TIMEOUT_MS:
         draft.poll(min(5.0, (SCRIPT_TIMEOUT_MS - ran) / 1000 + 0.1))
@@ -61,23 +65,34 @@ def _wait(draft: Draft, node: NodeRow, number: int, script: InitScript, process:
     how = f"Script exit status is non-zero ({process.ending})"
     if process.running:
         how = f"it still ran after {SCRIPT_TIMEOUT_MS // 60_000} minutes"
-    log = f"{init_scripts.NODE_LOG}{init_scripts.log_name(node, number, script, 'stderr')}"
-    draft.fail(failure(script, f"failed: {how}.", node, log))
+    log = f"{init_scripts.NODE_LOG}{init_scripts.log_name(node, number, draft.world.scripts[number], 'stderr')}"
+    ran = Ran(init_scripts.FAILED_EXECUTION, _seconds(draft.world, number, node), how)
+    draft.fail(_failure(draft.world, node, number, f"failed: {how}.", ran, log))
 
 
-def failure(script: InitScript, what: str, node: NodeRow, log: str = "") -> Failure:
-    """Why a launch ends because of one script."""
+def not_fetched(world: World, node: NodeRow, number: int, why: str) -> Failure:
+    """Why a launch ends whose script at this place of the order cannot be had."""
+    return _failure(world, node, number, f"could not be fetched: {why}.", Ran(init_scripts.FAILED_FETCH, error=why))
+
+
+def _failure(world: World, node: NodeRow, number: int, what: str, ran: Ran, log: str = "") -> Failure:
+    script = world.scripts[number]
     scope = "Global" if script.scope == "global" else "Cluster scoped"
     code = init_scripts.GLOBAL_FAILURE if script.scope == "global" else init_scripts.CLUSTER_FAILURE
-    return Failure(code, f"{scope} init script {script.name} {what}", step="init_scripts", node=node.node_id, log=log)
+    after = {later: Ran(init_scripts.SKIPPED) for later in range(number + 1, len(world.scripts))}
+    event = (FINISHED, {"init_scripts": _told(world, node, {number: ran, **after})})
+    message = f"{scope} init script {script.name} {what}"
+    return Failure(code, message, step="init_scripts", node=node.node_id, log=log, event=event)
 
 
-def _seconds(draft: Draft, number: int, node: NodeRow) -> float:
-    noted = draft.world.timeline.get((step_name(number), node.node_id))
+def _seconds(world: World, number: int, node: NodeRow) -> float:
+    noted = world.timeline.get((step_name(number), node.node_id))
     if noted is None:
         return 0.0
-    return ((draft.world.now if noted.ended is None else noted.ended) - noted.started) / 1000
+    return ((world.now if noted.ended is None else noted.ended) - noted.started) / 1000
 
 
-def _told(draft: Draft, node: NodeRow, statuses: dict[int, tuple[str, float | None]]) -> dict[str, object]:
-    return init_scripts.told(draft.world.scripts, statuses, node.node_id)
+def _told(world: World, node: NodeRow, others: Mapping[int, Ran]) -> dict[str, object]:
+    """What became of the scripts on a node: those that are not among `others` have ended well."""
+    well = {number: Ran(init_scripts.SUCCEEDED, _seconds(world, number, node)) for number in range(len(world.scripts))}
+    return init_scripts.told(world.scripts, {**well, **others}, world.at(node).address or node.node_id)

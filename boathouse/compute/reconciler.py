@@ -8,7 +8,7 @@ so a crash in between repeats them. Daemons and drivers only hint (`wake`); the 
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -139,7 +139,7 @@ class Reconciler:
             return None
         step = plan(sight.world)
         if step.failure is not None:
-            return self._give_up(sight, step.failure)
+            return self._give_up(sight, step.failure, told_before=step.events)
         hint = self.hint(cluster_id)
         results: list[Result] = self._parallel(
             lambda action: self._effects.carry_out(action, sight.world, sight.inputs, hint), step.actions
@@ -148,14 +148,21 @@ class Reconciler:
         if failed is not None and sight.world.image.present and not sight.world.image.local:
             failed = None  # what the check will say of the image explains more; should it say nothing, this comes again
         if failed is not None and sight.row.state not in SERVING:
-            return self._give_up(sight, failed, results)
+            return self._give_up(sight, failed, results, step.events)
         if failed is not None:
             log.warning("%s: a worker cannot be made: %s", cluster_id, failed.message)
             step = plan_size.refused(sight.world, step, failed)
         return self._write(sight, step, results)
 
-    def _give_up(self, sight: Sight, failure: Failure, results: Sequence[Result] = ()) -> float | None:
-        """Write the end of the launch; nodes that the round added are written too, so that they are torn down."""
+    def _give_up(
+        self,
+        sight: Sight,
+        failure: Failure,
+        results: Sequence[Result] = (),
+        told_before: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    ) -> float | None:
+        """Write the end of the launch; nodes that the round added are written too, so that they are torn down. `told_before`: the
+        events of the round that fails."""
         hidden = Redaction(sight.inputs.values.values if sight.inputs else ())
         evidence = hidden.text(failure.evidence)
         if failure.log in (CONTAINER_LOG, DAEMON_LOG):
@@ -169,7 +176,9 @@ class Reconciler:
             failure = replace(failure, code="DRIVER_OUT_OF_MEMORY" if _was_killed(sight.world, failure) else failure.code)
         told = replace(failure, message=hidden.text(message), evidence=evidence)
         log.info("%s: launch %d fails: %s: %s", sight.row.cluster_id, sight.row.launch, told.code, told.message)
-        return self._write(sight, endings.fail(sight.world, told), [r for r in results if isinstance(r.action, AddNode)])
+        ending = endings.fail(sight.world, told)
+        ending = replace(ending, events=(*told_before, *ending.events))
+        return self._write(sight, ending, [r for r in results if isinstance(r.action, AddNode)])
 
     def _lines(self, sight: Sight, failure: Failure, hidden: Redaction) -> str:
         """The lines of a log that explain a failure. Hidden before they are chosen: a value may span several lines."""

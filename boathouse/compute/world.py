@@ -50,6 +50,8 @@ class Failure(msgspec.Struct, frozen=True):
     log: str = ""
     #: Parameters of the termination reason beside the message.
     parameters: Mapping[str, str] = msgspec.field(default_factory=dict)
+    #: An event that is told before that of the end.
+    event: tuple[str, Mapping[str, Any]] | None = None
 
 
 class Cluster(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from boathouse.compute import init_scripts
 from boathouse.compute.global_init_scripts import moved
+from boathouse.compute.init_scripts import Ran
 from boathouse.compute.script_shelf import LaunchScripts, ScriptPending, ScriptUnavailable
 from boathouse.compute.world import InitScript, NodeRow
 from boathouse.wire.compute import ClusterSpec
@@ -83,9 +84,9 @@ def test_events_tell_the_status_of_each_script_by_scope():
         InitScript("global", "all", "A1"),
         InitScript("cluster", "dbfs:/a.sh", "0", info={"dbfs": {"destination": "dbfs:/a.sh"}}),
     )
-    told = init_scripts.told(scripts, {0: ("SUCCEEDED", 1.9)}, "n")
+    told = init_scripts.told(scripts, {0: Ran("SUCCEEDED", 1.9)}, "10.0.0.2")
     assert told == {
-        "reported_for_node": "n",
+        "reported_for_node": "10.0.0.2",
         "global": [{"status": "SUCCEEDED", "execution_duration_seconds": 1}],
         "cluster": [{"dbfs": {"destination": "dbfs:/a.sh"}, "status": "NOT_EXECUTED"}],
     }

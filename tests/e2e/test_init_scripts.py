@@ -64,5 +64,8 @@ def test_a_failing_script_ends_the_launch_with_its_name_status_and_last_lines(wo
     (found,) = [each for each in workspace.clusters.list() if each.cluster_name == "stuck"]
     assert found.termination_reason.code == compute.TerminationReasonCode.INIT_SCRIPT_FAILURE
     assert "the lock gate is stuck" in found.termination_reason.parameters["databricks_error_message"]
+    finished = [compute.EventType.INIT_SCRIPTS_FINISHED]
+    (told,) = [event.details.init_scripts for event in workspace.clusters.events(found.cluster_id, event_types=finished)]
+    assert told.cluster[-1].status == compute.InitScriptExecutionDetailsInitScriptExecutionStatus.FAILED_EXECUTION
     why = boathouse("why", found.cluster_id, "--data", str(server.data)).stdout
     assert "failing.sh" in why and "the lock gate is stuck" in why

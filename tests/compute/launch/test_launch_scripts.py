@@ -6,6 +6,7 @@ from boathouse.compute import plan_scripts
 from boathouse.compute.script_shelf import ScriptUnavailable
 from boathouse.compute.world import InitScript
 from boathouse.dataplane.simulated import Fault, Trouble
+from tests.compute.launch.test_life import details
 
 IMAGE = {"docker_image": {"url": "registry.example.com/team/image:1"}}
 TWO = [{"workspace": {"destination": "/Shared/a.sh"}}, {"dbfs": {"destination": "dbfs:/b.sh"}}]
@@ -36,6 +37,10 @@ def shelf(fleet):
     return fleet.scripts
 
 
+def statuses(told) -> list[str]:
+    return [script["status"] for scope in ("global", "cluster") for script in told["init_scripts"][scope]]
+
+
 def started(fleet) -> list[tuple[str, str]]:
     rows = fleet.world.rows("SELECT node_id, name, started FROM process ORDER BY started, name")
     return [(row["node_id"][-3:], row["name"]) for row in rows]
@@ -58,6 +63,10 @@ def test_scripts_run_in_order_on_every_node_before_spark(fleet, shelf):
     for node, spark in (("0-1", "driver"), ("1-1", "executor-1")):
         assert [name for at, name in order if at == node] == ["init-0", "init-1", "init-2", spark]
     assert fleet.events(cluster) == ["CREATING", "INIT_SCRIPTS_STARTED", "INIT_SCRIPTS_FINISHED", "RUNNING", "DRIVER_HEALTHY"]
+    ((began,), (ended,)) = (details(fleet, cluster, kind) for kind in ("INIT_SCRIPTS_STARTED", "INIT_SCRIPTS_FINISHED"))
+    assert statuses(began) == ["NOT_EXECUTED"] * 3 and "reported_for_node" not in began["init_scripts"]
+    assert statuses(ended) == ["SUCCEEDED"] * 3
+    assert ended["init_scripts"]["reported_for_node"] == fleet.row(cluster).facts["driver"]["private_ip"]
     told = fleet.timeline(cluster)
     assert told["init_script.0", f"{cluster}-0-1"]["details"] == {"script": "for all"}
     assert told["init_scripts", f"{cluster}-1-1"]["details"]["scripts"] == 3
@@ -79,6 +88,11 @@ def test_a_script_that_fails_ends_the_launch_with_its_name_and_status(fleet, she
     assert message.startswith("Cluster scoped init script dbfs:/b.sh failed: Script exit status is non-zero (exit code 3).")
     assert reason["parameters"]["instance_id"] == f"{cluster}-1-1"
     assert fleet.running() == []
+    assert fleet.events(cluster)[-2:] == ["INIT_SCRIPTS_FINISHED", "TERMINATING"]
+    told = details(fleet, cluster, "INIT_SCRIPTS_FINISHED")[-1]
+    assert statuses(told) == ["SUCCEEDED", "SUCCEEDED", "FAILED_EXECUTION"]
+    last = told["init_scripts"]["cluster"][1]
+    assert last["error_message"] == "Script exit status is non-zero (exit code 3)" and last["execution_duration_seconds"] >= 0
 
 
 def test_a_global_script_that_fails_has_its_own_code(fleet, shelf):
@@ -89,6 +103,8 @@ def test_a_global_script_that_fails_has_its_own_code(fleet, shelf):
     assert reason["code"] == "GLOBAL_INIT_SCRIPT_FAILURE"
     assert "Global init script for all failed" in reason["parameters"]["databricks_error_message"]
     assert ("init_script.1", f"{cluster}-0-1") not in fleet.timeline(cluster)
+    (told,) = details(fleet, cluster, "INIT_SCRIPTS_FINISHED")
+    assert statuses(told) == ["FAILED_EXECUTION", "SKIPPED", "SKIPPED"]
 
 
 def test_a_script_that_cannot_be_fetched_ends_the_launch(fleet, shelf):
@@ -99,6 +115,18 @@ def test_a_script_that_cannot_be_fetched_ends_the_launch(fleet, shelf):
     assert reason["code"] == "INIT_SCRIPT_FAILURE"
     said = reason["parameters"]["databricks_error_message"]
     assert said == "Cluster scoped init script dbfs:/b.sh could not be fetched: dbfs:/b.sh does not exist."
+    (told,) = details(fleet, cluster, "INIT_SCRIPTS_FINISHED")
+    assert statuses(told) == ["SUCCEEDED", "SUCCEEDED", "FAILED_FETCH"]
+    assert told["init_scripts"]["cluster"][1]["error_message"] == "dbfs:/b.sh does not exist"
+
+
+def test_the_first_script_that_cannot_be_fetched_is_told_between_the_two_events(fleet, shelf):
+    shelf.missing.add("for all")
+    cluster = fleet.create(init_scripts=TWO)
+    fleet.settle()
+    assert fleet.events(cluster) == ["CREATING", "INIT_SCRIPTS_STARTED", "INIT_SCRIPTS_FINISHED", "TERMINATING"]
+    (told,) = details(fleet, cluster, "INIT_SCRIPTS_FINISHED")
+    assert statuses(told) == ["FAILED_FETCH", "SKIPPED", "SKIPPED"]
 
 
 def test_a_file_of_the_image_is_not_fetched(fleet, shelf):
