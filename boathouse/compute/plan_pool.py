@@ -1,5 +1,7 @@
-"""How many idle instances a pool should have, which of them go, and when to look again. Pure; asked by `pool_reconciler`."""
+"""How many idle instances a pool should have, of which images, which of them go, and when to look again. Pure; asked by
+`pool_reconciler`."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -20,7 +22,7 @@ PAUSES_MS = (5_000, 15_000, 60_000, 300_000)
 
 
 class Instance(msgspec.Struct, frozen=True):
-    """`ready_at`: since when it could be taken, epoch ms; None while it is being made."""
+    """`ready_at`: since when it could be taken, epoch ms; None while it is being made. `image`: see `Image.url`."""
 
     cluster_id: str
     version: int
@@ -29,6 +31,7 @@ class Instance(msgspec.Struct, frozen=True):
     made_at: int
     ready_at: int | None = None
     reason: str = ""
+    image: str = ""
 
     @property
     def lives(self) -> bool:
@@ -40,8 +43,17 @@ class Instance(msgspec.Struct, frozen=True):
         return self.wish == states.WISH_TERMINATED and self.state == states.TERMINATED
 
 
+class Image(msgspec.Struct, frozen=True):
+    """An image of which idle instances are made; without `url` the platform's own. `there`: on the machine, and checked;
+    `failed`: it cannot be had now."""
+
+    url: str = ""
+    there: bool = True
+    failed: bool = False
+
+
 class View(msgspec.Struct, frozen=True):
-    """`claimed`: instances of clusters. `preloaded`: what an instance is made of is there. `retry_at`: not before, epoch ms.
+    """`claimed`: instances of clusters. `images`: what instances are made of, by turns. `retry_at`: not before, epoch ms.
     `starting`: since when the latest cluster that starts does, epoch ms; 0 while none starts; `begun`: when the latest one did
     that starts or runs."""
 
@@ -52,17 +64,17 @@ class View(msgspec.Struct, frozen=True):
     minutes: int | None
     claimed: int
     instances: Sequence[Instance]
-    preloaded: bool = True
+    images: Sequence[Image] = (Image(),)
     retry_at: int = 0
     starting: int = 0
     begun: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """`failed`: ended by themselves, to be told and forgotten. `again`: ms until the next look, None at rest. `gone`: nothing is
-    left of a pool that was deleted."""
+    """`make`: the images of new instances. `failed`: ended by themselves, to be told and forgotten. `again`: ms until the next
+    look, None at rest. `gone`: nothing is left of a pool that was deleted."""
 
-    make: int = 0
+    make: tuple[str, ...] = ()
     drop: tuple[Instance, ...] = ()
     failed: tuple[Instance, ...] = ()
     again: int | None = None
@@ -90,14 +102,28 @@ def decide(view: View) -> Decision:
         else:
             again.append(expires - view.now)
     missing = max(0, min(view.least, room) - len(kept))
+    make = turns(view.images, [one.image for one in kept], missing)
     not_before = max(view.retry_at, view.starting + GIVE_WAY_MS if view.starting else 0, view.begun + FIRST_COMMANDS_MS)
-    if missing and view.preloaded and view.now < not_before:
+    if make and view.now < not_before:
         again.append(not_before - view.now)
-        missing = 0
+        make = ()
     if failed:  # told first: how long to wait is known then
-        missing = 0
+        make = ()
         again.append(0)
-    return Decision(missing if view.preloaded else 0, tuple(drop), failed, min(again, default=None))
+    return Decision(make, tuple(drop), failed, min(again, default=None))
+
+
+def turns(images: Sequence[Image], held: Sequence[str], count: int) -> tuple[str, ...]:
+    """The images of the next `count` instances where there are instances of those in `held`: each time the one of which there
+    are fewest, the first of several. One that cannot be had is passed over; for one that is on its way its turn is kept."""
+    has = Counter(held)
+    made = []
+    usable = [image for image in images if not image.failed]
+    for _ in range(count if usable else 0):
+        chosen = min(usable, key=lambda image: has[image.url])
+        has[chosen.url] += 1
+        made += [chosen.url] if chosen.there else []
+    return tuple(made)
 
 
 def pause_ms(failures: int) -> int:

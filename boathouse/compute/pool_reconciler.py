@@ -15,7 +15,7 @@ from boathouse.compute import cluster_spec, launch_inputs, plan_pool, pool_stock
 from boathouse.compute import clusters as cluster_verbs
 from boathouse.compute.images_step import ImageSteps, Preload
 from boathouse.compute.launch_inputs import Sources
-from boathouse.compute.plan_pool import Instance, View
+from boathouse.compute.plan_pool import Image, Instance, View
 from boathouse.compute.secrets_step import Refused
 from boathouse.compute.tables import clusters, instance_pools
 from boathouse.compute.world import ImageStep
@@ -61,8 +61,8 @@ class PoolReconciler:
         view = View(
             now=self._store.clock(), active=active, least=0 if self.closing else spec.min_idle_instances or 0,
             most=spec.max_capacity, minutes=0 if self.closing else spec.idle_instance_autotermination_minutes, claimed=claimed,
-            instances=instances, preloaded=not looks or looks[0].local is not None, retry_at=int(facts.get("retry_at") or 0),
-            starting=starting, begun=begun,
+            instances=instances, images=_images(spec, looks), retry_at=int(facts.get("retry_at") or 0), starting=starting,
+            begun=begun,
         )  # fmt: skip
         decision = plan_pool.decide(view)
         pause = None if decision.again is None else decision.again / 1000
@@ -77,8 +77,8 @@ class PoolReconciler:
                 return again(0.0)
             for instance in (*decision.drop, *decision.failed):
                 _end(tx, instance)
-            for _ in range(decision.make):
-                self._make(tx, row, spec)
+            for image in decision.make:
+                self._make(tx, row, spec, image)
         for instance in decision.failed:
             log.warning("%s: the idle instance %s ended: %s", pool_id, instance.cluster_id, instance.reason)
         return SETTLED if pause is None or decision.gone else again(pause)
@@ -159,13 +159,13 @@ class PoolReconciler:
             return tx.execute(select(instance_pools.c.pool_id).where(mine)).first() is not None
         return bool(tx.execute(update(instance_pools).where(mine).values(facts=dict(facts), version=row.version + 1)).rowcount)
 
-    def _make(self, tx: Tx, row: Any, spec: InstancePoolSpec) -> None:
+    def _make(self, tx: Tx, row: Any, spec: InstancePoolSpec, image: str) -> None:
         """The row of a new instance: a cluster of one node that is nobody's."""
         now = self._store.clock()
         cluster_id = cluster_verbs.new_id(now)
         wanted = ClusterSpec(
             spark_version=self._version(spec) or "", node_type_id=spec.node_type_id, num_workers=0,
-            docker_image=spec.preloaded_docker_images[0] if spec.preloaded_docker_images else None,
+            docker_image=next((one for one in spec.preloaded_docker_images or [] if one.url == image), None),
             aws_attributes=_profile(spec),
         )  # fmt: skip
         tx.execute(
@@ -185,6 +185,13 @@ def _profile(spec: InstancePoolSpec) -> AwsAttributes | None:
     return AwsAttributes(instance_profile_arn=profile) if profile else None
 
 
+def _images(spec: InstancePoolSpec, looks: list[ImageStep]) -> tuple[Image, ...]:
+    """Of what idle instances are made: the pool's images, or the platform's own."""
+    urls = [image.url or "" for image in spec.preloaded_docker_images or []]
+    found = zip(urls, looks, strict=False)
+    return tuple(Image(url, look.local is not None, look.failure is not None) for url, look in found) or (Image(),)
+
+
 def _end(tx: Tx, instance: Instance) -> None:
     """End an instance for good, if it is still the pool's as it was seen."""
     mine = and_(
@@ -200,7 +207,8 @@ def _instances(reader: Reader, pool_id: str) -> list[Instance]:
     for row in reader.execute(select(clusters).where(mine)):
         reason = ((row.termination_reason or {}).get("parameters") or {}).get("databricks_error_message", "")
         ready = (row.facts or {}).get("ready")
-        found.append(Instance(row.cluster_id, row.version, row.wish, row.state, row.created_at, ready, reason))
+        image = (row.spec.get("docker_image") or {}).get("url") or ""
+        found.append(Instance(row.cluster_id, row.version, row.wish, row.state, row.created_at, ready, reason, image))
     return found
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from boathouse.compute import pool_rules, pool_stock
 from boathouse.compute.gpu_rules import GpusThere
-from boathouse.compute.plan_pool import Decision, Instance, View, decide
+from boathouse.compute.plan_pool import Decision, Image, Instance, View, decide, turns
 from boathouse.compute.tables import instance_pools
 from boathouse.wire import pools as wire
 from boathouse.workspace.sealing import Sealer
@@ -229,18 +229,18 @@ def view(*instances, **more):
 A, B, NEW = one("a", 1, 950_000), one("b", 2, 990_000), one("new", 3, None)
 FAILED = one("f", 1, None, "terminated", "TERMINATED")
 DECISIONS = [
-    (view(), Decision(make=1)),
-    (view(preloaded=False), Decision()),
+    (view(), Decision(make=("",))),
+    (view(images=[Image("x", there=False)]), Decision()),
     (view(retry_at=1_005_000), Decision(again=5_000)),
     (view(starting=999_000), Decision(again=29_000)),
-    (view(starting=900_000), Decision(make=1)),
+    (view(starting=900_000), Decision(make=("",))),
     (view(A), Decision()),
     (view(A, B), Decision(again=50_000)),  # b is one too many for 50 seconds more
     (view(A, NEW), Decision(drop=(NEW,))),
     (view(A, B, minutes=0), Decision(drop=(B,))),
     (view(A, B, least=2, most=3, claimed=2), Decision(drop=(B,))),  # idle ones give way
     (view(least=2, most=3, claimed=3), Decision()),
-    (view(least=2, most=3, claimed=2), Decision(make=1)),
+    (view(least=2, most=3, claimed=2), Decision(make=("",))),
     (view(FAILED), Decision(failed=(FAILED,), again=0)),
     (view(A, active=False), Decision(drop=(A,))),
     (view(one("x", wish="deleted"), active=False), Decision()),
@@ -251,3 +251,25 @@ DECISIONS = [
 @pytest.mark.parametrize(("seen", "expected"), DECISIONS)
 def test_how_many_are_kept(seen, expected):
     assert decide(seen) == expected
+
+
+X, Y, Z = Image("x"), Image("y"), Image("z")
+COMING, LOST = Image("y", there=False), Image("y", there=False, failed=True)
+TURNS = [
+    ([X, Y, Z], [], 5, ("x", "y", "z", "x", "y")),
+    ([X, Y, Z], ["x", "y"], 1, ("z",)),
+    ([X, Y, Z], ["y", "z"], 1, ("x",)),  # one was taken
+    ([X, Y], ["x"], 1, ("y",)),
+    ([X, Y], ["gone", "gone"], 2, ("x", "y")),
+    ([X, COMING], [], 3, ("x", "x")),  # the turn of the second is kept
+    ([X, LOST], [], 3, ("x", "x", "x")),
+    ([LOST], [], 3, ()),
+    ([X, X], [], 2, ("x", "x")),
+]
+
+
+@pytest.mark.parametrize(("images", "held", "count", "expected"), TURNS)
+def test_images_have_turns(images, held, count, expected):
+    assert turns(images, held, count) == expected
+    there = [Instance(f"i{at}", 0, "running", "PENDING", 0, 0, image=image) for at, image in enumerate(held)]
+    assert decide(view(*there, least=len(held) + count, images=images)).make == expected

@@ -7,12 +7,14 @@ from sqlalchemy import insert, select, update
 
 from boathouse.compute import clusters as verbs
 from boathouse.compute import plan_pool, pool_stock
+from boathouse.compute.image_service import SimulatedImages
 from boathouse.compute.surroundings import Surroundings
 from boathouse.compute.tables import clusters, instance_pools
 from boathouse.dataplane.simulated import Fault, Trouble
 from boathouse.edge import Ctx
 from boathouse.edge.caller import Caller
 from boathouse.edge.context import Services
+from boathouse.images.failures import PullFailure
 from boathouse.reconcile import wake
 from boathouse.wire.compute import AutoScale, CreateCluster, DockerImage
 from tests.compute.launch.moments import Effects, killed_after_every_effect
@@ -146,6 +148,45 @@ def test_images_are_pulled_before_anybody_asks(fleet):
     cluster = create(fleet, docker_image=DockerImage(url=other))
     fleet.settle(cluster)
     assert fleet.timeline(cluster)["image.pull", ""]["duration_ms"] == 0
+
+
+def test_idle_instances_are_of_the_images_by_turns(fleet):
+    """Whoever asks for one of the list finds it, and what was taken comes again."""
+    images = [IMAGE, "registry.example.com/team/other:1", "registry.example.com/team/third:1"]
+    make_pool(fleet, min_idle_instances=4, preloaded_docker_images=[{"url": image} for image in images])
+    rest(fleet)
+
+    def idle() -> list[str]:
+        return sorted(row.spec["docker_image"]["url"] for row in fleet.rows() if row.source == "POOL")
+
+    assert idle() == sorted([IMAGE, *images])
+    held = instances(fleet)
+    assert create(fleet, docker_image=DockerImage(url=images[2])) in held
+    assert create(fleet, docker_image=DockerImage(url=images[1])) in held
+    assert idle() == [IMAGE, IMAGE]
+    rest(fleet)
+    assert idle() == sorted([IMAGE, *images])
+
+
+def test_an_image_that_cannot_be_had_leaves_its_turn_to_others(fleet):
+    fleet.images = service = OneMissing()
+    fleet.restart()
+    make_pool(fleet, min_idle_instances=2, preloaded_docker_images=[{"url": service.missing}, {"url": IMAGE}])
+    rest(fleet)
+    assert counts(fleet) == (0, 0, 2, 0)
+    assert {row.spec["docker_image"]["url"] for row in fleet.rows()} == {IMAGE}
+    assert [error["message"].partition(":1: ")[0] + ":1" for error in pool(fleet).facts["errors"]] == [service.missing]
+
+
+class OneMissing(SimulatedImages):
+    """A registry that has lost an image."""
+
+    missing = "registry.example.com/team/lost:1"
+
+    def resolve(self, reference: str, key: Any, told: Any = None) -> Any:
+        if reference == self.missing:
+            raise PullFailure("it does not exist")
+        return super().resolve(reference, key, told)
 
 
 def test_an_image_that_cannot_be_had_is_told_and_tried_again(fleet):
