@@ -26,6 +26,7 @@ from boathouse.compute.logs import LogReader
 from boathouse.compute.look import Looking, Parallel, clusters_with_work
 from boathouse.compute.nodes import NodeDirectories, TokenCheck, cluster_of
 from boathouse.compute.pool_reconciler import PoolReconciler, pools_with_work
+from boathouse.compute.quotas import Quotas
 from boathouse.compute.reconciler import Reconciler
 from boathouse.compute.surroundings import way_out
 from boathouse.compute.sweep import Sweep
@@ -117,10 +118,12 @@ def make_launcher(
     repositories: Repositories | None = None,
     advisories: Path | None = None,
     scratch: Path | None = None,
+    quotas: Quotas | None = None,
 ) -> Launcher:
     """The launch over these parts. `threads` 0: everything in the caller's thread, in order (tests). `write_log`: where logs are
     delivered; without it none are. `locations`, `repositories`: where the files of libraries are, and their packages.
-    `advisories`: the data base of known vulnerabilities; `scratch`: a folder of ours alone for images while they are scanned."""
+    `advisories`: the data base of known vulnerabilities; `scratch`: a folder of ours alone for images while they are scanned.
+    `quotas`: the limits of every workspace, for its pools."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="launch") if threads else None
     # Registries may take minutes to answer: they must not hold up what is done with nodes.
     asking = ThreadPoolExecutor(threads, thread_name_prefix="images") if threads else None
@@ -135,7 +138,7 @@ def make_launcher(
     effects = Effects(driver, link, directories, steps, handed_over)
     reconcilers: dict[str, Reconcile] = {
         reconciler.KIND: Reconciler(store, looking, effects, steps, inputs, directories, logs, parallel),
-        pool_stock.KIND: PoolReconciler(store, steps, sources),
+        pool_stock.KIND: PoolReconciler(store, steps, sources, quotas),
         sweep.KIND: Sweep(store, driver, link, directories),
     }
     if write_log:

@@ -92,7 +92,8 @@ def _insert(tx: Tx, ctx: Ctx, body: ClusterSpec, token: str | None) -> str:
     attached = pool_stock.attached(tx, ctx.caller, body) if body.instance_pool_id else {}
     instance = pool_stock.take(tx, body, attached.get("driver_pool_id"))
     cluster_id = new_id(now) if instance is None else instance.cluster_id
-    quotas.admit(tx, ctx.service(Surroundings).quotas, ctx.workspace_id, cluster_id, quotas.nodes_of(body), quotas.started(body))
+    starts = quotas.started(body) - (instance is not None)  # that one has been started by its pool
+    quotas.admit(tx, ctx.service(Surroundings).quotas, ctx.workspace_id, cluster_id, quotas.nodes_of(body), starts)
     if registry_password.needs_sealing(body):
         registry_password.seal(ctx.service(Sealer), body, ctx.workspace_id, cluster_id)
     document = cluster_spec.document(body)

@@ -17,6 +17,9 @@ GIVE_WAY_MS = 30_000
 #: For how long after it began a cluster of the pool has the machine for itself: its user's first commands come then. In ms.
 FIRST_COMMANDS_MS = 5_000
 
+#: How often a pool that waits for a limit of its workspace looks whether there is room, in ms.
+LIMIT_MS = 15_000
+
 #: Pauses after failures in a row before something is tried again, in ms.
 PAUSES_MS = (5_000, 15_000, 60_000, 300_000)
 
@@ -55,7 +58,8 @@ class Image(msgspec.Struct, frozen=True):
 class View(msgspec.Struct, frozen=True):
     """`claimed`: instances of clusters. `images`: what instances are made of, by turns. `retry_at`: not before, epoch ms.
     `starting`: since when the latest cluster that starts does, epoch ms; 0 while none starts; `begun`: when the latest one did
-    that starts or runs."""
+    that starts or runs. `spare`: how many instances more the workspace's limits allow, None without one; `yields`: the ids of
+    those that they do not allow any more."""
 
     now: int
     active: bool
@@ -68,29 +72,33 @@ class View(msgspec.Struct, frozen=True):
     retry_at: int = 0
     starting: int = 0
     begun: int = 0
+    spare: int | None = None
+    yields: frozenset[str] = frozenset()
 
 
 class Decision(msgspec.Struct, frozen=True):
     """`make`: the images of new instances. `failed`: ended by themselves, to be told and forgotten. `again`: ms until the next
-    look, None at rest. `gone`: nothing is left of a pool that was deleted."""
+    look, None at rest. `gone`: nothing is left of a pool that was deleted. `waits`: instances that a limit holds back."""
 
     make: tuple[str, ...] = ()
     drop: tuple[Instance, ...] = ()
     failed: tuple[Instance, ...] = ()
     again: int | None = None
     gone: bool = False
+    waits: int = 0
 
 
 def decide(view: View) -> Decision:
     """What the pool does next."""
     failed = tuple(one for one in view.instances if one.failed)
-    live = [one for one in view.instances if one.lives]
+    lives = [one for one in view.instances if one.lives]
     if not view.active:
-        return Decision(drop=tuple(live), failed=failed, gone=not view.instances)
+        return Decision(drop=tuple(lives), failed=failed, gone=not view.instances)
+    live = [one for one in lives if one.cluster_id not in view.yields]
     room = len(live) + view.least if view.most is None else max(0, view.most - view.claimed)
     # First those that are not ready, then the ones made last: what has waited longest is taken first.
     order = sorted(live, key=lambda one: (one.ready_at is None, one.made_at, one.cluster_id))
-    drop = order[room:]
+    drop = [one for one in lives if one.cluster_id in view.yields] + order[room:]
     kept = order[:room]
     minutes = DEFAULT_MINUTES if view.minutes is None else view.minutes
     again: list[int] = []
@@ -102,7 +110,10 @@ def decide(view: View) -> Decision:
         else:
             again.append(expires - view.now)
     missing = max(0, min(view.least, room) - len(kept))
-    make = turns(view.images, [one.image for one in kept], missing)
+    allowed = missing if view.spare is None else min(missing, view.spare)
+    if allowed < missing:
+        again.append(LIMIT_MS)
+    make = turns(view.images, [one.image for one in kept], allowed)
     not_before = max(view.retry_at, view.starting + GIVE_WAY_MS if view.starting else 0, view.begun + FIRST_COMMANDS_MS)
     if make and view.now < not_before:
         again.append(not_before - view.now)
@@ -110,7 +121,7 @@ def decide(view: View) -> Decision:
     if failed:  # told first: how long to wait is known then
         make = ()
         again.append(0)
-    return Decision(make, tuple(drop), failed, min(again, default=None))
+    return Decision(make, tuple(drop), failed, min(again, default=None), waits=missing - allowed)
 
 
 def turns(images: Sequence[Image], held: Sequence[str], count: int) -> tuple[str, ...]:

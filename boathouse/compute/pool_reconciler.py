@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, delete, insert, select, update
 
-from boathouse.compute import cluster_spec, launch_inputs, plan_pool, pool_stock, states, surroundings
+from boathouse.compute import cluster_spec, launch_inputs, plan_pool, pool_stock, quotas, states, surroundings
 from boathouse.compute import clusters as cluster_verbs
 from boathouse.compute.images_step import ImageSteps, Preload
 from boathouse.compute.launch_inputs import Sources
 from boathouse.compute.plan_pool import Image, Instance, View
+from boathouse.compute.quotas import Quotas
 from boathouse.compute.secrets_step import Refused
 from boathouse.compute.tables import clusters, instance_pools
 from boathouse.compute.world import ImageStep
@@ -36,10 +37,10 @@ FEW = 5
 
 
 class PoolReconciler:
-    """`closing`: no pool keeps idle instances any more (`down`)."""
+    """`closing`: no pool keeps idle instances any more (`down`). `limits`: of every workspace."""
 
-    def __init__(self, store: Store, images: ImageSteps, sources: Sources) -> None:
-        self._store, self._images, self._sources = store, images, sources
+    def __init__(self, store: Store, images: ImageSteps, sources: Sources, limits: Quotas | None = None) -> None:
+        self._store, self._images, self._sources, self.limits = store, images, sources, limits or Quotas()
         self.closing = False
 
     def __call__(self, pool_id: str) -> Outcome:
@@ -50,6 +51,7 @@ class PoolReconciler:
             instances = _instances(reader, pool_id)
             claimed = pool_stock.counts(reader, pool_id).claimed
             starting, begun = pool_stock.starting(reader, pool_id)
+            idle = quotas.of_idle(reader, self.limits, row.workspace_id)
         spec = msgspec.convert(row.spec, InstancePoolSpec)
         facts = dict(row.facts or {})
         active = row.state == pool_stock.ACTIVE
@@ -62,7 +64,7 @@ class PoolReconciler:
             now=self._store.clock(), active=active, least=0 if self.closing else spec.min_idle_instances or 0,
             most=spec.max_capacity, minutes=0 if self.closing else spec.idle_instance_autotermination_minutes, claimed=claimed,
             instances=instances, images=_images(spec, looks), retry_at=int(facts.get("retry_at") or 0), starting=starting,
-            begun=begun,
+            begun=begun, spare=idle.spare, yields=idle.yields,
         )  # fmt: skip
         decision = plan_pool.decide(view)
         pause = None if decision.again is None else decision.again / 1000
@@ -71,13 +73,18 @@ class PoolReconciler:
         elif any(look.failure is not None for look in looks):
             wait = max(0, int(facts["image_retry_at"]) - view.now) / 1000
             pause = wait if pause is None else min(pause, wait)
-        _tell(facts, spec, looks, decision, view)
         with self._store.transaction() as tx:
-            if not self._write(tx, row, facts, decision.gone):
+            if not _unchanged(tx, row):
                 return again(0.0)
+            begun, wait = quotas.grant(tx, self.limits, row.workspace_id, len(decision.make))
+            if wait:
+                pause = wait if pause is None else min(pause, wait)
+            held = _held_back(self.limits, decision.waits, len(decision.make) - begun)
+            _tell(facts, spec, looks, decision, view, held)
+            self._write(tx, row, facts, decision.gone)
             for instance in (*decision.drop, *decision.failed):
                 _end(tx, instance)
-            for image in decision.make:
+            for image in decision.make[:begun]:
                 self._make(tx, row, spec, image)
         for instance in decision.failed:
             log.warning("%s: the idle instance %s ended: %s", pool_id, instance.cluster_id, instance.reason)
@@ -150,14 +157,13 @@ class PoolReconciler:
 
     # ---- writing
 
-    def _write(self, tx: Tx, row: Any, facts: Mapping[str, Any], gone: bool) -> bool:
-        """Write what is news of the pool; False when it was changed meanwhile."""
-        mine = and_(instance_pools.c.pool_id == row.pool_id, instance_pools.c.version == row.version)
+    def _write(self, tx: Tx, row: Any, facts: Mapping[str, Any], gone: bool) -> None:
+        """Write what is news of the pool."""
+        mine = instance_pools.c.pool_id == row.pool_id
         if gone:
-            return bool(tx.execute(delete(instance_pools).where(mine)).rowcount)
-        if facts == (row.facts or {}):
-            return tx.execute(select(instance_pools.c.pool_id).where(mine)).first() is not None
-        return bool(tx.execute(update(instance_pools).where(mine).values(facts=dict(facts), version=row.version + 1)).rowcount)
+            tx.execute(delete(instance_pools).where(mine))
+        elif facts != (row.facts or {}):
+            tx.execute(update(instance_pools).where(mine).values(facts=dict(facts), version=row.version + 1))
 
     def _make(self, tx: Tx, row: Any, spec: InstancePoolSpec, image: str) -> None:
         """The row of a new instance: a cluster of one node that is nobody's."""
@@ -192,6 +198,28 @@ def _images(spec: InstancePoolSpec, looks: list[ImageStep]) -> tuple[Image, ...]
     return tuple(Image(url, look.local is not None, look.failure is not None) for url, look in found) or (Image(),)
 
 
+def _unchanged(tx: Tx, row: Any) -> bool:
+    """Whether the pool is as it was seen; nobody else changes it in this transaction then."""
+    mine = and_(instance_pools.c.pool_id == row.pool_id, instance_pools.c.version == row.version)
+    return tx.execute(select(instance_pools.c.pool_id).where(mine).with_for_update()).first() is not None
+
+
+def _held_back(limits: Quotas, by_nodes: int, by_minute: int) -> list[str]:
+    """Why instances wait, in words."""
+    told = []
+    if by_nodes:
+        told.append(
+            f"Idle instances that wait: {by_nodes}. The active clusters and idle instances of this workspace come to the "
+            f"{limits.nodes} nodes that are allowed (max_nodes); end a cluster, or lower min_idle_instances."
+        )
+    if by_minute:
+        told.append(
+            f"Idle instances that wait: {by_minute}. At most {limits.nodes_per_minute} nodes a minute are started in this "
+            "workspace (nodes_per_minute)."
+        )
+    return told
+
+
 def _end(tx: Tx, instance: Instance) -> None:
     """End an instance for good, if it is still the pool's as it was seen."""
     mine = and_(
@@ -213,9 +241,14 @@ def _instances(reader: Reader, pool_id: str) -> list[Instance]:
 
 
 def _tell(
-    facts: dict[str, Any], spec: InstancePoolSpec, looks: list[ImageStep], decision: plan_pool.Decision, view: View
+    facts: dict[str, Any],
+    spec: InstancePoolSpec,
+    looks: list[ImageStep],
+    decision: plan_pool.Decision,
+    view: View,
+    held: list[str],
 ) -> None:
-    """What `status` tells, and when instances that fail are tried again."""
+    """What `status` tells, `held` (why instances wait) among it, and when instances that fail are tried again."""
     urls = [image.url or "" for image in spec.preloaded_docker_images or []]
     images = [
         {"instance_id": "", "message": f"{url}: {look.failure.message if look.failure else look.waiting}"}
@@ -231,7 +264,8 @@ def _tell(
         facts["failures"] = int(facts.get("failures") or 0) + 1
         facts["retry_at"] = view.now + plan_pool.pause_ms(facts["failures"])
         kept += [{"instance_id": one.cluster_id, "message": one.reason} for one in decision.failed]
-    facts["errors"] = images + kept[-max(view.least, FEW) :]
+    waiting = [{"instance_id": "", "message": why} for why in held]
+    facts["errors"] = images + waiting + kept[-max(view.least, FEW) :]
 
 
 def pools_with_work(reader: Reader) -> list[str]:

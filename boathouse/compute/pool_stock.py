@@ -21,7 +21,7 @@ from boathouse.store import Reader, Tx
 from boathouse.wire.compute import ClusterSpec
 
 #: The reconciler of pools.
-KIND = "pool"
+KIND = states.POOL_KIND
 
 ACTIVE, DELETED = "ACTIVE", "DELETED"
 

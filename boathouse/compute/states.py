@@ -36,8 +36,8 @@ POOL = "POOL"
 
 WISH_RUNNING, WISH_TERMINATED, WISH_DELETED = "running", "terminated", "deleted"
 
-#: The kind under which clusters are leased: whoever changes one wakes it by this.
-KIND = "cluster"
+#: The kinds under which clusters and pools are leased: whoever changes one wakes it by this.
+KIND, POOL_KIND = "cluster", "pool"
 
 
 def may_move(old: str, new: str) -> bool:

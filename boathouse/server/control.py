@@ -149,13 +149,14 @@ class ControlPlane:
             set_up=lambda spark_version: f"boathouse release build {spark_version}",
         )
         plane = self._plane
+        quotas = Quotas(parts.settings.max_clusters, parts.settings.max_nodes, parts.settings.nodes_per_minute)
         self._launcher = make_launcher(
             store, plane.driver, plane.images, plane.link, directories, sources, plane.image_service,
             write_log=log_delivery.to(locations), locations=locations,
             repositories=Repositories(
                 parts.settings.pip_index_url, parts.settings.maven_repository, parts.settings.cran_repository
             ),
-            advisories=database.path(parts.settings.cache), scratch=parts.directory.path / "scans",
+            advisories=database.path(parts.settings.cache), scratch=parts.directory.path / "scans", quotas=quotas,
         )  # fmt: skip
         ground = Ground(
             store, plane.link, self._launcher.endpoints, WorkspaceSecrets(store, secrets),
@@ -165,7 +166,6 @@ class ControlPlane:
         self._methods = self._contexts.capabilities.node_methods()
         self.front = SparkUiFront(ground)
         self.routes = routes()
-        quotas = Quotas(parts.settings.max_clusters, parts.settings.max_nodes, parts.settings.nodes_per_minute)
         self.services = Services(
             keys, sealer, secrets, blobs, locations, self.routes, *sign_on.services(parts.settings),
             Surroundings(

@@ -241,6 +241,10 @@ DECISIONS = [
     (view(A, B, least=2, most=3, claimed=2), Decision(drop=(B,))),  # idle ones give way
     (view(least=2, most=3, claimed=3), Decision()),
     (view(least=2, most=3, claimed=2), Decision(make=("",))),
+    (view(least=3, spare=1), Decision(make=("",), again=15_000, waits=2)),
+    (view(A, least=3, spare=0, retry_at=1_005_000), Decision(again=15_000, waits=2)),
+    (view(A, B, least=2, spare=0, yields={"b"}), Decision(drop=(B,), again=15_000, waits=1)),
+    (view(A, B, least=1, most=1, yields={"b"}), Decision(drop=(B,))),
     (view(FAILED), Decision(failed=(FAILED,), again=0)),
     (view(A, active=False), Decision(drop=(A,))),
     (view(one("x", wish="deleted"), active=False), Decision()),
