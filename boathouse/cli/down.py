@@ -2,7 +2,7 @@
 
 import argparse
 
-from boathouse.cli import Failed
+from boathouse.cli import Failed, progress
 from boathouse.cli.output import print_json
 from boathouse.settings import load
 
@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     if not settings.data.exists():
         raise Failed(f"the data directory {settings.data} does not exist; choose another with --data")
     try:
-        ended, removed = down(settings)
+        ended, removed = down(settings, progress.lines())
     except server.StartError as error:
         raise Failed(str(error)) from None
     if options.output == "json":

@@ -5,6 +5,7 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
@@ -20,13 +21,21 @@ from boathouse.wire.compute import ClusterId
 
 STOP_SECONDS, END_SECONDS = 30.0, 180.0
 
+#: How many of those that have to end are named at once.
+NAMED = 5
 
-def down(settings: Settings) -> tuple[list[str], list[str]]:
+
+#: Hears which step begins, and what of it is done.
+Say = Callable[[str], None]
+
+
+def down(settings: Settings, say: Say = lambda line: None) -> tuple[list[str], list[str]]:
     """The clusters that were ended, and what the sweep removed. A server that runs on the directory is stopped first.
 
     Raises StartError when the server does not stop, or when clusters do not end in time.
     """
-    _stop_server(settings)
+    _stop_server(settings, say)
+    say("look at what is there")
     with opened(settings, lock=True) as parts:
         plane = ControlPlane(parts)
         changed = threading.Event()
@@ -35,7 +44,8 @@ def down(settings: Settings) -> tuple[list[str], list[str]]:
         try:
             plane.end_pools()
             ended = _end_all(parts, plane)
-            _wait_for_end(parts, changed)
+            _wait_for_end(parts, changed, say)
+            say("remove what is left on the machine")
             return ended, list(plane.sweep_everything())
         finally:
             plane.stop()
@@ -59,21 +69,27 @@ def _end_all(parts: Parts, plane: ControlPlane) -> list[str]:
     return [cluster_id for cluster_id, _ in alive]
 
 
-def _wait_for_end(parts: Parts, changed: threading.Event) -> None:
+def _wait_for_end(parts: Parts, changed: threading.Event, say: Say) -> None:
     deadline = time.monotonic() + END_SECONDS
+    before = 0
     while alive := _alive(parts):
+        if len(alive) != before:
+            before = len(alive)
+            more = f" and {before - NAMED} more" if before > NAMED else ""
+            say(f"wait for the end of {before}: {', '.join(alive[:NAMED])}{more}")
         left = deadline - time.monotonic()
         if left <= 0 or not changed.wait(left):
             raise StartError(f"clusters did not end within {END_SECONDS:.0f} s: {', '.join(alive)}; see `boathouse doctor`")
         changed.clear()
 
 
-def _stop_server(settings: Settings) -> None:
+def _stop_server(settings: Settings, say: Say) -> None:
     """Stop the `boathouse up` that holds the directory, and wait until it has let go."""
     directory = DataDirectory(settings.data)
     holder = directory.holder()
     if holder is None:
         return
+    say(f"stop the server (process {holder})")
     try:
         pidfd = os.pidfd_open(holder)
     except ProcessLookupError:

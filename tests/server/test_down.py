@@ -26,7 +26,10 @@ def test_clusters_that_were_deleted_for_good_and_still_end_are_waited_for(tmp_pa
         home = parts.ready.home.workspace_id
         rows = [row(home, "0101-000000-aaaaaaaa", "running"), row(home, "0101-000000-bbbbbbbb", "deleted")]
         tx.execute(insert(clusters), rows)
-    assert down(settings) == (["0101-000000-aaaaaaaa"], [])
+    said: list[str] = []
+    assert down(settings, said.append) == (["0101-000000-aaaaaaaa"], [])
+    assert (said[0], said[-1]) == ("look at what is there", "remove what is left on the machine")
+    assert "wait for the end of 2: 0101-000000-aaaaaaaa, 0101-000000-bbbbbbbb" in said
     with opened(settings) as parts, parts.store.read() as reader:
         assert reader.execute(clusters.select()).mappings().one()["state"] == "TERMINATED"
 
