@@ -94,7 +94,10 @@ ENDPOINT_MODULES = (
 
 
 #: Modules of consequences of a principal's departure (`identity.departures.on_departure`): to be there, they are imported.
-DEPARTURE_MODULES = ("boathouse.auth.departures", "boathouse.compute.departures", "boathouse.commands.departures")
+DEPARTURE_MODULES = (
+    "boathouse.auth.departures", "boathouse.workspace.departures",
+    "boathouse.compute.departures", "boathouse.commands.departures",
+)  # fmt: skip
 
 
 def routes() -> Routes:

@@ -208,7 +208,8 @@ class Acl(msgspec.Struct, frozen=True):
 
 
 def acls(reader: Reader, scope: Scope) -> list[Acl]:
-    """All permissions that a scope gives, by the principals' names; principals that are gone are left out."""
+    """All permissions that a scope gives, by the principals' names; what a principal had ends when it leaves
+    (`departures`)."""
     rows = reader.execute(
         select(secret_acls.c.principal_id, principals.c.name, secret_acls.c.permission)
         .join(principals, principals.c.principal_id == secret_acls.c.principal_id)

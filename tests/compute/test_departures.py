@@ -10,11 +10,12 @@ from boathouse.compute import states
 from boathouse.compute.tables import clusters
 from boathouse.identity import principals, registry
 from boathouse.reconcile.leases import due
+from boathouse.server.control import DEPARTURE_MODULES
 from tests.compute.conftest import API, SPEC, let_users_create
 
 MODULES = (
     *API, "boathouse.auth.discovery", "boathouse.identity.me", "boathouse.identity.scim", "boathouse.identity.scim_account",
-    "boathouse.auth.departures", "boathouse.compute.departures", "boathouse.commands.departures",
+    "boathouse.workspace.secrets", *DEPARTURE_MODULES,
 )  # fmt: skip
 
 
@@ -93,9 +94,12 @@ def test_a_user_removed_while_the_cluster_runs(host, admin, store, ready, make_u
 
 def test_one_who_comes_back_has_nothing_of_before(host, admin, store, ready, make_user):
     ann, token = make_user("ann@x.org")
-    cluster_id = made(WorkspaceClient(host=host, token=token))
+    anns = WorkspaceClient(host=host, token=token)
+    cluster_id = made(anns)
+    anns.secrets.create_scope("anns")
     admin.users.delete(str(ann.principal_id))
     assert admin.users.create(user_name="ann@x.org").id == str(ann.principal_id)
+    assert list(admin.secrets.list_acls("anns")) == []
     assert "ann@x.org" not in [entry.user_name for entry in admin.clusters.get_permissions(cluster_id).access_control_list]
 
 

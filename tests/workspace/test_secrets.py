@@ -3,15 +3,20 @@
 import base64
 
 import pytest
+from sqlalchemy import select
 
-from boathouse.workspace import secrets
+from boathouse.identity.departures import Departure
+from boathouse.identity.tables import ACCOUNT_LEVEL
+from boathouse.workspace import secret_store, secrets
+from boathouse.workspace.departures import end_acls
+from boathouse.workspace.tables import secret_acls
 
 ROOT = "/api/2.0/secrets"
 
 
 @pytest.fixture
 def api(api_of):
-    return api_of("boathouse.workspace.secrets", "boathouse.identity.scim")
+    return api_of("boathouse.workspace.secrets", "boathouse.identity.scim", "boathouse.workspace.departures")
 
 
 @pytest.fixture
@@ -171,13 +176,47 @@ def test_creator_manages_or_everybody_does(api, make_user):
 
 
 def test_permissions_are_given_shown_and_taken(api, scope, make_user):
-    ann, token = make_user("ann@x.org")
+    make_user("ann@x.org")
     for permission in ("READ", "WRITE"):
         api.post(f"{ROOT}/acls/put", json={"scope": "s", "principal": "Ann@x.org", "permission": permission})
     assert api.get(f"{ROOT}/acls/get?scope=s&principal=ann@x.org").json() == {"principal": "ann@x.org", "permission": "WRITE"}
-    api.delete(f"/api/2.0/preview/scim/v2/Users/{ann.principal_id}")  # what was given to somebody who left can be taken
     assert api.post(f"{ROOT}/acls/delete", json={"scope": "s", "principal": "ann@x.org"}).json() == {}
     assert "ann" not in api.get(f"{ROOT}/acls/list?scope=s").text
+
+
+def test_who_leaves_the_workspace_and_comes_back_has_no_permissions(api, store, ready, scope, make_user):
+    ann, anns = make_user("ann@x.org")
+    _, bobs = make_user("bob@x.org")
+    api.post(f"{ROOT}/acls/put", json={"scope": "s", "principal": "ann@x.org", "permission": "READ"})
+    api.post(f"{ROOT}/scopes/create", json={"scope": "anns"}, token=anns)
+    api.post(f"{ROOT}/put", json={"scope": "anns", "key": "k", "string_value": "v"}, token=anns)
+    api.post(f"{ROOT}/acls/put", json={"scope": "anns", "principal": "bob@x.org", "permission": "READ"}, token=anns)
+    api.delete(f"/api/2.0/preview/scim/v2/Users/{ann.principal_id}")
+    for name in ("s", "anns"):
+        assert "ann@x.org" not in api.get(f"{ROOT}/acls/list?scope={name}").text
+    assert api.get(f"{ROOT}/get?scope=anns&key=k", token=bobs).status_code == 200  # the others keep theirs
+    back = api.post("/api/2.0/preview/scim/v2/Users", json={"userName": "ann@x.org"}).json()
+    assert back["id"] == str(ann.principal_id)
+    with store.read() as reader:
+        who = secret_store.asker(reader, ready.home.workspace_id, ann.principal_id)
+        assert secret_store.scopes_of(reader, ready.home.workspace_id, who) == []
+    # A scope without a manager is an admin's to give away.
+    api.post(f"{ROOT}/acls/put", json={"scope": "anns", "principal": "bob@x.org", "permission": "MANAGE"})
+    assert api.get(f"{ROOT}/acls/list?scope=anns", token=bobs).status_code == 200
+
+
+def test_who_leaves_the_account_loses_permissions_everywhere(store, ready, make_user):
+    ann, _ = make_user("ann@x.org")
+    home = ready.home.workspace_id
+    with store.transaction() as tx:
+        for workspace_id in (home, home + 1):
+            secret_store.add_scope(tx, workspace_id, "s", ann.principal_id)
+        end_acls(tx, Departure(ann, home, None, "admin"))
+    with store.read() as reader:
+        assert reader.execute(select(secret_acls.c.workspace_id)).scalars().all() == [home + 1]
+    with store.transaction() as tx:
+        end_acls(tx, Departure(ann, ACCOUNT_LEVEL, None, "admin"))
+        assert tx.execute(select(secret_acls)).all() == []
 
 
 def test_values_are_nowhere_in_the_clear(api, store, scope, tmp_path):
