@@ -60,14 +60,8 @@ def differences(wish: Wish, thing: Thing) -> dict[str, tuple[Any, Any]]:
     match wish.kind:
         case "cluster":
             return _of_cluster(wanted, shown)
-        case "user":
+        case "user" | "group" | "entitlement":
             missing = set(wanted.get("entitlements", ())) - set(shown.get("entitlements", ()))
-            return {"entitlements": (sorted(shown.get("entitlements", ())), sorted(missing))} if missing else {}
-        case "group":
-            missing = set(wanted.get("entitlements", ())) - set(shown.get("entitlements", ()))
-            return {"entitlements": (sorted(shown.get("entitlements", ())), sorted(missing))} if missing else {}
-        case "entitlement":
-            missing = set(wanted["entitlements"]) - set(shown.get("entitlements", ()))
             return {"entitlements": (sorted(shown.get("entitlements", ())), sorted(missing))} if missing else {}
         case "assignment":
             there = shown.get("permissions", ())
@@ -117,6 +111,11 @@ def _within(wanted: Any, shown: Any) -> bool:
     if wanted in ("", None, False, 0):
         return not shown
     return wanted == shown
+
+
+def subject(key: str) -> str:
+    """The wish whose principal an assignment or an entitlement is of, by its key: a user's name, or `group NAME`."""
+    return key if key.startswith("group ") else f"user {key}"
 
 
 def parent(wish: Wish) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from boathouse.provision import found as lists
 from boathouse.provision.api import Calls, Place, Refused
-from boathouse.provision.diff import CHANGE, Action, Record, Thing, parent
+from boathouse.provision.diff import CHANGE, Action, Record, Thing, parent, subject
 from boathouse.provision.found import CLUSTERS, POLICIES, UNITY
 from boathouse.provision.wishes import TAG, Wish
 
@@ -96,7 +96,7 @@ class Effects:
         calls, root = self.place.directory()
         if action.what == CHANGE:
             added = action.changes["entitlements"][1]
-            self._entitle(self.place.workspace, "/api/2.0/preview/scim/v2", "Groups", action.ref, added)
+            self._entitle(calls, root, "Groups", action.ref, added)
             return Done(action.ref, False)
         body: dict[str, Any] = {"displayName": wish.key}
         if wish.fields.get("entitlements"):
@@ -121,15 +121,16 @@ class Effects:
         calls.do("PATCH", f"{root}/{kind}/{ref}", body={"schemas": [_PATCH], "Operations": operations})
 
     def _assignment(self, wish: Wish, action: Action, token: str) -> Done:
-        ref = self._ref(wish.key if wish.key.startswith("group ") else f"user {wish.key}")
+        ref = self._ref(subject(wish.key))
         self.place.account.do(
             "PUT", f"{self.place.assignments}/principals/{ref}", body={"permissions": [wish.fields["permission"]]}
         )
         return Done(ref, action.what != CHANGE)
 
     def _entitlement(self, wish: Wish, action: Action, token: str) -> Done:
-        ref = self._ref(f"user {wish.key}")
-        self._entitle(self.place.workspace, "/api/2.0/preview/scim/v2", "Users", ref, _added(action, "entitlements"))
+        of = subject(wish.key)
+        ref, kind = self._ref(of), "Groups" if of.startswith("group ") else "Users"
+        self._entitle(self.place.workspace, "/api/2.0/preview/scim/v2", kind, ref, _added(action, "entitlements"))
         return Done(ref)
 
     def _member(self, wish: Wish, action: Action, token: str) -> Done:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from boathouse.provision.api import Place, Refused, paged, scim
-from boathouse.provision.diff import Record, Thing, unsure
+from boathouse.provision.diff import Record, Thing, subject, unsure
 from boathouse.provision.wishes import NAMED, TAG, Wish
 
 #: The roots of the APIs that are used.
@@ -26,12 +26,13 @@ def look(
     """identity -> thing, for all that is wanted and there (and more of the same lists). Raises Refused when a list is refused."""
     kinds = {wish.kind for wish in wanted}
     needed = kinds | {need.split(" ", 1)[0] for wish in wanted for need in wish.needs}
+    entitled = {subject(wish.key).split(" ", 1)[0] for wish in wanted if wish.kind == "entitlement"}
     found: dict[str, Thing] = {}
     lists: list[Callable[[], Mapping[str, Thing]]] = []
-    if needed & {"user", "entitlement"}:
-        lists.append(lambda: _users(place, "entitlement" in kinds))
-    if needed & {"group", "member"}:
-        lists.append(lambda: _groups(place))
+    if "user" in needed | entitled:
+        lists.append(lambda: _users(place, "user" in entitled))
+    if needed & {"group", "member"} or "group" in entitled:
+        lists.append(lambda: _groups(place, "group" in entitled))
     if needed & {"catalog", "schema"}:
         lists.append(lambda: _catalogs(place))
     if "policy" in needed:
@@ -70,18 +71,24 @@ def _users(place: Place, entitlements: bool) -> dict[str, Thing]:
 
 
 def _person(user: Mapping[str, Any]) -> dict[str, Any]:
-    entitlements = sorted(each["value"] for each in user.get("entitlements") or [])
-    return {"active": user.get("active", True), "entitlements": entitlements}
+    return {"active": user.get("active", True), **_entitled(user)}
 
 
-def _groups(place: Place) -> dict[str, Thing]:
+def _entitled(principal: Mapping[str, Any]) -> dict[str, Any]:
+    return {"entitlements": sorted(each["value"] for each in principal.get("entitlements") or [])}
+
+
+def _groups(place: Place, entitlements: bool) -> dict[str, Thing]:
     calls, root = place.directory()
     found = {}
     for group in scim(calls, f"{root}/Groups", {"attributes": "id,displayName,members,entitlements"}):
         name = group["displayName"]
-        found[f"group {name}"] = Thing(group["id"], {"entitlements": sorted(e["value"] for e in group.get("entitlements") or [])})
+        found[f"group {name}"] = Thing(group["id"], _entitled(group))
         for member in group.get("members") or []:
             found[f"member-id {name} {member['value']}"] = Thing(group["id"])
+    if entitlements:
+        for group in scim(place.workspace, "/api/2.0/preview/scim/v2/Groups", {"attributes": "id,displayName,entitlements"}):
+            found[f"entitlement group {group['displayName']}"] = Thing(group["id"], _entitled(group))
     return found
 
 

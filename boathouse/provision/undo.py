@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from boathouse.provision.api import Calls, Place, Refused
-from boathouse.provision.diff import Record, Thing
+from boathouse.provision.diff import Record, Thing, subject
 from boathouse.provision.found import CLUSTERS, POLICIES, PRINCIPALS, UNITY
 from boathouse.provision.journal import Journal
 from boathouse.provision.wishes import KINDS, Wish
@@ -87,7 +87,7 @@ def _parents(id: str, records: Mapping[str, Record], found: Mapping[str, Thing])
             on = key.rsplit(" to ", 1)[0]
             return {on.replace("cluster-policy ", "policy ", 1)}
         case "entitlement":
-            return {f"user {key}", f"assignment {key}"}
+            return {subject(key), f"assignment {key}"}
         case "member":
             group, _, user = key.rpartition(" ")
             return {f"group {group}", f"user {user}"}
@@ -170,7 +170,8 @@ def _lessen(place: Place, step: Step) -> None:
             operations = [{"op": "remove", "path": f'members[value eq "{undo["user"]}"]'}]
             calls.do("PATCH", f"{root}/Groups/{step.ref}", body={"schemas": [_PATCH], "Operations": operations})
         case "user" | "group" | "entitlement":
-            kind = "Groups" if step.kind == "group" else "Users"
+            of = subject(step.key) if step.kind == "entitlement" else step.id
+            kind = "Groups" if of.startswith("group ") else "Users"
             operations = [{"op": "remove", "path": f'entitlements[value eq "{value}"]'} for value in undo["entitlements"]]
             workspace.do("PATCH", f"{_WORKSPACE}/{kind}/{step.ref}", body={"schemas": [_PATCH], "Operations": operations})
 

@@ -120,10 +120,12 @@ def _once(making: _Making, variables: Mapping[str, Any]) -> None:
     fleet = making.fleet
     once = _fill(making, "once", fleet.once, variables)
     for group in once.groups:
-        making.add("once.groups", "group", group.name, {"entitlements": sorted(group.entitlements)})
-        if fleet.in_account:
-            place = f"group {group.name}"
+        entitlements, place = {"entitlements": sorted(group.entitlements)}, f"group {group.name}"
+        making.add("once.groups", "group", group.name, {} if fleet.in_account else entitlements)
+        if fleet.in_account:  # entitlements are the workspace's to give, to who is in it
             making.add("once.groups", "assignment", place, {"permission": "USER"}, "", [place])
+            if group.entitlements:
+                making.add("once.groups", "entitlement", place, entitlements, "", [f"assignment {place}"])
     _templates(making, "once", once, None)
 
 

@@ -24,6 +24,7 @@ class Platform:
         self.users: dict[str, dict[str, Any]] = {}
         self.account_users: dict[str, dict[str, Any]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
+        self.account_groups: set[str] = set()  # ids; the workspace knows those that are assigned
         self.assignments: dict[str, list[str]] = {}
         self.catalogs: dict[str, dict[str, Any]] = {}
         self.schemas: dict[str, dict[str, Any]] = {}
@@ -117,6 +118,7 @@ class Platform:
         there = self.account_users if "/accounts/" in parts[0] else self.users
         if method == "GET":
             return self._page(list(there.values()), query)
+        self._workspaces_own(parts[0], "entitlements" in body)
         name = body["userName"].lower()
         if name in there:
             raise Refused("SCIM_409", f"User with username {name} already exists.", exists=True)
@@ -133,9 +135,14 @@ class Platform:
                     for group in self.groups.values():
                         group["members"].discard(parts[1])
                 else:
+                    self._workspaces_own(parts[0], True)
                     self._entitle(each, body)
                 return {}
         raise Refused("SCIM_404", f"User {parts[1]} not found", missing=True)
+
+    def _workspaces_own(self, root: str, entitled: bool) -> None:
+        if entitled and "/accounts/" in root:
+            raise Refused("SCIM_400", "The attribute entitlements belongs to a workspace: give it there.")
 
     def _page(self, items: list[dict[str, Any]], query: dict[str, Any]) -> Any:
         if query.get("filter"):
@@ -159,16 +166,23 @@ class Platform:
             thing["entitlements"] = [{"value": value} for value in sorted(there)]
 
     def _scim_groups(self, method: str, parts: list[str], query: dict[str, Any], body: dict[str, Any]) -> Any:
+        account = "/accounts/" in parts[0]
         if method == "GET":
-            return self._page(list(self.groups.values()), query)
+            return self._page([each for each in self.groups.values() if account or self._here(each)], query)
+        self._workspaces_own(parts[0], "entitlements" in body)
         if body["displayName"] in self.groups:
             raise Refused("SCIM_409", "exists", exists=True)
-        self.groups[body["displayName"]] = {"id": self._id(), "members": set(), **body}
-        return {"id": self.groups[body["displayName"]]["id"]}
+        made = self.groups[body["displayName"]] = {"id": self._id(), "members": set(), **body}
+        if account:
+            self.account_groups.add(made["id"])
+        return {"id": made["id"]}
+
+    def _here(self, group: dict[str, Any]) -> bool:
+        return group["id"] not in self.account_groups or group["id"] in self.assignments
 
     def _scim_group(self, method: str, parts: list[str], query: dict[str, Any], body: dict[str, Any]) -> Any:
         for name, each in self.groups.items():
-            if each["id"] == parts[1]:
+            if each["id"] == parts[1] and ("/accounts/" in parts[0] or self._here(each)):
                 if method == "DELETE":
                     del self.groups[name]
                     return {}
@@ -178,6 +192,7 @@ class Platform:
                     elif operation["path"].startswith("members"):
                         each["members"] -= set(re.findall(r'"(.*)"', operation["path"]))
                     else:
+                        self._workspaces_own(parts[0], True)
                         self._entitle(each, {"Operations": [operation]})
                 return {}
         raise Refused("SCIM_404", "no such group", missing=True)

@@ -27,8 +27,10 @@ fleet: regatta
 people: people.csv
 account: {account}
 once:
+  groups: [{{name: competition, entitlements: [allow-cluster-create]}}]
   catalogs: [{{name: competition}}]
 each:
+  groups: [competition]
   schemas: [{{name: 'competition.${{slug}}'}}]
   grants: [{{on: 'schema competition.${{slug}}', privileges: [USE SCHEMA, CREATE TABLE]}}]
   clusters:
@@ -126,6 +128,8 @@ def test_plan_apply_again_status_undo(server: Server, tmp_path: Path, account: b
     told = run(server, "status", file)
     assert sum(told["cluster_states"].values()) == 6 and told["unfinished"] == []
     w = server.workspace
+    (group,) = w.groups.list(filter=f'displayName eq "c_{prefix}"')
+    assert [each.value for each in group.entitlements or []] == ["allow-cluster-create"]
     (cluster,) = [each for each in w.clusters.list() if each.cluster_name == f"{prefix}3"]
     acl = w.clusters.get_permissions(cluster.cluster_id or "").as_dict()["access_control_list"]
     mine = [each for each in acl if each.get("user_name") == f"{prefix}3@x.org"]
