@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Table, delete, select
 
-from boathouse.identity import registry, revision, workspaces
+from boathouse.identity import departures, principals, revision, workspaces
 from boathouse.identity.principals import GROUP
-from boathouse.identity.tables import principals
+from boathouse.identity.tables import principals as table_of_principals
 from boathouse.identity.tables import workspaces as table
 from boathouse.reconcile import SETTLED, Outcome, again
 from boathouse.store import Store, Tx, metadata
@@ -25,6 +25,9 @@ KIND = "workspace"
 Ending = Callable[[Store, int], bool]
 
 EVERY = 1.0
+
+#: Who takes out the workspace's groups, as it is written down.
+BY = "System user"
 
 #: Tables that outlive a workspace, and those that need more care than deleting rows.
 KEPT = frozenset({"audit", "usage_records", "workspaces", "principals"})
@@ -52,15 +55,17 @@ class Closing:
 
 
 def _remove(tx: Tx, workspace_id: int) -> None:
-    for group in tx.execute(
-        select(principals.c.principal_id).where(principals.c.workspace_id == workspace_id, principals.c.kind == GROUP)
-    ).scalars().all():  # fmt: skip
-        registry.remove(tx, group)
+    groups = select(table_of_principals.c.principal_id).where(
+        table_of_principals.c.workspace_id == workspace_id, table_of_principals.c.kind == GROUP
+    )
+    for group_id in tx.execute(groups).scalars().all():
+        if (group := principals.by_id(tx, group_id)) is not None:
+            departures.group_ends(tx, group, BY)
     for owned in reversed(metadata.sorted_tables):
         if "workspace_id" in owned.c and owned.name not in KEPT:
             _remove_children(tx, owned, workspace_id)
             tx.execute(delete(owned).where(owned.c.workspace_id == workspace_id))
-    tx.execute(delete(principals).where(principals.c.workspace_id == workspace_id))
+    tx.execute(delete(table_of_principals).where(table_of_principals.c.workspace_id == workspace_id))
     tx.execute(delete(table).where(table.c.workspace_id == workspace_id))
     revision.changed(tx)
 

@@ -93,6 +93,12 @@ def leave_account(tx: Tx, principal: Principal, by: Principal) -> None:
     _told(tx, Departure(principal, ACCOUNT_LEVEL, None, by.name))
 
 
+def group_ends(tx: Tx, group: Principal, by: str) -> None:
+    """Remove a group with all that was given to it. Its members stay where they are: `group_members` tells who leaves by it."""
+    registry.remove(tx, group.principal_id)
+    _told(tx, Departure(group, ACCOUNT_LEVEL, None, by))
+
+
 def left_behind(tx: Tx, workspace_id: int, before: set[int], by: Principal) -> None:
     """After a change of groups: whoever was in the workspace (`before`, ids) and no longer is has left it."""
     for principal_id in sorted(before - assigned(tx, workspace_id)):

@@ -95,7 +95,7 @@ ENDPOINT_MODULES = (
 
 #: Modules of consequences of a principal's departure (`identity.departures.on_departure`): to be there, they are imported.
 DEPARTURE_MODULES = (
-    "boathouse.auth.departures", "boathouse.workspace.departures",
+    "boathouse.auth.departures", "boathouse.catalog.departures", "boathouse.workspace.departures",
     "boathouse.compute.departures", "boathouse.commands.departures",
 )  # fmt: skip
 
