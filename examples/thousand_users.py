@@ -7,11 +7,19 @@ created in Entra ID; everyone gets
 2. a schema of their own in the catalog that all share, with the rights to use it,
 3. a single-node cluster by the policy "Personal Compute", which they may restart but not change,
 
-and all clusters are stopped again to save cost. Host and credentials come from where the SDK finds them (DATABRICKS_HOST,
-DATABRICKS_TOKEN, or ARM_CLIENT_ID and its like); the account console from --account-host, left out where one host serves both.
+and all clusters are stopped again to save cost. The first one is waited for until it runs: what would keep a thousand from
+starting is told before they are made. The same script again, with more people, makes what is missing.
+
+Host and credentials come from where the SDK finds them (DATABRICKS_HOST, DATABRICKS_TOKEN, or ARM_CLIENT_ID and its like); the
+account console from --account-host, left out where one host serves both.
 
     python examples/thousand_users.py people.csv --catalog competition
     python examples/thousand_users.py people.csv --grants-on CLUSTER_ID --wave 4    # rights in SQL; four clusters run at a time
+
+On Boathouse the newest runtime for machine learning is built first, its release and its image, or another is named by --runtime:
+
+    boathouse release build 18.0.x-scala2.13
+    boathouse image build ml
 """
 
 import argparse
@@ -37,6 +45,10 @@ class Person:
     @property
     def slug(self) -> str:
         return re.sub(r"[^a-z0-9]+", "_", self.user.split("@")[0].lower()).strip("_")
+
+    @property
+    def cluster(self) -> str:
+        return f"{self.slug}'s cluster"
 
 
 def read(path: str) -> list[Person]:
@@ -87,18 +99,20 @@ def grant_by_sql(w: WorkspaceClient, cluster_id: str, catalog_name: str, people:
 
 
 def create_cluster(w: WorkspaceClient, policy_id: str | None, runtime: str, node_type: str, person: Person) -> str:
-    """A Personal Compute cluster for one person. It starts by itself; nobody waits for it here.
-
-    Without the permission the person cannot open the cluster that was made for them. CAN_RESTART lets them start it when it
-    was stopped, and not more."""
+    """A Personal Compute cluster for one person. It starts by itself; nobody waits for it here."""
     made = w.clusters.create(
-        cluster_name=f"{person.slug}'s cluster", spark_version=runtime, node_type_id=node_type, num_workers=0,
+        cluster_name=person.cluster, spark_version=runtime, node_type_id=node_type, num_workers=0,
         data_security_mode=compute.DataSecurityMode.SINGLE_USER, single_user_name=person.user, policy_id=policy_id,
         autotermination_minutes=20,
         spark_conf={"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*, 4]"},
         custom_tags={"ResourceClass": "SingleNode"},
     )  # fmt: skip
-    cluster_id = made.response.cluster_id or ""
+    return made.response.cluster_id or ""
+
+
+def give_cluster(w: WorkspaceClient, cluster_id: str, person: Person) -> None:
+    """Without the permission the person cannot open the cluster that was made for them. CAN_RESTART lets them start it when it
+    was stopped, and not more."""
     w.clusters.update_permissions(
         cluster_id,
         access_control_list=[
@@ -107,7 +121,6 @@ def create_cluster(w: WorkspaceClient, policy_id: str | None, runtime: str, node
             )
         ],
     )
-    return cluster_id
 
 
 def wait_until_it_ran(w: WorkspaceClient, cluster_id: str) -> None:
@@ -180,20 +193,42 @@ def main() -> int:
             list(pool.map(guarded, people))
         print(f"{title}: {len(people)} people in {time.perf_counter() - started:.1f} s", flush=True)
 
-    def cluster(person: Person) -> None:
-        cluster_id = create_cluster(w, policy_id, runtime, options.node_type, person)
+    # Names of clusters are not unique: a second run finds the first one's by one list.
+    there = {(each.cluster_name, each.single_user_name): each.cluster_id or "" for each in w.clusters.list()}
+
+    def cluster(person: Person, wait: bool) -> None:
+        cluster_id = there.get((person.cluster, person.user))
+        new = cluster_id is None
+        if cluster_id is None:
+            cluster_id = create_cluster(w, policy_id, runtime, options.node_type, person)
+            there[person.cluster, person.user] = cluster_id
+        give_cluster(w, cluster_id, person)
         clusters.append(cluster_id)
-        if options.wave:
-            wait_until_it_ran(w, cluster_id)
-        stopped = w.clusters.delete(cluster_id)  # what removes a cluster is permanent_delete
-        if options.wave:
+        if not new:
+            return  # it was stopped when it was made; whoever uses it now is not disturbed
+        try:
+            if wait:
+                wait_until_it_ran(w, cluster_id)
+        finally:
+            stopped = w.clusters.delete(cluster_id)  # what removes a cluster is permanent_delete
+        if wait:
             stopped.result()  # its memory is free for the next one
 
     each("users", lambda person: create_user(a, workspace_id, person))
     each("schemas", lambda person: create_schema(w, options.catalog, person, grant=not options.grants_on))
     if options.grants_on:
         grant_by_sql(w, options.grants_on, options.catalog, people)
-    each("clusters, permissions, stopped", cluster, options.wave or options.threads)
+    first = next((person for person in people if (person.cluster, person.user) not in there), None)
+    if first is not None:
+        try:
+            cluster(first, wait=True)
+        except (DatabricksError, OperationFailed) as error:
+            print(f"the first cluster, {first.cluster!r} with {runtime}, does not run, and so no other is made: {error}")
+            if made := there.get((first.cluster, first.user)):
+                w.clusters.permanent_delete(made)  # so that the next run tries again
+            return 1
+        clusters.clear()  # it is counted with the others
+    each("clusters, permissions, stopped", lambda person: cluster(person, bool(options.wave)), options.wave or options.threads)
     print(f"{len(clusters)} clusters; {len(wrong)} failures", *wrong[:20], sep="\n")
     return 1 if wrong else 0
 

@@ -229,7 +229,11 @@ def test_the_script_of_the_competition(server: Server, tmp_path: Path):
     assert re.search(r"^5 clusters; 0 failures$", done.stdout, re.MULTILINE)
     w = server.workspace
     assert {"s0", "s4"} <= {schema.name for schema in w.schemas.list("competition")}
-    (cluster,) = [each for each in w.clusters.list() if each.single_user_name == "s3@x.onmicrosoft.com"][:1]
+    ours = [each for each in w.clusters.list() if (each.single_user_name or "").endswith("@x.onmicrosoft.com")]
+    assert sorted(str(each.single_user_name) for each in ours) == [f"s{number}@x.onmicrosoft.com" for number in range(5)]
+    stopping = (compute.State.TERMINATING, compute.State.TERMINATED)
+    assert {each.state in stopping for each in ours} == {True}, [each.state for each in ours]
+    (cluster,) = [each for each in ours if each.single_user_name == "s3@x.onmicrosoft.com"]
     assert cluster.node_type_id == "Standard_DS3_v2" and cluster.num_workers == 0
     levels = w.clusters.get_permissions(cluster.cluster_id or "").access_control_list or []
     theirs = [each.all_permissions or [] for each in levels if each.user_name == "s3@x.onmicrosoft.com"]
@@ -238,6 +242,16 @@ def test_the_script_of_the_competition(server: Server, tmp_path: Path):
     assert policies[cluster.policy_id] == "Personal Compute"
     granted = w.grants.get("schema", "competition.s3").privilege_assignments or []
     assert [(each.principal, len(each.privileges or [])) for each in granted] == [("s3@x.onmicrosoft.com", 4)]
+
+
+def test_the_script_tells_what_keeps_all_from_starting_before_they_are_made(server: Server, tmp_path: Path):
+    (tmp_path / "people.csv").write_text("[displayName],[userPrincipalName]\nOne,n1@x.org\nTwo,n2@x.org\n")
+    script = [sys.executable, str(ROOT / "examples" / "thousand_users.py"), str(tmp_path / "people.csv")]
+    line = [*script, "--runtime", "9.9.x-scala2.12", "--policy", ""]
+    done = subprocess.run(line, env=server.environ, capture_output=True, text=True, timeout=300, check=False)
+    said = 'the first cluster, "n1\'s cluster" with 9.9.x-scala2.12, does not run, and so no other is made: '
+    assert done.returncode == 1 and said in done.stdout, done.stdout + done.stderr
+    assert not [each for each in server.workspace.clusters.list() if each.single_user_name in ("n1@x.org", "n2@x.org")]
 
 
 def test_the_file_of_the_guide(server: Server, tmp_path: Path):
