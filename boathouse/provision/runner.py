@@ -62,6 +62,7 @@ class Runner:
         self._dependents: dict[str, list[str]] = {}
         self._actions: dict[str, Action] = {}
         self._wave_of: set[str] = set()  # clusters that are in the wave
+        self._crowded: set[str] = set()  # clusters that were not alone in the wave all the time since they began
         self._watched: dict[str, tuple[Action, float]] = {}
         self._ended: queue.SimpleQueue[tuple[Action, Outcome | BaseException]] = queue.SimpleQueue()
         self._work: queue.SimpleQueue[Action | None] = queue.SimpleQueue()
@@ -158,9 +159,17 @@ class Runner:
 
     def _begin(self, action: Action) -> Action:
         if self._starts(action.wish):
-            self._wave_of.add(action.wish.key)
+            self._join(action.wish.key)
             self._began.setdefault(action.wish.key, self._clock())
         return action
+
+    def _join(self, key: str) -> None:
+        if key in self._wave_of:
+            return
+        self._crowded.discard(key)
+        if self._wave_of:
+            self._crowded |= {key, *self._wave_of}
+        self._wave_of.add(key)
 
     def _worker(self) -> None:
         while (action := self._work.get()) is not None:
@@ -226,8 +235,8 @@ class Runner:
         return wish.kind == "stop" or f"stop {wish.key}" not in self._actions
 
     def _later(self, action: Action) -> None:
-        """There was no room for a start while others of the wave were there: the wave becomes narrower, and the start waits until
-        one of them goes. Alone in its wave it fails: nobody of this run will make room."""
+        """There was no room for a start while others of the wave were there, gone by now or not: the wave becomes narrower, and the
+        start waits until one of them goes. Alone in its wave it fails: nobody of this run will make room."""
         self._journal.did_not(action.wish)
         self._watched.pop(action.id, None)
         self._wave_of.discard(action.wish.key)
@@ -253,7 +262,7 @@ class Runner:
                 self._end(Outcome(action, DONE, seconds=took))
             elif action.wish.kind == "stop" and state in ("TERMINATED", None):
                 self._end(Outcome(action, DONE, seconds=took))
-            elif action.wish.kind == "launch" and _no_room(thing) and len(self._wave_of) > 1:
+            elif action.wish.kind == "launch" and _no_room(thing) and action.wish.key in self._crowded:
                 self._later(action)
             elif action.wish.kind == "launch" and _stopped(thing) and action.id not in self._again:
                 self._again.add(action.id)  # another run of this fleet, or somebody else: once more

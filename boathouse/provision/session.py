@@ -76,7 +76,7 @@ class Session:
             things = self.look(place, journal)
             planned = self.plan(things, journal)
         while True:
-            watch = partial(look, things)
+            watch = partial(_looked, look, things)
             runner = Runner(Effects(place, things), journal, threads=self.threads, wave=wave, look=watch, say=say, **more)
             outcomes += runner.run(planned)
             if not doubles.possible(planned) or not doubles.end(place, self.fleet.fleet, journal):
@@ -94,3 +94,8 @@ class Session:
         stubs = undo.stubs(journal)
         things = found.look(place, self.fleet.fleet, stubs, {}, self.threads)
         return undo.steps(journal.records, things, journal.whose, persons)
+
+
+def _looked(look: Callable[[dict[str, Thing]], Any], things: dict[str, Thing]) -> Any:
+    """A look with a copy of what is known: effects add to it meanwhile."""
+    return look(things.copy())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from boathouse.provision import found
 from boathouse.provision.api import Refused
 from boathouse.provision.journal import Journal
 from boathouse.provision.problems import FleetError
@@ -227,6 +228,31 @@ def test_a_start_without_room_waits_for_one_of_its_wave_to_go(desk: Make, start:
     d = desk(start=start)
     d.platform.room = room
     assert set(ends(d.apply())) == {"done"}
+    assert d.plan() == []
+
+
+def test_a_start_whose_lack_of_room_is_seen_after_the_other_went_is_begun_again(desk: Make):
+    d = desk(start="{clusters: stagger, wave: 2, then: stop}", people="user,name\nann@x.org,Ann\nbob@x.org,Bob\n")
+    session, place = d.session(), d.platform.place()
+    refused: list[str] = []
+
+    def look(known: Any) -> Any:
+        """The first of the two to start runs; for the other there was no room, which shows when the first has gone."""
+        there = list(d.platform.clusters.values())
+        if len(there) == 2:
+            first, second = there
+            if not refused and first["state"] == "TERMINATED":
+                second.update(state="TERMINATED", termination_reason={"code": "CLOUD_PROVIDER_RESOURCE_STOCKOUT"})
+                refused.append(second["cluster_id"])
+            else:
+                for each in there if refused else [first]:
+                    each["state"] = {"PENDING": "RUNNING", "TERMINATING": "TERMINATED"}.get(each["state"], each["state"])
+        return found.clusters(place, session.fleet.fleet, known)
+
+    with session.journal(place, writing=True) as journal:
+        things = session.look(place, journal)
+        outcomes = session.apply(place, journal, things, session.plan(things, journal), look=look, look_every=0.0)
+    assert refused and set(ends(outcomes)) == {"done"}
     assert d.plan() == []
 
 
