@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Lines of a plan, and of failures, that are shown unless all are asked for.
 SHOWN = 40
 
+#: Kinds whose line says all of them.
+_SAID = frozenset({"member", "grant", "permission", "launch", "stop"})
+
 _MARK = {"create": "+", "change": "~", "nothing": "="}
 
 
@@ -84,33 +87,34 @@ def _place(session: "Session", options: argparse.Namespace) -> "Place":
 def _plan(session: "Session", place: "Place", options: argparse.Namespace) -> int:
     with session.journal(place, writing=False) as journal:
         planned = session.plan(session.look(place, journal, options.refresh), journal)
-        gone = session.gone(journal)
+        gone, unwanted = session.gone(journal), session.unwanted(journal)
     if options.output == "json":
-        print_json(_plan_document(session, planned, gone))
+        print_json(_plan_document(session, planned, gone, unwanted))
     else:
-        print(plan_text(session, planned, gone, everything=options.all))
+        print(plan_text(session, planned, gone, unwanted, everything=options.all))
     return 0
 
 
-def _plan_document(session: "Session", planned: "list[Action]", gone: list[str]) -> dict[str, Any]:
-    from boathouse.provision.diff import NOTHING, counts
+def _plan_document(session: "Session", planned: "list[Action]", gone: list[str], unwanted: list[str]) -> dict[str, Any]:
+    from boathouse.provision.diff import CREATE, NOTHING, counts
 
     changes = [
         {
             "what": action.what, "kind": action.wish.kind, "key": action.wish.key, "person": action.wish.person or None,
             "changes": {name: {"is": a, "shall_be": b} for name, (a, b) in action.changes.items()},
+            **({"fields": action.wish.fields} if action.what == CREATE else {}),
         }
         for action in planned
         if action.what != NOTHING
     ]  # fmt: skip
     return {
         "fleet": session.fleet.fleet, "people": len(session.people), "counts": counts(planned), "actions": changes,
-        "no_longer_in_the_file": gone,
+        "no_longer_in_the_file": gone, "no_longer_wanted": unwanted,
     }  # fmt: skip
 
 
-def plan_text(session: "Session", planned: "list[Action]", gone: list[str], everything: bool = False) -> str:
-    """A plan as a person reads it: what is new, what changes and how, and a count of the rest."""
+def plan_text(session: "Session", planned: "list[Action]", gone: list[str], unwanted: list[str], everything: bool = False) -> str:
+    """A plan as a person reads it: what is new and how it will be, what changes and how, and a count of the rest."""
     from boathouse.provision.diff import CHANGE, CREATE, NOTHING, counts
 
     lines: list[str] = []
@@ -122,6 +126,8 @@ def plan_text(session: "Session", planned: "list[Action]", gone: list[str], ever
         if shown[action.what, action.wish.kind] > SHOWN and not everything:
             continue
         lines.append(f"  {_MARK[action.what]} {_line(action)}")
+        if action.what == CREATE and action.wish.kind not in _SAID:
+            lines += [f"      {name}: {_short(value)}" for name, value in action.wish.fields.items() if value not in ("", [], {})]
         for name, (is_now, shall_be) in action.changes.items():
             lines.append(f"      {name}: {_short(is_now)} -> {_short(shall_be)}")
     for (what, kind), number in shown.items():
@@ -134,9 +140,17 @@ def plan_text(session: "Session", planned: "list[Action]", gone: list[str], ever
     if gone:
         names = ", ".join(gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
         lines.append(f"No longer in the file: {names}. What was made for them stays; `undo --person USER` takes it back.")
+    lines += _no_longer_wanted(unwanted, everything)
     people = f"{len(session.people)} {'person' if len(session.people) == 1 else 'people'}"
     lines.append(f"Plan for {people}: {total[CREATE]} to make, {total[CHANGE]} to change, {total[NOTHING]} as wanted.")
     return plain("\n".join(lines))
+
+
+def _no_longer_wanted(unwanted: list[str], everything: bool = False) -> list[str]:
+    """What the journal knows of and the file has no more, as lines."""
+    shown = unwanted if everything else unwanted[:SHOWN]
+    more = [f"  ... and {len(unwanted) - len(shown)} more (--output json has all)"] if len(unwanted) > len(shown) else []
+    return ["No longer wanted; `undo` takes them back with the rest:", *(f"  {id}" for id in shown), *more] if unwanted else []
 
 
 def _line(action: "Action") -> str:
@@ -173,7 +187,7 @@ def _apply(session: "Session", place: "Place", options: argparse.Namespace) -> i
         todo = sum(action.what != NOTHING for action in planned)
         with Progress(todo, quiet=options.output == "json") as progress:
             outcomes = session.apply(place, journal, things, planned, progress.say)
-        rows = report.rows(place.host, session.people, session.wanted, journal.records, outcomes)
+        rows = report.rows(session.people, session.wanted, journal.records, outcomes)
         gone = session.gone(journal)
     took = time.monotonic() - started
     base = options.report or session.file.with_suffix(".report")
@@ -222,7 +236,7 @@ def _status(session: "Session", place: "Place", options: argparse.Namespace) -> 
         planned = session.plan(things, journal)
         made = Counter(id.split(" ", 1)[0] for id, record in journal.records.items() if record.made)
         unfinished = sorted(id for id, record in journal.records.items() if record.open)
-        gone = session.gone(journal)
+        gone, unwanted = session.gone(journal), session.unwanted(journal)
     wanted = {f"cluster {wish.key}" for wish in session.wanted if wish.kind == "cluster"}
     states = Counter(str(thing.shown.get("state")) for id, thing in things.items() if id in wanted)
     numbers = counts(planned)
@@ -230,6 +244,7 @@ def _status(session: "Session", place: "Place", options: argparse.Namespace) -> 
         print_json({
             "fleet": session.fleet.fleet, "people": len(session.people), "counts": numbers, "made_here": dict(made),
             "cluster_states": dict(states), "unfinished": unfinished, "no_longer_in_the_file": gone,
+            "no_longer_wanted": unwanted,
         })  # fmt: skip
         return 0
     rows: list[tuple[Any, ...]] = [("", "wanted", "as wanted", "missing", "different", "made here")]
@@ -242,6 +257,8 @@ def _status(session: "Session", place: "Place", options: argparse.Namespace) -> 
         print(f"{len(unfinished)} were under way when the last run ended: `apply` finishes them")
     if gone:
         print(f"{len(gone)} people are no longer in the file")
+    for line in _no_longer_wanted(unwanted):
+        print(plain(line))
     return 0
 
 
@@ -251,6 +268,9 @@ def _undo(session: "Session", place: "Place", options: argparse.Namespace) -> in
 
     persons = frozenset(name.lower() for name in options.person)
     with session.journal(place, writing=True) as journal:
+        nobody = sorted(persons - {journal.whose.get(id, "") for id in journal.records})
+        if nobody:
+            raise Failed(f"--person {nobody[0]}: {journal.path} knows of nothing that was made for them; nothing was taken back")
         todo = session.undo_steps(place, journal, persons)
         effects = [step for step in todo if step.what != undo.FORGET]
         numbers = Counter((step.what, step.kind) for step in effects)

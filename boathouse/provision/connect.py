@@ -1,5 +1,8 @@
 """The SDK's clients for a fleet: the workspace, and the account where the file asks for it."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from boathouse.provision.api import Pace, Place, Refused, SdkCalls
@@ -7,6 +10,9 @@ from boathouse.provision.fleet import AccountPlace, Fleet
 
 #: Seconds for which the SDK repeats a call that the server puts off.
 _PATIENCE = 900
+
+#: Seconds for which each of the two questions is repeated by which a host is found to be there; an answer may take twice as long.
+_KNOCK = 5
 
 
 def place(fleet: Fleet, host: str | None, token: str | None, threads: int, pace: Pace) -> Place:
@@ -23,6 +29,7 @@ def place(fleet: Fleet, host: str | None, token: str | None, threads: int, pace:
     }  # fmt: skip
     given = {"host": host, "token": token, "auth_type": "pat"} if host and token else {}
     try:
+        _answers(given)
         workspace = WorkspaceClient(config=Config(**given, **common))
         workspace_id = str(workspace.get_workspace_id())
         account = None
@@ -40,3 +47,33 @@ def place(fleet: Fleet, host: str | None, token: str | None, threads: int, pace:
     if account is None:
         return Place(known, workspace.config.host or "", workspace_id)
     return Place(known, workspace.config.host or "", workspace_id, SdkCalls(account, pace), str(account.config.account_id))
+
+
+def _answers(given: dict[str, Any]) -> None:
+    """Raise Refused when nothing answers at the host: the SDK's own patience is for one that is there and busy."""
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.config import Config
+    from databricks.sdk.errors.base import DatabricksError
+
+    with _quiet("databricks.sdk"):  # it warns of the same
+        config = Config(**given, retry_timeout_seconds=_KNOCK, http_timeout_seconds=2 * _KNOCK)
+        try:
+            WorkspaceClient(config=config).get_workspace_id()
+        except DatabricksError:
+            return  # it answers; what it says is for who asks next
+        except (TimeoutError, OSError) as error:
+            cause = error.__cause__ or error
+            if not isinstance(cause, DatabricksError):
+                silent = f"{config.host} does not answer; is it the right host, and does it run? ({cause})"
+                raise Refused("", silent[:500]) from None
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

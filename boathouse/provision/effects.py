@@ -219,10 +219,9 @@ class Effects:
 
     def _budget(self, wish: Wish, action: Action, token: str) -> Done:
         fields, root = wish.fields, f"/api/2.1/accounts/{self.place.account_id}/budgets"
-        notify = [{"action_type": "EMAIL_NOTIFICATION", "target": each} for each in fields.get("notify", ())]
-        alert = {
+        alert: dict[str, Any] = {
             "time_period": "MONTH", "trigger_type": "CUMULATIVE_SPENDING_EXCEEDED", "quantity_type": "LIST_PRICE_DOLLARS_USD",
-            "quantity_threshold": str(fields["monthly"]), **({"action_configurations": notify} if notify else {}),
+            "quantity_threshold": str(fields["monthly"]),
         }  # fmt: skip
         tags = [{"key": key, "value": {"operator": "IN", "values": [value]}} for key, value in sorted(fields["tags"].items())]
         budget: dict[str, Any] = {"display_name": wish.key, "alert_configurations": [alert], "filter": {"tags": tags}}

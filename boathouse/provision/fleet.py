@@ -91,7 +91,8 @@ class Permission(Part):
 
 
 class Budget(Part):
-    """A budget of the account for what carries `tags`; `monthly` is the list price at which it is reached."""
+    """A budget of the account for what carries `tags`; `monthly` is the list price at which it is reached. `notify`
+    is refused by name."""
 
     name: Name
     monthly: str | int | float

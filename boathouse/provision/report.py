@@ -14,7 +14,7 @@ from boathouse.provision.people import Person
 from boathouse.provision.runner import DONE, FAILED, Outcome
 from boathouse.provision.wishes import Wish
 
-COLUMNS = ("user", "name", "user_id", "schemas", "cluster", "cluster_id", "cluster_url", "started_s", "state", "problem")
+COLUMNS = ("user", "name", "user_id", "schemas", "cluster", "cluster_id", "started_s", "state", "problem")
 
 
 @dataclass
@@ -27,7 +27,6 @@ class Row:
     schemas: list[str] = field(default_factory=list)
     cluster: list[str] = field(default_factory=list)
     cluster_id: list[str] = field(default_factory=list)
-    cluster_url: list[str] = field(default_factory=list)
     started_s: str = ""
     state: str = "ready"
     problem: list[str] = field(default_factory=list)
@@ -39,7 +38,7 @@ class Row:
 
 
 def rows(
-    host: str, people: Iterable[Person], wanted: Iterable[Wish], records: Mapping[str, Record], outcomes: Iterable[Outcome]
+    people: Iterable[Person], wanted: Iterable[Wish], records: Mapping[str, Record], outcomes: Iterable[Outcome]
 ) -> list[Row]:
     """A row for each person: what they have, and what went wrong for them."""
     made = {person.user: Row(person.user, person.name) for person in people}
@@ -64,7 +63,6 @@ def rows(
         elif wish.kind == "cluster":
             row.cluster.append(wish.key)
             row.cluster_id.append(record.ref)
-            row.cluster_url.append(f"{host}/compute/clusters/{record.ref}")
         elif wish.kind == "launch" and outcome is not None and outcome.end == DONE:
             row.started_s = f"{outcome.seconds:.1f}"
     return list(made.values())
@@ -106,8 +104,5 @@ th {{ background: #eef2f6; }} tr.incomplete td {{ background: #fdecea; }}
 
 
 def _html_row(row: Row) -> str:
-    cells = []
-    for name, cell in zip(COLUMNS, row.cells(), strict=True):
-        links = " ".join(f'<a href="{html.escape(url)}">open</a>' for url in row.cluster_url)
-        cells.append(f"<td>{links if name == 'cluster_url' else html.escape(cell)}</td>")
-    return f'<tr class="{row.state}">{"".join(cells)}</tr>'
+    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row.cells())
+    return f'<tr class="{row.state}">{cells}</tr>'

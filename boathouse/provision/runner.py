@@ -235,8 +235,8 @@ class Runner:
         return wish.kind == "stop" or f"stop {wish.key}" not in self._actions
 
     def _later(self, action: Action) -> None:
-        """There was no room for a start while others of the wave were there, gone by now or not: the wave becomes narrower, and the
-        start waits until one of them goes. Alone in its wave it fails: nobody of this run will make room."""
+        """There was no room for a start while others of the wave were there, gone by now or not: the wave becomes narrower, and
+        the start waits until one of them goes. Alone in its wave it fails: nobody of this run will make room."""
         self._journal.did_not(action.wish)
         self._watched.pop(action.id, None)
         self._wave_of.discard(action.wish.key)

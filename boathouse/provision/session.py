@@ -89,6 +89,15 @@ class Session:
         here = {person.user for person in self.people}
         return sorted({journal.whose.get(id, "") for id in journal.records} - here - {""})
 
+    def unwanted(self, journal: Journal) -> list[str]:
+        """Identities of what was made or changed for those who are in the file, or for all, and is not in it any more."""
+        here, wanted = {person.user for person in self.people} | {""}, {wish.id for wish in self.wanted}
+        return sorted(
+            id for id, record in journal.records.items()
+            if id not in wanted and journal.whose.get(id, "") in here and (record.made or record.open or record.undo)
+            and not id.startswith(("launch ", "stop "))
+        )  # fmt: skip
+
     def undo_steps(self, place: Place, journal: Journal, persons: frozenset[str] = frozenset()) -> list[undo.Step]:
         """What takes everything back that this fleet made (for `persons` alone when they are given)."""
         stubs = undo.stubs(journal)

@@ -198,6 +198,9 @@ def _templates(making: _Making, path: str, filled_in: Templates, person: Person 
     for permission in filled_in.permissions:
         _permission(making, f"{path}.permissions", permission, user)
     for budget in filled_in.budgets:
+        if budget.notify:
+            told = ", ".join(budget.notify)
+            making.wrong(f"{path}.budgets", f"notify {told} of {budget.name!r}: no mail is sent yet; leave it out")
         try:
             monthly = float(budget.monthly)
         except ValueError:

@@ -158,6 +158,17 @@ def test_a_changed_file_is_a_change_of_what_differs(desk: Make):
     assert {state for _, state in d.platform.state()["clusters"]} == {"TERMINATED"}, "nothing is started by a change"
 
 
+def test_what_is_no_longer_wanted_is_named(desk: Make):
+    d = desk()
+    d.apply()
+    d.file.write_text(d.file.read_text().replace("  permissions: [{on: 'cluster lab-${slug}', level: CAN_RESTART}]\n", ""))
+    (d.folder / "people.csv").write_text("user,name\nann@x.org,Ann\n")
+    session, place = d.session(), d.platform.place()
+    with session.journal(place, writing=False) as journal:
+        assert session.unwanted(journal) == ["permission cluster lab-ann to ann@x.org"], "those who left are named themselves"
+    assert d.plan() == [], "nothing is taken away by itself"
+
+
 def test_a_failure_stops_only_what_needs_it(desk: Make):
     d = desk()
     d.platform.refuse["POST", "2.1/clusters/create"] = Refused("QUOTA_EXCEEDED", "no more clusters")

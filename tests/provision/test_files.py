@@ -232,6 +232,7 @@ def _fleet(text: str) -> Fleet:
         ("each: {grants: [{on: 'schema a.${slug}', privileges: [USE SCHEME]}]}", "'USE_SCHEME'; did you mean USE_SCHEMA?"),
         ("each: {assignment: ADMIN}", "needs `account: true`"),
         ("each: {budgets: [{name: '${slug}', monthly: much, tags: {a: b}}]}", "monthly 'much' is not a number"),
+        ("once: {budgets: [{name: x, monthly: 5, tags: {a: b}, notify: [a@x.org]}]}", "notify a@x.org of 'x': no mail is sent"),
     ],
 )
 def test_wrong_templates_are_named(text: str, what: str):

@@ -1,6 +1,7 @@
 """Waiting when the server says so, what is handed out, and what a plan looks like."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -105,6 +106,16 @@ def test_the_sdk_waits_as_long_as_the_server_says(busy: str):
         place.account.do("GET", "/api/2.0/x")
 
 
+def test_a_host_that_does_not_answer_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # nobody listens, and nobody else comes to
+        host = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        monkeypatch.setattr(connect, "_KNOCK", 1)
+        with pytest.raises(Refused, match=f"^{host} does not answer; is it the right host, and does it run"):
+            connect.place(Fleet(fleet="f", people=[]), host, "dapi", 1, Pace())
+    assert capfd.readouterr().err == ""
+
+
 def test_a_report_has_no_formulas_and_no_markup():
     evil = Row("=cmd@x.org", "<script>alert(1)</script>", problem=["+1", "two"])
     text = report.as_csv([evil])
@@ -119,9 +130,9 @@ def test_rows_say_what_each_person_has_and_lacks(desk: Callable[..., Desk]):
     outcomes: list[Outcome] = d.apply()
     session, place = d.session(), d.platform.place()
     with session.journal(place, writing=False) as journal:
-        ann, bob, celik = report.rows(place.host, session.people, session.wanted, journal.records, outcomes)
+        ann, bob, celik = report.rows(session.people, session.wanted, journal.records, outcomes)
     assert (ann.state, ann.schemas, ann.cluster) == ("ready", ["main.ann"], ["lab-ann"])
-    assert ann.cluster_url == [f"https://p.example/compute/clusters/{ann.cluster_id[0]}"] and ann.started_s
+    assert ann.cluster_id and ann.started_s
     assert bob.state == "incomplete" and bob.problem == ["launch: did not start: DOCKER_IMAGE_PULL_FAILURE (image: x)"]
     assert len(celik.cells()) == len(COLUMNS)
 
@@ -131,8 +142,10 @@ def test_a_plan_is_read_by_people(desk: Callable[..., Desk]):
     session, place = d.session(), d.platform.place()
     with session.journal(place, writing=False) as journal:
         planned = session.plan(session.look(place, journal), journal)
-    text = plan_text(session, planned, ["gone@x.org"])
-    assert "  + user ann@x.org" in text and "  + grant CREATE_TABLE, USE_SCHEMA on schema main.ann to ann@x.org" in text
+    text = plan_text(session, planned, ["gone@x.org"], ["schema main.old"])
+    assert "  + user ann@x.org\n      name: Ann\n" in text and "      node_type_id: m5.large\n" in text
+    assert "No longer wanted; `undo` takes them back with the rest:\n  schema main.old\n" in text
+    assert "  + grant CREATE_TABLE, USE_SCHEMA on schema main.ann to ann@x.org" in text
     assert "  + permission CAN_RESTART on cluster lab-ann to ann@x.org" in text and "  + stop cluster lab-ann" in text
     assert "No longer in the file: gone@x.org." in text
     assert text.splitlines()[-1] == f"Plan for 3 people: {len(planned)} to make, 0 to change, 0 as wanted."
@@ -141,7 +154,7 @@ def test_a_plan_is_read_by_people(desk: Callable[..., Desk]):
     session = d.session()
     with session.journal(place, writing=False) as journal:
         planned = session.plan(session.look(place, journal), journal)
-    assert "  ~ cluster lab-ann\n      node_type_id: m5.large -> m5.xlarge" in plan_text(session, planned, [])
+    assert "  ~ cluster lab-ann\n      node_type_id: m5.large -> m5.xlarge" in plan_text(session, planned, [], [])
 
 
 def test_a_long_plan_is_shortened():
@@ -151,5 +164,5 @@ def test_a_long_plan_is_shortened():
     people = checked([("here", f"p{number}@x.org") for number in range(50)], {}, [])
     session: Any = SimpleNamespace(people=people)
     planned = [Action(wish, CREATE) for wish in wishes(Fleet(fleet="f", people=[]), people, [])]
-    assert "+ ... and 10 more: user (--all shows them)" in plan_text(session, planned, [])
-    assert "p49@x.org" in plan_text(session, planned, [], everything=True)
+    assert "+ ... and 10 more: user (--all shows them)" in plan_text(session, planned, [], [])
+    assert "p49@x.org" in plan_text(session, planned, [], [], everything=True)
