@@ -32,6 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("--push", action="store_true", help="push it to its registry")
     made.add_argument("--locked", action="store_true", help="fail where a base image's lock cannot be met")
     made.add_argument("--builder", choices=("engine", "buildah"), help="the container engine (Podman, Docker), or Buildah")
+    made.add_argument("--pull", action="store_true", help="with a folder: ask registries for what its Dockerfile begins with")
+    made.add_argument("--no-cache", action="store_true", help="with a folder: run every step again")
     made.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     begun = verbs.add_parser("init", help="a folder to begin with: Dockerfile, requirements, a check for CI, how to push")
     begun.add_argument("directory", metavar="DIR")
@@ -82,6 +84,11 @@ def _list(options: argparse.Namespace, settings: Settings) -> int:
 
 def _build(options: argparse.Namespace, settings: Settings) -> int:
     if options.what in recipe.names():
+        for name in ("pull", "no_cache"):
+            if getattr(options, name):
+                raise Failed(
+                    f"--{name.replace('_', '-')}: a base image is made by its recipe and lock; leave it out, or give a folder"
+                )
         with engine_client(settings) as client:
             result: dict[str, Any] = {"reference": build_base(client, settings, options.what, options.locked)}
     else:
@@ -147,7 +154,8 @@ def _build_folder(options: argparse.Namespace, settings: Settings) -> dict[str, 
     pairs = dict(item.split("=", 1) if "=" in item else (item, os.environ.get(item, "")) for item in options.build_arg)
     with _builder(options.builder, settings) as (builder, build_image, push_image):
         say = progress.lines(f"{builder}: ")
-        result: dict[str, Any] = {"reference": str(target), "id": build_image(directory, str(target), say, arguments=pairs)}
+        made = build_image(directory, str(target), say, arguments=pairs, cache=not options.no_cache, pull=options.pull)
+        result: dict[str, Any] = {"reference": str(target), "id": made}
         if options.push:
             here = target.api_host.startswith(("127.0.0.1:", "localhost:"))
             plain = here or registry_settings(settings).plain_http(target.api_host)

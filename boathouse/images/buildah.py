@@ -24,13 +24,21 @@ def present() -> bool:
     return shutil.which("buildah") is not None
 
 
-def build_image(directory: Path, tag: str, progress: Progress, arguments: Mapping[str, str] | None = None) -> str:
+def build_image(
+    directory: Path,
+    tag: str,
+    progress: Progress,
+    arguments: Mapping[str, str] | None = None,
+    cache: bool = True,
+    pull: bool = False,
+) -> str:
     """Build the Dockerfile of a folder and tag the image; returns its id. Raises BuildError with the last lines that it said."""
     file = dockerfile_of(directory)
     with tempfile.TemporaryDirectory(prefix="buildah-") as scratch:
         identifier = Path(scratch) / "id"
         pairs = [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
-        argv = ["buildah", "build", "--platform=linux/amd64", f"--iidfile={identifier}", f"--file={file}", f"--tag={tag}", *pairs]
+        how = [*(["--pull-always"] if pull else []), *([] if cache else ["--no-cache"]), *pairs]
+        argv = ["buildah", "build", *how, "--platform=linux/amd64", f"--iidfile={identifier}", f"--file={file}", f"--tag={tag}"]
         _run([*argv, str(directory)], f"the build of {tag} failed", progress)
         return identifier.read_text().strip()
 

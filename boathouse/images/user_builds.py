@@ -8,12 +8,14 @@ import base64
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import docker.errors
 import requests.exceptions
+from docker.auth import AuthConfig
 
 from boathouse.images.build import HasApi
 from boathouse.images.failures import quoted
@@ -40,31 +42,37 @@ def build_image(
     network: str = "host",
     cache: bool = True,
     limits: Mapping[str, int] | None = None,
+    pull: bool = False,
+    logins: Mapping[str, Login] | None = None,
 ) -> str:
     """Build the Dockerfile of a folder (`.dockerignore` is heeded) and tag the image; returns its id.
 
     RUN steps use the engine's own machine's network unless `network` says otherwise, so that package registries are
-    reached. `limits`: bytes of `memory` and `cpushares` of RUN steps, as the engine's API takes them. Raises
+    reached. `limits`: bytes of `memory` and `cpushares` of RUN steps, as the engine's API takes them. `pull`: ask the
+    registries for the images that it begins with, whatever the engine has. `cache`: take steps that were run before.
+    `logins`: by host, all that the engine is told for that; None: what `docker login` has kept for who calls. Raises
     BuildError with the last lines that the build said.
     """
     dockerfile_of(directory, dockerfile)
     said: list[str] = []
     identifier = ""
     try:
-        events = client.api.build(
-            path=str(directory),
-            dockerfile=dockerfile,
-            tag=tag,
-            buildargs=dict(arguments or {}),
-            network_mode=network,
-            nocache=not cache,
-            platform="linux/amd64",
-            rm=True,
-            forcerm=True,
-            container_limits=dict(limits or {}),
-            decode=True,
-            timeout=BUILD_SECONDS,
-        )
+        with _telling(client.api, logins):
+            events = client.api.build(
+                path=str(directory),
+                dockerfile=dockerfile,
+                tag=tag,
+                buildargs=dict(arguments or {}),
+                network_mode=network,
+                nocache=not cache,
+                pull=pull,
+                platform="linux/amd64",
+                rm=True,
+                forcerm=True,
+                container_limits=dict(limits or {}),
+                decode=True,
+                timeout=BUILD_SECONDS,
+            )
         for event in events:
             if event.get("error"):
                 raise BuildError(f"the build of {tag} failed: {quoted(event['error'])}", "".join(said[-40:]))
@@ -80,6 +88,29 @@ def build_image(
     if not identifier:
         raise BuildError(f"the build of {tag} ended without an image", "".join(said[-40:]))
     return str(client.api.inspect_image(identifier)["Id"])
+
+
+class _Told(AuthConfig):
+    """Log-ins of one build. Never empty to the library, which would read those of `docker login` instead."""
+
+    @property
+    def is_empty(self) -> bool:
+        return False
+
+
+@contextmanager
+def _telling(api: Any, logins: Mapping[str, Login] | None) -> Iterator[None]:
+    """Have the library send these log-ins, and no others, with the request of a build, which has no argument for them."""
+    if logins is None:
+        yield
+        return
+    before = getattr(api, "_auth_configs", None)
+    told = {host: {"username": login.username, "password": login.password} for host, login in logins.items()}
+    api._auth_configs = _Told({"auths": told})
+    try:
+        yield
+    finally:
+        api._auth_configs = before
 
 
 def dockerfile_of(directory: Path, dockerfile: str = "Dockerfile") -> Path:

@@ -49,7 +49,7 @@ def create(ctx: Ctx, body: CreateRollout) -> Rollout:
             live = rows.live(tx, track.track_id)
             if live is not None:
                 raise under_way(track, live.rollout_id)
-            rollout_id = rows.begin(tx, track, ctx.caller, spec, "call")
+            rollout_id = rows.begin(tx, track, ctx.caller, spec, rows.CALL)
     except IntegrityError:  # on PostgreSQL two calls may see none; the index lets one of them write
         raise under_way(track, "another roll-out") from None
     return get(ctx, RolloutId(rollout_id=rollout_id))

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from boathouse.images import references
 from boathouse.images.references import InvalidReference
 
+#: The host of names that only the engine of this machine knows: images of the platform, and those that were pulled for others.
+OWN_HOST = "localhost"
 #: Where the engine keeps what was pulled for launches.
 PULLED = "boathouse/pulled"
 
@@ -29,12 +31,11 @@ _IDENTIFIER = re.compile(r"(?:sha256:)?[0-9a-f]+", re.IGNORECASE)
 
 def violations(text: str) -> Iterator[str]:
     """What a Dockerfile may not begin with, or copy from: a sentence each."""
-    text = text.lstrip("\ufeff").replace("\r\n", "\n")
-    if (escape := _ESCAPE.search(text)) is not None:
+    if (escape := _ESCAPE.search(_unified(text))) is not None:
         yield f"its directive escape={escape[1]} is not allowed; continue lines with \\"
         return
     stages = 0
-    for found in _INSTRUCTION.finditer(_CONTINUED.sub("", _COMMENT.sub("", text))):
+    for found in _instructions(text):
         if found[1].upper() == "FROM":
             stages += 1
             yield from _image(found[3])
@@ -48,6 +49,23 @@ def violations(text: str) -> Iterator[str]:
             for one in _NAMED.findall(flag):
                 if not (one.isdecimal() and int(one[:6]) < stages):
                     yield from _image(one)
+
+
+def names_local(text: str) -> bool:
+    """Whether it begins with an image, or takes files of one, that no registry has: one of this platform's bases, say."""
+    return any(
+        name.lower().startswith(f"{OWN_HOST}/")
+        for found in _instructions(text)
+        for name in ([found[3]] if found[1].upper() == "FROM" else _NAMED.findall(found[2]))
+    )
+
+
+def _instructions(text: str) -> Iterator[re.Match[str]]:
+    return _INSTRUCTION.finditer(_CONTINUED.sub("", _COMMENT.sub("", _unified(text))))
+
+
+def _unified(text: str) -> str:
+    return text.lstrip("\ufeff").replace("\r\n", "\n")
 
 
 def _image(name: str) -> Iterator[str]:

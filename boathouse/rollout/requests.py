@@ -9,6 +9,7 @@ import msgspec
 from boathouse.images import references
 from boathouse.images.references import InvalidReference
 from boathouse.rollout import waves, windows
+from boathouse.rollout.dockerfiles import OWN_HOST
 from boathouse.rollout.windows import Hours
 from boathouse.wire.rollout import Canary, RegistryLogin, Restart, RolloutSpec, Source, Window
 from boathouse.workspace import references as secret_references
@@ -17,8 +18,6 @@ from boathouse.workspace import references as secret_references
 MOST_WAVES, MOST_MINUTES = 20, 30 * 24 * 60
 LONGEST_COMMAND = 64_000
 LONGEST_COMMENT = 1000
-#: The host of names that only the engine of this machine knows: images of the platform, and those that were pulled for others.
-OWN_HOST = "localhost"
 
 
 class Offers(msgspec.Struct, frozen=True):

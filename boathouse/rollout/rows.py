@@ -10,13 +10,15 @@ from sqlalchemy import insert, select, update
 from boathouse.reconcile import wake
 from boathouse.rollout import plan
 from boathouse.rollout.plan import Mark
-from boathouse.rollout.tables import rollout_clusters, rollout_steps, rollouts
+from boathouse.rollout.tables import rollout_clusters, rollout_steps, rollout_triggers, rollouts
 from boathouse.rollout.waves import Change
 from boathouse.store import Reader, Tx
-from boathouse.wire.rollout import RolloutSpec
+from boathouse.wire.rollout import RolloutSpec, Trigger
 
 #: The kind under which roll-outs are reconciled.
 KIND = "rollout"
+#: What started a roll-out that no trigger did.
+CALL = "call"
 
 
 def new_id() -> str:
@@ -43,6 +45,13 @@ def find(reader: Reader, workspace_id: int, rollout_id: str) -> Any:
     return reader.execute(
         select(rollouts).where(rollouts.c.rollout_id == rollout_id, rollouts.c.workspace_id == workspace_id)
     ).first()
+
+
+def condition_of(reader: Reader, trigger_id: str) -> Trigger | None:
+    """What a trigger waits for; None for one that is not there (any more)."""
+    mine = rollout_triggers.c.trigger_id == trigger_id
+    found = reader.execute(select(rollout_triggers.c.condition).where(mine)).scalar()
+    return None if found is None else msgspec.convert(found, Trigger)
 
 
 def live(reader: Reader, track_id: str) -> Any:

@@ -19,9 +19,10 @@ from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import RegistrySettings
 from boathouse.images.rootfs import BuildError
 from boathouse.images.trust import keys, signing
-from boathouse.rollout import build_context, dockerfiles, requests
+from boathouse.rollout import build_context, dockerfiles, requests, rows
 from boathouse.rollout.failures import StepFailed
 from boathouse.rollout.logins import Vault
+from boathouse.rollout.rows import CALL
 from boathouse.store import Store
 from boathouse.wire.rollout import RolloutSpec
 from boathouse.workspace import references as secret_references
@@ -63,7 +64,9 @@ class EngineWork:
 
         target = references.parse(source.target, "source.target")
         login = self._vault.login(row.workspace_id, row.owner, source.login)
+        logins = self._base_logins(row)
         arguments, hidden = self._arguments(row, source.build_args or {})
+        hidden += [login.password for login in logins.values() if login.password]
         lines: list[str] = []
 
         def say(line: str) -> None:
@@ -82,13 +85,25 @@ class EngineWork:
                 if refused is not None:
                     raise StepFailed(f"source.dockerfile: {refused}")
                 try:  # names of the engine are everybody's: what a user chose stands there only while it is pushed
-                    made = user_builds.build_image(client, context, own, say, source.dockerfile, arguments, limits=LIMITS)
+                    made = user_builds.build_image(
+                        client, context, own, say, source.dockerfile, arguments, limits=LIMITS,
+                        pull=not dockerfiles.names_local(text), cache=row.started_by == CALL, logins=logins,
+                    )  # fmt: skip
                     user_builds.push_image(client, made, target, login, say, plain_http=plain, keep=False)
                 finally:
                     user_builds.untag(client, own)
             except BuildError as error:
                 raise StepFailed(f"the build failed: {_redacted(str(error), hidden)}", {"lines": lines[-LINES:]}) from None
         return str(target), {"reference": str(target), "files": files, "lines": lines[-LINES:]}
+
+    def _base_logins(self, row: Any) -> dict[str, Login]:
+        """What opens the registry of the base that a trigger watches, by its host; all that a build is told of log-ins."""
+        with self._store.read() as reader:
+            condition = rows.condition_of(reader, row.started_by)
+        if condition is None or condition.base is None:
+            return {}
+        login = self._vault.login(row.workspace_id, row.owner, condition.base_login)
+        return {} if login is None else {references.parse(condition.base, "base").host: login}
 
     def _arguments(self, row: Any, given: dict[str, str]) -> tuple[dict[str, str], list[str]]:
         """Build arguments with the values of secrets in the place of references, and those values."""

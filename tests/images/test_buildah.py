@@ -52,7 +52,10 @@ def test_it_builds_and_pushes(tmp_path: Path, fake) -> None:
     log, said = fake(), []
     place = folder(tmp_path)
     assert buildah.build_image(place, "x:1", said.append, {"A": "1 2"}) == "sha256:abc"
-    assert said == ["STEP 1/1: FROM scratch"] and f"--build-arg=A=1 2 {place}" in log.read_text()
+    assert said == ["STEP 1/1: FROM scratch"] and "--build-arg=A=1 2 " in log.read_text()
+    assert "--no-cache" not in log.read_text() and "--pull-always" not in log.read_text()
+    buildah.build_image(place, "x:1", said.append, cache=False, pull=True)
+    assert "build --pull-always --no-cache " in log.read_text()
     buildah.push_image("sha256:abc", TARGET, Login("robot", "hunter2"), said.append, plain_http=True)
     assert "--tls-verify=false" in log.read_text() and "docker://registry.example/team/app:1" in log.read_text()
     assert "hunter2" not in log.read_text() and (tmp_path / "log.mode").read_text() == "600\n"

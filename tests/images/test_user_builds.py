@@ -1,8 +1,13 @@
 """Building and pushing through an engine that answers from a table."""
 
+import json
+from base64 import b64decode, b64encode
 from pathlib import Path
+from types import SimpleNamespace
 
+import docker
 import pytest
+import requests.exceptions
 
 from boathouse.images import references
 from boathouse.images.registry_auth import Login
@@ -71,6 +76,32 @@ def test_a_build_tells_its_steps_and_the_image(tmp_path: Path) -> None:
     assert said == ["STEP 1/1: FROM scratch", "Successfully built 0123456789ab"]
     options = engine.calls[0][1]
     assert (options["tag"], options["buildargs"], options["network_mode"]) == ("localhost/x:1", {"A": "1"}, "host")
+
+
+@pytest.mark.parametrize(("logins", "sent"), [
+    (None, ["mine.example"]), ({}, []), ({"base.example": LOGIN}, ["base.example"]),
+])  # fmt: skip
+def test_the_engine_is_told_the_log_ins_that_are_given_and_no_others(tmp_path, monkeypatch, logins, sent) -> None:
+    kept = tmp_path / "docker"
+    kept.mkdir()
+    (kept / "config.json").write_text(json.dumps({"auths": {"mine.example": {"auth": b64encode(b"me:mine").decode()}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(kept))
+    api, posted = docker.APIClient("http://127.0.0.1:1", version="1.41"), []
+
+    def post(_url, **options):
+        posted.append(options)
+        raise requests.exceptions.ConnectionError("nobody is there")
+
+    monkeypatch.setattr(api, "_post", post)
+    with pytest.raises(BuildError, match="nobody is there"):
+        build_image(
+            SimpleNamespace(api=api), folder(tmp_path), "x", lambda _line: None, pull=True, cache=False, logins=logins
+        )  # fmt: skip
+    header = posted[0]["headers"].get("X-Registry-Config")
+    told = json.loads(b64decode(header)) if header else {}
+    assert list(told) == sent and (header is not None) == bool(sent)
+    assert posted[0]["params"]["pull"] and posted[0]["params"]["nocache"]
+    assert "mine.example" in api._auth_configs.auths, "the next request of the client is as before"
 
 
 def test_a_failed_build_has_its_last_words(tmp_path: Path) -> None:

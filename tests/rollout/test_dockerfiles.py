@@ -30,3 +30,12 @@ def test_ordinary_ones_pass(text):
 ])  # fmt: skip
 def test_what_the_engine_keeps_for_others_is_refused(text):
     assert list(dockerfiles.violations(text))
+
+
+@pytest.mark.parametrize(("text", "local"), [
+    ("FROM debian:12\n", False), ("FROM localhost/boathouse/python:17.3-lts\nRUN true\n", True),
+    ("FROM localhost:5000/a\n", False), ("FROM debian\nCOPY --from=localhost/mine/a:1 / /\n", True),
+    ("FROM debian\n# FROM localhost/a\nRUN echo localhost/a\n", False), ("from LOCALHOST/a AS x\nFROM x\n", True),
+])  # fmt: skip
+def test_what_no_registry_has_is_known(text, local):
+    assert dockerfiles.names_local(text) is local

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from docker.auth import AuthConfig
+from sqlalchemy import insert
 
 from boathouse.images.advisories.model import Finding, Level, ScanResult
 from boathouse.images.packages import Package
@@ -15,6 +17,7 @@ from boathouse.images.trust.policy import Scanned
 from boathouse.rollout.failures import StepFailed
 from boathouse.rollout.logins import Vault
 from boathouse.rollout.requests import NO_BUILDS, Offers
+from boathouse.rollout.tables import rollout_triggers
 from boathouse.rollout.work import EngineWork, SimulatedWork
 from boathouse.wire.rollout import RolloutSpec
 from boathouse.workspace.locations import Locations, Reader
@@ -33,14 +36,16 @@ class Engine:
     """A client of an engine that builds what has a Dockerfile, or says `error`."""
 
     def __init__(self):
+        self.asked, self.told, self._auth_configs = {}, None, AuthConfig({"auths": {"mine.example": {"password": "mine"}}})
         self.api, self.error, self.pushed, self.built, self.removed, self.limits = self, "", [], [], [], {}
 
     def build(self, **asked):
         with open(f"{asked['path']}/{asked['dockerfile']}") as file:
             self.built.append((file.read(), asked["tag"], asked["buildargs"]))
-        self.limits = asked["container_limits"]
-        yield {"stream": "Step 1/1 : FROM x\n"}
-        yield {"error": self.error} if self.error else {"aux": {"ID": "sha256:built"}}
+        self.limits, self.asked = asked["container_limits"], asked
+        self.told = self._auth_configs.get_all_credentials()
+        ended = {"error": self.error} if self.error else {"aux": {"ID": "sha256:built"}}
+        return iter([{"stream": "Step 1/1 : FROM x\n"}, ended])
 
     def inspect_image(self, image):
         return {"Id": image}
@@ -73,7 +78,7 @@ def world(store, services, blobs, ready, tmp_path, api_of):
         Offers(builds=True),
     )  # fmt: skip
     row = SimpleNamespace(
-        rollout_id="rollout-1", workspace_id=ready.home.workspace_id, owner=ready.home.admin,
+        rollout_id="rollout-1", started_by="call", workspace_id=ready.home.workspace_id, owner=ready.home.admin,
         image={"digest": "sha256:" + "a" * 64, "pinned": "registry.invalid/a@sha256:" + "a" * 64},
     )  # fmt: skip
 
@@ -131,6 +136,32 @@ def test_a_build_is_pushed_with_the_login_of_a_secret_and_leaves_nothing(world):
         world.work.build(world.row, spec(source=source))
     assert failed.value.details["lines"] == ["Step 1/1 : FROM x"]
     assert len(world.engine.pushed) == 1 and world.engine.removed[2:] == [own]
+
+
+def test_a_build_asks_registries_with_the_login_of_its_trigger_alone_and_runs_every_step_again(world, store):
+    source = spec(source={"path": "/Shared/etl", "target": "registry.invalid/etl:7"})
+    world.locations.write("/Workspace/Shared/etl/Dockerfile", world.reader, [b"FROM base.example/a:1\n"])
+    world.work.build(world.row, source)
+    assert (world.engine.asked["pull"], world.engine.asked["nocache"], world.engine.told) == (True, False, {})
+    world.put("base", "hunter3")
+    condition = {
+        "base": "base.example/a:1", "base_login": {"username": "reader", "password": "{{secrets/s/base}}"}, "timezone": "UTC",
+    }  # fmt: skip
+    with store.transaction() as tx:
+        tx.execute(
+            insert(rollout_triggers).values(
+                trigger_id="trigger-1", workspace_id=world.row.workspace_id, track_id="t", track="track://a/b:c", owner_id=1,
+                owner=world.row.owner, created_at=0, condition=condition, spec={},
+            )
+        )  # fmt: skip
+    world.row.started_by = "trigger-1"
+    world.work.build(world.row, source)
+    assert world.engine.asked["pull"] and world.engine.asked["nocache"]
+    assert world.engine.told == {"base.example": {"username": "reader", "password": "hunter3"}}
+    world.row.started_by = "trigger-gone"
+    world.locations.write("/Workspace/Shared/etl/Dockerfile", world.reader, [b"FROM localhost/boathouse/python:17.3-lts\n"])
+    world.work.build(world.row, source)
+    assert (world.engine.asked["pull"], world.engine.asked["nocache"], world.engine.told) == (False, True, {})
 
 
 def test_what_the_operator_does_not_let_or_others_own_is_not_built(world):
