@@ -45,10 +45,12 @@ def run(options: argparse.Namespace) -> int:
         return 0
     while True:
         piece = server.get(f"{base}?{urlencode({'node': node, 'file': file, 'offset': offset, 'limit': PIECE})}")
+        if dropped := piece.get("dropped"):
+            print(f"[{dropped:,} bytes of this log are no longer kept]", file=sys.stderr)
         sys.stdout.write(plain(piece["text"]) if sys.stdout.isatty() else piece["text"])
         sys.stdout.flush()
         offset = piece["next_offset"]
-        if piece["size"] < offset:  # the log was cut: begin with what it has now
+        if piece["size"] < offset:  # the log began anew
             offset = 0
         if piece["text"] and offset < piece["size"]:
             continue

@@ -48,10 +48,12 @@ class Gate:
         self.verify_token = TokenCheck(store, directories)
 
     def on_node_event(self, node_id: str, event: str, payload: dict[str, Any]) -> None:
-        """A daemon has news (or dialled in, or fell silent): its cluster is looked at."""
+        """A daemon has news (or dialled in, or fell silent): its cluster is looked at, or what the news is about."""
         with self._store.transaction() as tx:
             if event == "exit" and str(payload.get("name", "")).startswith("library-"):
                 wake(tx, library_rows.KIND, cluster_of(tx, node_id))
+            elif event == "log_grew":
+                wake(tx, log_delivery.KIND, cluster_of(tx, node_id))
             else:
                 wake(tx, reconciler.KIND, cluster_of(tx, node_id))
 

@@ -2,7 +2,8 @@
 
 Spark writes it in the driver's node, in pieces of `PIECE`, to the tmpfs that the node's two containers share; a small program
 beside the driver copies each piece to the node's log `eventlog.stdout` and removes it when the next one has begun. So at
-most two pieces take memory, the log is capped like every other log of a node, and it outlives the node.
+most two pieces take memory, the log is kept and delivered like every other log of a node, in whole lines alone, and it outlives
+the node.
 """
 
 from collections.abc import Mapping

@@ -1,23 +1,26 @@
 """Delivering a cluster's logs to the destination that its `cluster_log_conf` names: every five minutes, and at the end.
 
 The reconciler of kind `log-delivery`, a key a cluster. It looks at the logs on this machine (of nodes that run, and of those
-that ended), compares them with what was delivered, and writes whole what changed; then it records it. A crash in between
-writes the same file again. It is woken when a cluster changes its state or loses a node, so the last lines are delivered
-after the nodes are gone; the end of a cluster waits for the first attempt of that, `PATIENCE_MS` at most (`Handover`). What a
-destination refuses is told in `cluster_log_status`, tried again for some hours, and stays on this machine.
+that ended), compares them with what was delivered, and writes what changed: finished pieces once, what grows whole
+(`log_pieces`); then it records it. A crash in between writes the same files again. It is woken when a cluster changes its
+state or loses a node, and when a log has grown by a quarter of what its node keeps. So the last lines are delivered after the
+nodes are gone; the end of a cluster waits for the first attempt of that, `PATIENCE_MS` at most (`Handover`). What a destination
+refuses is told in `cluster_log_status`, tried again for some hours, and stays on this machine.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from sqlalchemy import and_, delete, insert, select, update
 
 from boathouse import telemetry
-from boathouse.compute import events, log_destinations, states
+from boathouse.compute import events, log_destinations, log_pieces, states
 from boathouse.compute.log_destinations import LogFile
-from boathouse.compute.logs import LogReader
+from boathouse.compute.log_pieces import Piece, Sent, Text
+from boathouse.compute.logs import Freed, LogReader
 from boathouse.compute.nodes import node_parts
 from boathouse.compute.tables import clusters, log_deliveries, nodes, timeline
 from boathouse.compute.world import World
@@ -85,32 +88,39 @@ class _Look(msgspec.Struct, frozen=True):
         return self.cluster.state in (states.TERMINATING, states.TERMINATED) and not self.live
 
 
+@dataclass
+class _Round:
+    """What was delivered, as far as a round has come: by log (`node/name`), and places that are held."""
+
+    look: _Look
+    sent: dict[str, Sent]
+    held: frozenset[str]
+
+
 class LogDelivery:
-    def __init__(self, store: Store, logs: LogReader, write: Write) -> None:
-        self._store, self._logs, self._write = store, logs, write
+    def __init__(self, store: Store, logs: LogReader, write: Write, length: int = log_pieces.LENGTH) -> None:
+        """`length`: bytes of a finished piece."""
+        self._store, self._logs, self._write, self.length = store, logs, write, length
 
     def __call__(self, cluster_id: str) -> Outcome:
         """Deliver what has changed since the last time."""
         look = self._look(cluster_id)
         if look is None:
             return SETTLED
-        known = dict(look.state.delivered) if look.state is not None else {}
         since = look.state.since_launch if look.state is not None else look.cluster.wished_launch
-        files = {log_destinations.place(cluster_id, file): file for file in self._files(look, since)}
-        delivered = {name: mark for name, mark in known.items() if name in files}
+        round = _Round(look, *log_pieces.known(look.state.delivered if look.state is not None else {}))
+        there = {f"{file.node}/{file.name}": file for file in self._files(look, since)}
         refused = ""
-        base = look.conf["destination"].rstrip("/")
-        for name, file in sorted(files.items()):
-            mark = [file.node, file.size, file.changed]
-            if delivered.get(name) == mark:
-                continue
+        for key, file in sorted(there.items(), key=lambda each: (not each[1].ended, each[0])):  # before their places are taken
             try:
-                self._deliver(look, f"{base}/{name}", file)
+                self._deliver(round, key, file)
+            except Freed:
+                continue  # next time from where it is kept
             except Undeliverable as error:
                 refused = str(error)[:LONGEST_WORDS]
                 break  # the others go to the same place
-            delivered[name] = mark
-        return self._record(look, since, delivered, refused)
+        round.sent = {key: sent for key, sent in round.sent.items() if key in there}
+        return self._record(look, since, log_pieces.stored(round.sent, round.held), refused)
 
     def _look(self, cluster_id: str) -> _Look | None:
         with self._store.read() as reader:
@@ -141,10 +151,36 @@ class LogDelivery:
                 if size:
                     yield LogFile(node, number, name, size, changed, launch, address, not number and incarnation < newest)
 
-    def _deliver(self, look: _Look, location: str, file: LogFile) -> None:
-        row = look.cluster
-        pieces = self._logs.stream(row.cluster_id, file.node, file.name, file.size)
-        self._write(location, row.workspace_id, row.editor, pieces, look.conf)
+    def _deliver(self, round: "_Round", key: str, file: LogFile) -> None:
+        """Deliver what is new of a log, and note it in the round piece by piece. Raises Undeliverable, and Freed
+        where its node freed what was just read."""
+        cluster_id, lines = round.look.cluster.cluster_id, file.name == log_destinations.EVENT_LOG
+        sent = round.sent.get(key) or Sent()
+
+        def growing() -> str:
+            plain = log_destinations.place(cluster_id, file)
+            return plain if plain not in round.held else log_destinations.place(cluster_id, file, sent.finished + 1)
+
+        if (sent.place, sent.changed) == (growing(), file.changed):
+            return
+        with self._logs.opened(cluster_id, file.node, file.name) as text:
+            if text is None:
+                return
+            if log_pieces.is_lost(text, sent, file.size):
+                round.held |= {sent.place}
+                sent = round.sent[key] = log_pieces.after(sent, file.size)
+            found = log_pieces.pieces(text, sent, file.size, lines, self.length)
+            for piece in found[:-1]:
+                self._send(round, log_destinations.place(cluster_id, file, sent.finished + 1), text, piece, lines)
+                sent = round.sent[key] = Sent("", sent.finished + 1, piece.end, piece.end)
+            for piece in found[-1:]:
+                self._send(round, growing(), text, piece, lines)
+                round.sent[key] = Sent(growing(), sent.finished, piece.begin, piece.end, piece.dropped, file.changed)
+
+    def _send(self, round: "_Round", name: str, text: Text, piece: Piece, lines: bool) -> None:
+        row, conf = round.look.cluster, round.look.conf
+        location = f"{conf['destination'].rstrip('/')}/{name}"
+        self._write(location, row.workspace_id, row.editor, log_pieces.read(text, piece, lines), conf)
 
     def _record(self, look: _Look, since: int, delivered: dict[str, Any], refused: str) -> Outcome:
         row, before = look.cluster, look.state

@@ -2,7 +2,8 @@
 
 The layout is the platform's (reference api A): `<destination>/<cluster id>/driver`, `executor`, `init_scripts`, `eventlog`. The
 files of the driver that runs have plain names (`driver/stdout`); those of earlier drivers are kept beside them, with the
-time of their last line (`driver/stdout--2026-01-31--08-15-00`), as the platform names what it has rotated.
+time of their last line (`driver/stdout--2026-01-31--08-15-00`), as the platform names what it has rotated. The finished pieces
+of a long log have the launch and their number (`driver/stdout--1-00001`): the plain name is that of the piece that grows.
 """
 
 import re
@@ -90,20 +91,21 @@ class LogFile(msgspec.Struct, frozen=True):
     ended: bool = False
 
 
-def place(cluster_id: str, file: LogFile) -> str:
-    """Where a log goes, below the destination."""
+def place(cluster_id: str, file: LogFile, piece: int | None = None) -> str:
+    """Where a log goes, below the destination: what grows of it, or the finished piece of that number, from 1."""
     app = f"app-{cluster_id}-{file.launch}"
+    numbered = f"--{file.launch}-{piece:05d}" if piece is not None else ""
     executor = _EXECUTOR.fullmatch(file.name)
     if file.name == EVENT_LOG:
-        return f"{cluster_id}/eventlog/{app}/eventlog{_rotated(file)}"
+        return f"{cluster_id}/eventlog/{app}/eventlog{numbered or _rotated(file)}"
     if file.name.startswith(NODE_LOG):
         where = f"{cluster_id}_{(file.address or file.node).replace('.', '_')}"
-        return f"{cluster_id}/init_scripts/{where}/{file.name.removeprefix(NODE_LOG)}"
+        return f"{cluster_id}/init_scripts/{where}/{file.name.removeprefix(NODE_LOG)}{numbered}"
     if executor:
-        return f"{cluster_id}/executor/{app}/{executor[1]}/{executor[2]}"
+        return f"{cluster_id}/executor/{app}/{executor[1]}/{executor[2]}{numbered}"
     if file.number:
-        return f"{cluster_id}/executor/{app}/{file.node}/{file.name}"
-    return f"{cluster_id}/driver/{file.name.removeprefix('driver.')}{_rotated(file)}"
+        return f"{cluster_id}/executor/{app}/{file.node}/{file.name}{numbered}"
+    return f"{cluster_id}/driver/{file.name.removeprefix('driver.')}{numbered or _rotated(file)}"
 
 
 def _rotated(file: LogFile) -> str:

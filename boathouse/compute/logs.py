@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,17 +85,18 @@ class LogReader:
                         found.setdefault(entry.name, (entry.name, seen.st_size, seen.st_mtime_ns))
         return sorted(found.values())
 
-    def stream(self, cluster_id: str, node: str, file: str, size: int) -> Iterator[bytes]:
-        """The first `size` bytes of a log on this machine, in pieces; fewer where it was cut or removed meanwhile."""
+    @contextmanager
+    def opened(self, cluster_id: str, node: str, file: str) -> Iterator["OpenLog | None"]:
+        """A log on this machine, to be read in pieces; None when there is none."""
         for path in self._places(cluster_id, node):
             descriptor = _open_plain(path / file)
-            if descriptor is None:
-                continue
-            with os.fdopen(descriptor, "rb") as opened:
-                while size > 0 and (piece := opened.read(min(size, MOST))):
-                    size -= len(piece)
-                    yield piece
-            return
+            if descriptor is not None:
+                try:
+                    yield OpenLog(descriptor)
+                finally:
+                    os.close(descriptor)
+                return
+        yield None
 
     def archived(self, cluster_id: str) -> list[str]:
         """Nodes of a cluster that have archived logs."""
@@ -105,14 +107,50 @@ class LogReader:
         return [self._directories.path(node) / "logs", self._directories.logs / cluster_id / node]
 
 
+class Freed(Exception):
+    """What was to be read is no longer kept."""
+
+
+class OpenLog:
+    """A log by its descriptor. The node's daemon frees the middle of long ones, also while they are read: bytes keep their
+    offsets, and what is freed is a hole of the file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def kept(self, offset: int, end: int) -> tuple[int, int]:
+        """The first bytes at or after `offset` that are kept, as (begin, end); (`end`, `end`) when there are none before it."""
+        try:
+            begin = os.lseek(self._descriptor, offset, os.SEEK_DATA)
+            return min(begin, end), min(os.lseek(self._descriptor, begin, os.SEEK_HOLE), end)
+        except OSError:
+            return end, end
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes that are kept. Raises Freed when they are not, or not all of them any more."""
+        data = os.pread(self._descriptor, length, offset)
+        if data and self.kept(offset, offset + len(data)) != (offset, offset + len(data)):
+            raise Freed
+        return data
+
+
 def _read_file(path: Path, offset: int, limit: int) -> tuple[bytes, int, int] | None:
     descriptor = _open_plain(path)
     if descriptor is None:
         return None
     try:
-        found = os.fstat(descriptor)
-        at = min(found.st_size, max(0, found.st_size + offset if offset < 0 else offset))
-        return os.pread(descriptor, limit, at), at, found.st_size
+        opened = OpenLog(descriptor)
+        size = opened.size()
+        at = min(size, max(0, size + offset if offset < 0 else offset))
+        while True:
+            begin, end = opened.kept(at, size)
+            try:
+                return opened.read(begin, min(limit, end - begin)), begin, size
+            except Freed:
+                continue  # look again where what is kept begins
     finally:
         os.close(descriptor)
 
@@ -147,7 +185,8 @@ class ListLogs(Wire):
 def read_logs(ctx: Ctx, cluster_id: str, query: ListLogs) -> dict[str, Any]:
     """The logs of a cluster: the list of them, or a piece of one as text. For those who may manage it; its `spark_conf` may let
     all who may attach read them, as on the platform. Whoever follows a log asks again from `next_offset`; a `size` below it
-    says that the log was cut."""
+    says that the log began anew. Of a long log the middle is not kept: an `offset` past the one that was asked for says so, and
+    `dropped` how many bytes that are."""
     if not 1 <= query.limit <= MOST:
         raise invalid(f"limit: {query.limit} is not allowed; give 1 to {MOST}")
     reader = ctx.service(LogReader)
@@ -175,6 +214,7 @@ def read_logs(ctx: Ctx, cluster_id: str, query: ListLogs) -> dict[str, Any]:
     data = whole_characters(data)
     return {
         "node": node, "file": query.file, "offset": offset, "size": size, "next_offset": offset + len(data),
+        "dropped": max(0, offset - query.offset) if 0 <= query.offset <= size else 0,
         "running": node in live, "text": data.decode("utf-8", "replace"),
     }  # fmt: skip
 

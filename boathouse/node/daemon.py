@@ -77,15 +77,19 @@ class Daemon:
         self._tunnel.emit("launcher_up", {})
 
     def _exited(self, pid: int, code: int, number: int) -> None:
-        self._logs.cut()
+        self._cut_logs()
         self._processes.exited(pid, code, number)
 
     def _launcher_gone(self) -> None:
         self._processes.launcher_gone()
         self._tunnel.emit("launcher_gone", {})
 
+    def _cut_logs(self) -> None:
+        for name in self._logs.cut():
+            self._tunnel.emit("log_grew", {"file": name})
+
     def _check_logs(self) -> None:
-        self._logs.cut()
+        self._cut_logs()
         self.loop.later(LOG_CHECK_S, self._check_logs)
 
     def _stats(self, params: dict, reply) -> None:

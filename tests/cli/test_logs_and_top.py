@@ -20,6 +20,7 @@ class Server:
     def __init__(self, logs: dict[tuple[str, str], str]) -> None:
         self.logs, self.running = logs, {f"{ID}-0-2"}
         self.later: list[str] = []
+        self.dropped = 0
 
     def get(self, path: str) -> Any:
         query = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
@@ -38,7 +39,7 @@ class Server:
             self.running.discard(at[0])
         piece = text[offset : offset + int(query["limit"])]
         return {"node": at[0], "file": at[1], "offset": offset, "size": len(text), "next_offset": offset + len(piece),
-                "running": running, "text": piece}  # fmt: skip
+                "dropped": self.dropped, "running": running, "text": piece}  # fmt: skip
 
 
 @pytest.fixture
@@ -75,6 +76,13 @@ def test_a_log_that_was_cut_begins_again(server, capsys):
     server.later = ["one\n"]
     assert main(["logs", ID, "-f"]) == 0
     assert capsys.readouterr().out == "one\ntwo\none\n"
+
+
+def test_what_is_no_longer_kept_is_said_beside_the_log(server, capsys):
+    server.dropped = 1234
+    assert main(["logs", ID, "--bytes", "0"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "one\ntwo\n" and "1,234 bytes of this log are no longer kept" in shown.err
 
 
 def test_what_is_not_there_is_said_with_what_is(server, capsys):

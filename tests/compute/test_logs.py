@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from boathouse.compute.logs import LogReader, _read_file
+from boathouse.compute.logs import Freed, LogReader, OpenLog, _read_file
 from boathouse.compute.nodes import NodeDirectories
 from boathouse.dataplane.simulated import SimulatedLink
 
@@ -14,6 +14,19 @@ def test_pieces_of_a_log(tmp_path):
     assert _read_file(tmp_path / "driver.stderr", -4, 2) == (b"67", 6, 10)
     assert _read_file(tmp_path / "driver.stderr", 10**30, 5) == (b"", 10, 10)
     assert _read_file(tmp_path / "driver.stderr", -(10**30), 3) == (b"012", 0, 10)
+
+
+def test_what_a_node_has_freed_is_passed_over(tmp_path):
+    path = tmp_path / "driver.stderr"
+    with path.open("wb") as file:
+        file.write(b"head")
+        file.seek(1 << 20)
+        file.write(b"tail")
+    assert _read_file(path, -6, 10) == (b"tail", 1 << 20, (1 << 20) + 4)
+    data, at, _ = _read_file(path, 1, 2 << 20)  # up to the hole, which begins with a block
+    assert (data.rstrip(b"\0"), at) == (b"ead", 1) and len(data) < 1 << 20
+    with path.open("rb") as file, pytest.raises(Freed):
+        OpenLog(file.fileno()).read((1 << 20) - 4, 8)
 
 
 @pytest.mark.parametrize("kind", ["link", "directory", "pipe", "nothing"])
@@ -40,7 +53,8 @@ def test_a_link_in_the_place_of_a_folder_of_logs_leads_nowhere(tmp_path):
     reader = LogReader(Gone(), directories)
     assert reader.read("c", "c-0-1", "server.key", 0, 100) is None
     assert reader.listed("c", "c-0-1") == []
-    assert list(reader.stream("c", "c-0-1", "server.key", 6)) == []
+    with reader.opened("c", "c-0-1", "server.key") as opened:
+        assert opened is None
     directories.keep("c-0-1", "container.stderr", b"x")
     directories.archive("c", "c-0-1")
     assert [file.name for file in keys.iterdir()] == ["server.key"] and not directories.logs.exists()

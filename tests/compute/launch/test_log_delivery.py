@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from boathouse.compute import log_delivery
+from boathouse.compute.assembly import Gate
 from boathouse.compute.log_destinations import LogFile, place
 from boathouse.compute.tables import log_deliveries
 
@@ -55,6 +56,45 @@ def test_every_five_minutes_what_changed(fleet):
     assert fleet.bucket.writes == [f"dbfs:/logs/{CLUSTER}/driver/stdout"]
     assert fleet.bucket.files[f"dbfs:/logs/{CLUSTER}/driver/stdout"] == b"one\nthree\n"
     assert fleet.clock() - state(fleet).last_attempted < FIVE_MINUTES and state(fleet).last_exception is None
+
+
+def test_finished_pieces_are_written_once_and_what_the_node_frees_is_said(fleet):
+    driver, _ = running(fleet)
+    fleet.launcher.reconcilers[log_delivery.KIND].length = 40
+    plain, piece = f"dbfs:/logs/{CLUSTER}/driver/stdout", f"dbfs:/logs/{CLUSTER}/driver/stdout--1-0000"
+    lines = [f"line {n:04}\n" for n in range(10)]
+    say(fleet, driver, "driver.stdout", "".join(lines[:6]))
+    fleet.pass_time(FIVE_MINUTES)
+    assert fleet.bucket.writes == [f"{piece}1", plain]
+    assert fleet.bucket.files == {f"{piece}1": "".join(lines[:4]).encode(), plain: "".join(lines[4:6]).encode()}
+    fleet.bucket.writes.clear()
+    say(fleet, driver, "driver.stdout", "".join(lines[6:]))
+    fleet.restart()
+    fleet.launcher.reconcilers[log_delivery.KIND].length = 40
+    fleet.pass_time(FIVE_MINUTES)
+    assert fleet.bucket.writes == [f"{piece}2", plain]
+    assert fleet.bucket.files[f"{piece}2"] == "".join(lines[4:8]).encode()
+    (fleet.directories.path(driver) / "logs" / "driver.stdout").write_text("anew\n")
+    fleet.pass_time(FIVE_MINUTES)
+    assert fleet.bucket.files[plain] == "".join(lines[8:]).encode(), "it is nowhere else"
+    assert fleet.bucket.files[f"{piece}4"] == b"anew\n"
+    fleet.delete(CLUSTER)
+    fleet.settle()
+    whole = b"".join(fleet.bucket.files[name] for name in (f"{piece}1", f"{piece}2", plain, f"{piece}4"))
+    assert whole == "".join(lines).encode() + b"anew\n"
+
+
+def test_a_log_that_grew_much_is_delivered_at_once_and_the_event_log_in_whole_lines(fleet):
+    driver, _ = running(fleet)
+    fleet.pass_time(1_000)
+    say(fleet, driver, "eventlog.stdout", '{"Event": 1}\n{"Event": ')
+    Gate(fleet.store, fleet.directories).on_node_event(driver, "log_grew", {"file": "eventlog.stdout"})
+    fleet.pass_time(1_000)
+    assert list(fleet.bucket.files.values()) == [b'{"Event": 1}\n']
+    say(fleet, driver, "eventlog.stdout", "2}\n")
+    fleet.delete(CLUSTER)
+    fleet.settle()
+    assert list(fleet.bucket.files.values()) == [b'{"Event": 1}\n{"Event": 2}\n']
 
 
 def test_the_last_words_are_there_when_the_cluster_has_ended(fleet):
@@ -156,4 +196,5 @@ def test_erased_with_its_cluster(fleet):
     ],
 )
 def test_places(file, wanted):
+    assert place("c", file, 7) == f"{wanted.partition('--')[0]}--2-00007"
     assert place("c", file) == wanted
