@@ -89,10 +89,9 @@ class Sessions:
         own = context.language == language
 
         def options() -> dict[str, str]:
-            if language == "r":
-                return {"program": target.r}
             # The capability of a context is that of its own language's process.
-            return self._calls(context)() if own else {"socket": NODE_SOCKET, "capability": ""}
+            calls = self._calls(context)() if own else {"socket": NODE_SOCKET, "capability": ""}
+            return {**calls, "program": target.r} if language == "r" else calls
 
         return ShellSession(
             context.context_id, language, self._http(target), options,

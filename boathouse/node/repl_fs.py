@@ -157,6 +157,32 @@ class FileSystem:
             self._node.call("fs.mkdirs", {"path": dir})
         return True
 
+    def _no_mounts(self, name: str):
+        raise NotImplementedError(
+            f"dbutils.fs.{name} is not served: there are no mounts here; use the location itself (s3://bucket/..) or a volume "
+            "(/Volumes/catalog/schema/volume/..)"
+        )
+
+    def mount(self, *_, **__):
+        """Refused."""
+        self._no_mounts("mount")
+
+    def updateMount(self, *_, **__):
+        """Refused."""
+        self._no_mounts("updateMount")
+
+    def unmount(self, *_, **__):
+        """Refused."""
+        self._no_mounts("unmount")
+
+    def refreshMounts(self):
+        """Refused."""
+        self._no_mounts("refreshMounts")
+
+    def mounts(self):
+        """Refused."""
+        self._no_mounts("mounts")
+
     def __repr__(self) -> str:
         return "dbutils.fs: ls(dir), head(file, maxBytes), put(file, contents, overwrite), cp, mv, rm, mkdirs"
 

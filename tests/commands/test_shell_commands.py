@@ -29,7 +29,9 @@ def test_an_r_shell_is_told_the_images_program(with_r, open_shell, jvm):
     jvm.answers["1"] = TEXT
     shell = open_shell("r")
     assert shell.run("1")["status"] == "Finished"
-    assert jvm.shells[(shell.context, "r")] == {"program": "/usr/bin/Rscript"}
+    options = jvm.shells[(shell.context, "r")]
+    assert options["program"] == "/usr/bin/Rscript"
+    assert options["socket"] == "/run/boathouse/node.sock" and len(options["capability"]) >= 32
 
 
 def test_another_language_in_a_context_has_no_capability_of_its_own(open_shell, jvm):

@@ -298,6 +298,16 @@ def test_secrets_are_fetched_with_the_capability_and_never_shown(start, node_soc
 def test_what_dbutils_does_not_serve_says_so_by_name(start):
     repl = start(socket="/nowhere")
     repl.receive()
+    for call in (
+        "mount('s3://b', '/mnt/b')",
+        "mounts()",
+        "refreshMounts()",
+        "updateMount('s3://b', '/mnt/b')",
+        "unmount('/mnt/b')",
+    ):
+        assert (
+            f"dbutils.fs.{call.partition('(')[0]} is not served: there are no mounts" in repl.run(f"dbutils.fs.{call}")["summary"]
+        )
     assert repl.run("dbutils.jobs.get('x')")["summary"] == "NotServedYet: dbutils.jobs.get is not served by Boathouse yet"
     assert "cannot be reached" in repl.run("dbutils.secrets.get('s', 'k')")["summary"]
 

@@ -93,9 +93,71 @@ local({
   }
   tools$dbutils.widgets.remove <- function(name) invisible(state$widgets[[name]] <- NULL)
   tools$dbutils.widgets.removeAll <- function() invisible(state$widgets <- list())
+  state$calls <- 0L
+  hex <- function(x) paste0("x", paste(as.character(charToRaw(enc2utf8(as.character(x)))), collapse = ""))
+  raw_of <- function(word) {
+    if (nchar(word) < 3L) return(raw(0))
+    at <- seq.int(2L, nchar(word), by = 2L)
+    as.raw(strtoi(substring(word, at, at + 1L), 16L))
+  }
+  text_of <- function(word) {
+    text <- rawToChar(raw_of(word))
+    Encoding(text) <- "UTF-8"
+    text
+  }
+  system_out <- function(text) {
+    # The real standard output, also while a command has diverted its own (`capture.output`).
+    out <- file("/dev/stdout", "ab", raw = TRUE)
+    writeChar(text, out, eos = NULL)
+    close(out)
+  }
+  call_platform <- function(name, ...) {
+    # Base R opens no unix sockets: the driver, which has the calls of Scala, makes this one.
+    suspendInterrupts({
+      state$calls <- state$calls + 1L
+      number <- as.character(state$calls)
+      writeLines(paste(c(number, name, vapply(list(...), hex, "")), collapse = " "), file.path(folder, "call"))
+      flush(stdout())
+      system_out(mark)
+    })
+    repeat {
+      line <- readLines(input, n = 1L)
+      if (!length(line)) quit("no", runLast = FALSE)
+      words <- strsplit(line, " ", fixed = TRUE)[[1]]
+      if (length(words) >= 3L && words[1] == "answer" && words[2] == number) break
+    }
+    if (words[3] != "ok") stop(text_of(words[4]), call. = FALSE)
+    words[-(1:3)]
+  }
+  done <- function(...) invisible(text_of(call_platform(...)) == "TRUE")
+  flag <- function(x) if (isTRUE(x)) "TRUE" else "FALSE"
+  tools$dbutils.fs.ls <- function(dir) {
+    values <- vapply(call_platform("fs.ls", dir), text_of, "", USE.NAMES = FALSE)
+    column <- function(at) values[seq_along(values) %% 4L == at %% 4L]
+    data.frame(path = column(1L), name = column(2L), size = as.numeric(column(3L)),
+               modificationTime = as.numeric(column(4L)), stringsAsFactors = FALSE)
+  }
+  tools$dbutils.fs.head <- function(file, maxBytes = 65536L)
+    text_of(call_platform("fs.head", file, format(maxBytes, scientific = FALSE)))
+  tools$dbutils.fs.put <- function(file, contents, overwrite = FALSE) done("fs.put", file, contents, flag(overwrite))
+  tools$dbutils.fs.cp <- function(from, to, recurse = FALSE) done("fs.cp", from, to, flag(recurse))
+  tools$dbutils.fs.mv <- function(from, to, recurse = FALSE) done("fs.mv", from, to, flag(recurse))
+  tools$dbutils.fs.rm <- function(dir, recurse = FALSE) done("fs.rm", dir, flag(recurse))
+  tools$dbutils.fs.mkdirs <- function(dir) done("fs.mkdirs", dir)
+  for (name in c("mount", "mounts", "refreshMounts", "updateMount", "unmount")) local({
+    refused <- paste0("fs.", name)
+    assign(paste0("dbutils.", refused), function(...) call_platform(refused), envir = tools)
+  })
+  tools$dbutils.secrets.get <- function(scope, key) text_of(call_platform("secrets.get", scope, key))
+  tools$dbutils.secrets.getBytes <- function(scope, key) raw_of(call_platform("secrets.get", scope, key))
+  tools$dbutils.secrets.list <- function(scope)
+    data.frame(key = vapply(call_platform("secrets.list", scope), text_of, "", USE.NAMES = FALSE), stringsAsFactors = FALSE)
+  tools$dbutils.secrets.listScopes <- function()
+    data.frame(name = vapply(call_platform("secrets.listScopes"), text_of, "", USE.NAMES = FALSE), stringsAsFactors = FALSE)
   tools$dbutils.notebook.exit <- function(value) signalCondition(exit_condition(value))
   tools$dbutils.help <- function() {
-    cat("dbutils in R: dbutils.widgets.text, dropdown, combobox, multiselect, get, remove, removeAll;",
+    cat("dbutils in R: dbutils.fs.ls, head, put, cp, mv, rm, mkdirs; dbutils.secrets.get, getBytes, list, listScopes;",
+        "dbutils.widgets.text, dropdown, combobox, multiselect, get, remove, removeAll;",
         "dbutils.notebook.exit\n")
   }
   attach(tools, name = "boathouse")
@@ -136,6 +198,7 @@ local({
     })
   }
   finish <- function(outcome) suspendInterrupts({
+    unlink(file.path(folder, "call"))
     try(graphics.off(), silent = TRUE)
     shown <- if (outcome$status == "ok" && !is.null(state$table))
       tryCatch(table_json(state$table), error = function(condition) {
@@ -167,6 +230,7 @@ local({
       if (!state$pending) {
         line <- readLines(input, n = 1L)
         if (!length(line)) quit("no", runLast = FALSE)
+        if (line != "run") next  # the answer to a call that was cancelled
         state$pending <- TRUE
       }
       outcome <- run()

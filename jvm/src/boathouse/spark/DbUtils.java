@@ -8,14 +8,16 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** {@code dbutils} of a Scala context: widgets, notebook.exit and secrets. The Python one has more. */
+/** {@code dbutils} of a Scala context: fs, widgets, notebook.exit and secrets. R's asks the same of fs and secrets. */
 public final class DbUtils {
     public final Widgets widgets = new Widgets();
     public final Notebook notebook = new Notebook();
     public final Secrets secrets;
+    public final DbFs fs;
 
     private DbUtils(NodeCalls calls) {
         this.secrets = new Secrets(calls);
+        this.fs = new DbFs(calls);
     }
 
     /** @param options {@code socket} and {@code capability}: how the context calls the control plane */
@@ -24,13 +26,13 @@ public final class DbUtils {
     }
 
     public void help() {
-        scala.Console.println("dbutils in Scala: widgets (text, dropdown, combobox, multiselect, get, getAll, remove,"
+        scala.Console.println("dbutils in Scala: fs (ls, head, put, cp, mv, rm, mkdirs), widgets (text, dropdown, combobox, multiselect, get, getAll, remove,"
                 + " removeAll), notebook.exit, secrets (get, getBytes, list, listScopes)");
     }
 
     @Override
     public String toString() {
-        return "dbutils: widgets, notebook, secrets";
+        return "dbutils: fs, widgets, notebook, secrets";
     }
 
     /** Values that a command's author names and whoever runs it sets; there is no page here, so the default holds. */
@@ -125,7 +127,7 @@ public final class DbUtils {
     public static final class Secrets {
         private final NodeCalls calls;
 
-        private Secrets(NodeCalls calls) {
+        Secrets(NodeCalls calls) {
             this.calls = calls;
         }
 
@@ -158,11 +160,7 @@ public final class DbUtils {
         }
 
         private JsonNode call(String method, String params) {
-            if (!calls.possible()) {
-                throw new UnsupportedOperationException(
-                        "dbutils.secrets in Scala works in contexts whose language is scala; use it in Python here");
-            }
-            return calls.call(method, params);
+            return calls.require("dbutils.secrets").call(method, params);
         }
     }
 }

@@ -31,6 +31,15 @@ final class NodeCalls {
         return !capability.isEmpty();
     }
 
+    /** These calls, for `what`. Only the process of a context's own language may call. */
+    NodeCalls require(String what) {
+        if (!possible()) {
+            throw new UnsupportedOperationException(what + " works in contexts of this language; this context has another, and"
+                    + " its own language has " + what);
+        }
+        return this;
+    }
+
     /**
      * @param params a JSON object as text
      * @throws SecurityException when the principal may not, with the platform's words

@@ -18,7 +18,7 @@ import java.util.TreeSet;
 
 /**
  * R commands of one context: a process of the image's own R, a child of the driver's. It gets its commands by a file and
- * a line on its standard input, and ends each one's output by a mark that only the two know.
+ * a line on its standard input, and ends each one's output by a mark that only the two know; so it announces its calls too.
  */
 final class RShell implements Shell {
     private static final int SIGKILL_EXIT = 137;
@@ -27,6 +27,7 @@ final class RShell implements Shell {
     private static final long RESULT_LIMIT = 64 << 20;
 
     private final String program;
+    private final RCalls calls;
     private final byte[] mark;
     private final Object changed = new Object();
     private volatile Standing standing = Standing.STARTING;
@@ -36,8 +37,9 @@ final class RShell implements Shell {
     private boolean ended;
     private long lastKill;
 
-    RShell(String program) {
+    RShell(String program, RCalls calls) {
         this.program = program;
+        this.calls = calls;
         byte[] random = new byte[24];
         new SecureRandom().nextBytes(random);
         this.mark = ("\u0001" + Base64.getUrlEncoder().encodeToString(random) + "\u0001").getBytes(StandardCharsets.US_ASCII);
@@ -143,7 +145,11 @@ final class RShell implements Shell {
         }
     }
 
-    private void marked() {
+    /** A call of R's waits, or else a command has ended. */
+    private void marked() throws IOException {
+        if (calls.serve(folder, process.getOutputStream())) {
+            return;
+        }
         synchronized (changed) {
             if (standing == Standing.STARTING) {
                 standing = Standing.READY;

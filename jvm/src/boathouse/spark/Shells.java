@@ -27,7 +27,7 @@ final class Shells {
             case "scala":
                 return new ScalaShell(context, DbUtils.of(options));
             case "r":
-                return new RShell(options.path("program").asText("Rscript"));
+                return new RShell(options.path("program").asText("Rscript"), new RCalls(NodeCalls.of(options)));
             default:
                 throw new IllegalArgumentException("'language' is neither scala nor r: " + language);
         }
