@@ -47,7 +47,7 @@ def fail(world: World, failure: Failure) -> Step:
         details["evidence"] = evidence
     if failure.node:
         parameters["instance_id"] = failure.node
-    reason = Reason(failure.code, type_of(failure.code), parameters)
+    reason = Reason(failure.code, "CLIENT_ERROR" if failure.of_user else type_of(failure.code), parameters)
     at = failure.node if failure.step in NODE_STEPS else ""
     return Step(
         row=_ending(reason, message),

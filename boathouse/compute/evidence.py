@@ -4,6 +4,7 @@ A JVM that ends says why in an exception, among hundreds of lines that do not ma
 """
 
 import re
+from collections.abc import Collection
 
 #: Lines kept at most, frames kept of each stack trace, and lines taken where nothing looks like a cause.
 MOST_LINES, FRAMES, LAST_LINES = 24, 3, 8
@@ -12,9 +13,13 @@ MOST_LINES, FRAMES, LAST_LINES = 24, 3, 8
 _ROUTINE = re.compile(r"^\S+ \S+ (INFO|DEBUG|TRACE) ")
 _FRAME = re.compile(r"^\s+(at |\.\.\. \d+ more)")
 _CAUSE = re.compile(r"(Error|Exception|ERROR|FATAL|Caused by|Traceback|Killed|OutOfMemory|No such file|not found|denied)")
+_WARNING = re.compile(r"^\S+ \S+ WARN ")
 _NOISE = re.compile(
     r"^WARNING: (Using incubator modules|A terminally deprecated|An illegal reflective|All illegal|Please consider|Use --)"
 )
+
+#: What Java says last when it does not take its options, and how the settings end that hold some.
+_NO_JAVA, _OPTIONS = "Could not create the Java Virtual Machine", ".extraJavaOptions"
 
 
 def telling(log: str) -> str:
@@ -41,6 +46,20 @@ def telling(log: str) -> str:
     if not any(_CAUSE.search(line) for line in kept):
         return "\n".join(lines[-LAST_LINES:])
     return "\n".join(_without_repeats(kept)[-MOST_LINES:])
+
+
+def blames(evidence: str, settings: Collection[str]) -> bool:
+    """Whether the lines that explain why Spark did not start say that one of these settings (keys of `spark_conf`) is at fault:
+    an error names it, or Java does not start with the options that one of them holds.
+
+    >>> blames("java.lang.NumberFormatException: spark.task.cpus should be int, but was x", ["spark.task.cpus"])
+    True
+    """
+    errors = [line for line in evidence.splitlines() if not _WARNING.match(line)]
+    if any(_NO_JAVA in line for line in errors) and any(key.endswith(_OPTIONS) for key in settings):
+        return True
+    named = [re.compile(rf"(?<![\w.]){re.escape(key)}(?![\w.]*\w)") for key in settings]
+    return any(pattern.search(line) for pattern in named for line in errors if not _FRAME.match(line))
 
 
 def _without_repeats(lines: list[str]) -> list[str]:

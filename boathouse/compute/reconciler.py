@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from sqlalchemy import Update, and_, bindparam, delete, insert, update
 
 from boathouse import telemetry
-from boathouse.compute import endings, events, log_delivery, plan_size, pool_stock, timeline, usage_records
-from boathouse.compute.evidence import telling
+from boathouse.compute import cluster_spec, endings, events, log_delivery, plan_size, pool_stock, timeline, usage_records
+from boathouse.compute.evidence import blames, telling
 from boathouse.compute.images_step import ImageSteps
 from boathouse.compute.launch import Effects, Result
 from boathouse.compute.launch_inputs import InputsCache
@@ -174,7 +174,8 @@ class Reconciler:
         if kills:
             message += f" The node had used all of its memory: the kernel ended {kills} of its processes for it."
             failure = replace(failure, code="DRIVER_OUT_OF_MEMORY" if _was_killed(sight.world, failure) else failure.code)
-        told = replace(failure, message=hidden.text(message), evidence=evidence)
+        asked = (cluster_spec.load(sight.row.spec).spark_conf or {}) if failure.code == "SPARK_STARTUP_FAILURE" else {}
+        told = replace(failure, message=hidden.text(message), evidence=evidence, of_user=blames(evidence, asked))
         log.info("%s: launch %d fails: %s: %s", sight.row.cluster_id, sight.row.launch, told.code, told.message)
         ending = endings.fail(sight.world, told)
         ending = replace(ending, events=(*told_before, *ending.events))

@@ -50,6 +50,8 @@ class Failure(msgspec.Struct, frozen=True):
     log: str = ""
     #: Parameters of the termination reason beside the message.
     parameters: Mapping[str, str] = msgspec.field(default_factory=dict)
+    #: Whether the user's own configuration is at fault, where the code alone does not say so.
+    of_user: bool = False
     #: An event that is told before that of the end.
     event: tuple[str, Mapping[str, Any]] | None = None
 

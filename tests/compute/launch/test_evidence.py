@@ -1,6 +1,8 @@
 """The lines that explain a failure."""
 
-from boathouse.compute.evidence import MOST_LINES, telling
+import pytest
+
+from boathouse.compute.evidence import MOST_LINES, blames, telling
 
 INFO = "26/11/23 16:21:04 INFO SparkContext: Running Spark version 4.0.5"
 TRACE = ["java.lang.NumberFormatException: Time must be specified", *(f"\tat a.B.c{n}(B.java:{n})" for n in range(40))]
@@ -29,3 +31,24 @@ def test_without_a_cause_the_end_of_the_log_is_told():
 def test_it_is_bounded():
     log = [f"java.lang.Error: number {n}" for n in range(1000)]
     assert len(telling("\n".join(log)).split("\n")) == MOST_LINES
+
+
+CPUS = "java.lang.IllegalArgumentException: spark.task.cpus should be int, but was x"
+NO_JAVA = "Unrecognized VM option 'UseNothing'\nError: Could not create the Java Virtual Machine."
+
+
+@pytest.mark.parametrize(
+    ("evidence", "settings", "blamed"),
+    [
+        (CPUS, ["spark.task.cpus", "spark.a"], True),
+        (CPUS, ["spark.task", "cpus", "spark.task.cpus.more"], False),
+        (f"{CPUS}\n\tat a.B.c(B.java:1)", [], False),
+        ("Caused by: Illegal value for config key spark.network.timeout: no time.", ["spark.network.timeout"], True),
+        ("26/11/23 16:21:04 WARN SparkConf: spark.old is deprecated\njava.lang.Error: no", ["spark.old"], False),
+        (NO_JAVA, ["spark.driver.extraJavaOptions"], True),
+        (NO_JAVA, ["spark.driver.memory"], False),  # the image's Java, or the machine
+        ("", ["spark.a"], False),
+    ],
+)
+def test_who_is_to_blame_for_a_spark_that_did_not_start(evidence, settings, blamed):
+    assert blames(evidence, settings) is blamed

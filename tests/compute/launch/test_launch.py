@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from boathouse.compute.logs import LogReader
 from boathouse.compute.world import Step
 from boathouse.dataplane.contract import Limits
 from boathouse.dataplane.simulated import Fault, Trouble
@@ -142,6 +143,18 @@ def test_a_failure_is_one_reason_and_rolls_back(fleet, trouble, code, step):
     failed = [key for key, told in fleet.timeline(cluster).items() if told["outcome"] == "failed"]
     assert step in [key[0] for key in failed] and ("total", "") in failed
     assert all(told["ended"] is not None for told in fleet.timeline(cluster).values())
+
+
+@pytest.mark.parametrize(("wanted", "kind"), [({"spark.task.cpus": "x"}, "CLIENT_ERROR"), ({}, "SERVICE_FAULT")])
+def test_a_spark_that_refuses_a_setting_of_the_user_is_the_users_to_mend(fleet, monkeypatch, wanted, kind):
+    said = "java.lang.IllegalArgumentException: spark.task.cpus should be int, but was x"
+    monkeypatch.setattr(LogReader, "tail", lambda *asked: said)
+    fleet.world.add(Trouble(Fault.PROCESS_EXITS, process="driver", code="1"))
+    cluster = fleet.create(spark_conf=wanted)
+    fleet.settle()
+    reason = fleet.row(cluster).termination_reason
+    assert (reason["code"], reason["type"]) == ("SPARK_STARTUP_FAILURE", kind)
+    assert said in reason["parameters"]["databricks_error_message"]
 
 
 def test_a_lost_worker_is_replaced(fleet):
