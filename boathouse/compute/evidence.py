@@ -4,7 +4,7 @@ A JVM that ends says why in an exception, among hundreds of lines that do not ma
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 
 #: Lines kept at most, frames kept of each stack trace, and lines taken where nothing looks like a cause.
 MOST_LINES, FRAMES, LAST_LINES = 24, 3, 8
@@ -17,6 +17,9 @@ _WARNING = re.compile(r"^\S+ \S+ WARN ")
 _NOISE = re.compile(
     r"^WARNING: (Using incubator modules|A terminally deprecated|An illegal reflective|All illegal|Please consider|Use --)"
 )
+
+#: Spark names a time or a size that it cannot read by its value alone.
+_UNREADABLE = re.compile(r"^.*Failed to parse (time|byte) string: ")
 
 #: What Java says last when it does not take its options, and how the settings end that hold some.
 _NO_JAVA, _OPTIONS = "Could not create the Java Virtual Machine", ".extraJavaOptions"
@@ -48,15 +51,17 @@ def telling(log: str) -> str:
     return "\n".join(_without_repeats(kept)[-MOST_LINES:])
 
 
-def blames(evidence: str, settings: Collection[str]) -> bool:
-    """Whether the lines that explain why Spark did not start say that one of these settings (keys of `spark_conf`) is at fault:
-    an error names it, or Java does not start with the options that one of them holds.
+def blames(evidence: str, settings: Mapping[str, str]) -> bool:
+    """Whether the lines that explain why Spark did not start say that one of these settings (`spark_conf`) is at fault: an error
+    names its key, or its value as one that cannot be read, or Java does not start with the options that it holds.
 
-    >>> blames("java.lang.NumberFormatException: spark.task.cpus should be int, but was x", ["spark.task.cpus"])
+    >>> blames("java.lang.NumberFormatException: spark.task.cpus should be int, but was x", {"spark.task.cpus": "x"})
     True
     """
     errors = [line for line in evidence.splitlines() if not _WARNING.match(line)]
     if any(_NO_JAVA in line for line in errors) and any(key.endswith(_OPTIONS) for key in settings):
+        return True
+    if any(_UNREADABLE.sub("", line).strip() in settings.values() for line in errors if _UNREADABLE.search(line)):
         return True
     named = [re.compile(rf"(?<![\w.]){re.escape(key)}(?![\w.]*\w)") for key in settings]
     return any(pattern.search(line) for pattern in named for line in errors if not _FRAME.match(line))

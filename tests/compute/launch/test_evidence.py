@@ -47,8 +47,14 @@ NO_JAVA = "Unrecognized VM option 'UseNothing'\nError: Could not create the Java
         ("26/11/23 16:21:04 WARN SparkConf: spark.old is deprecated\njava.lang.Error: no", ["spark.old"], False),
         (NO_JAVA, ["spark.driver.extraJavaOptions"], True),
         (NO_JAVA, ["spark.driver.memory"], False),  # the image's Java, or the machine
+        ("java.lang.NumberFormatException: Time\nFailed to parse time string: soon", ["spark.network.timeout"], False),
         ("", ["spark.a"], False),
     ],
 )
 def test_who_is_to_blame_for_a_spark_that_did_not_start(evidence, settings, blamed):
-    assert blames(evidence, settings) is blamed
+    assert blames(evidence, dict.fromkeys(settings, "1")) is blamed
+
+
+@pytest.mark.parametrize("line", ["Failed to parse time string: soon", "Failed to parse byte string: soon"])
+def test_a_value_that_cannot_be_read_is_known_by_itself(line):
+    assert blames(f"java.lang.NumberFormatException: must be specified as\n{line}", {"spark.network.timeout": "soon"})
