@@ -99,12 +99,15 @@ def _build(options: argparse.Namespace, settings: Settings) -> int:
 
 def _init(options: argparse.Namespace, settings: Settings) -> int:
     from boathouse.images import starter_kit
-    from boathouse.releases.runtimes import RUNTIMES
+    from boathouse.releases.runtimes import RUNTIMES, UnknownRuntime, named
 
     directory, keys = Path(options.directory), [runtime.key for runtime in RUNTIMES]
-    runtime = options.runtime or starter_kit.runtime_of(options.base, keys) or "17.3.x-scala2.13"
     try:
+        asked = options.runtime and named(options.runtime).key
+        runtime = asked or starter_kit.runtime_of(options.base, keys) or "17.3.x-scala2.13"
         written = [str(path) for path in starter_kit.begin(directory, options.base, runtime, keys)]
+    except UnknownRuntime as error:
+        raise Failed(f"--runtime: {error}") from None
     except starter_kit.CannotBegin as error:
         raise Failed(str(error)) from None
     except OSError as error:

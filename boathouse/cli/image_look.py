@@ -1,6 +1,7 @@
 """`boathouse image check|sbom|diff`: what is in an image, said without a cluster."""
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from boathouse.images.check import check, unreadable
 from boathouse.images.findings import LANGUAGES, Wanted
 from boathouse.settings import Settings
 
+_DRIVER, _CAPABILITY = re.compile(r"\d{2,4}(\.\d{1,3}){1,2}"), re.compile(r"\d{1,2}\.\d")
 SOURCE = "a reference (engine or registry), an archive, or an OCI folder"
 
 
@@ -43,26 +45,52 @@ def arguments(verbs: Any) -> None:
 
 
 def _judged(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runtime", default="17.3.x-scala2.13", help="the runtime it is checked for")
+    parser.add_argument(
+        "--runtime", default="17.3.x-scala2.13", help="the runtime it is checked for, such as 17.3 or 17.3.x-scala2.13"
+    )
     parser.add_argument("--strict", action="store_true", help="refuse what Databricks would refuse")
 
 
-def _wanted(options: argparse.Namespace, settings: Settings) -> Wanted:
+def _judge(options: argparse.Namespace, settings: Settings) -> tuple[Wanted, dict[str, str]]:
+    """What the image is judged for, and the runtime of it, as it is shown. Raises Failed."""
     from boathouse.releases import Releases
+    from boathouse.releases.runtimes import UnknownRuntime, named
 
-    release = Releases(settings.cache / "releases").get(options.runtime)
-    wanted = Wanted(strict=options.strict)
+    try:
+        runtime = named(options.runtime)
+    except UnknownRuntime as error:
+        raise Failed(f"--runtime: {error}") from None
+    release = Releases(settings.cache / "releases").get(runtime.key)
+    wanted = Wanted(spark=runtime.spark, java_major=runtime.java_majors[0], strict=options.strict)
     if release is not None:
         wanted = replace(wanted, spark=release.spark, glibc=release.glibc, java_major=release.java_major)
-    return wanted
+    shown = {
+        "key": runtime.key, "spark": wanted.spark, "scala": runtime.scala, "java": str(wanted.java_major), "glibc": wanted.glibc,
+    }  # fmt: skip
+    if not wanted.glibc:
+        print(
+            f"{runtime.key} is not built on this machine: the oldest glibc that its Java runs on is not known, and not compared; "
+            f"boathouse release build {runtime.key}",
+            file=sys.stderr,
+        )
+    return wanted, shown
+
+
+def _number(option: str, text: str, form: re.Pattern[str], such: str) -> str:
+    """A version of an option, or an empty text. Raises Failed."""
+    if text and not form.fullmatch(text):
+        raise Failed(f"{option}: {text[:40]!r} is no version; give one such as {such}")
+    return text
 
 
 def run_check(options: argparse.Namespace, settings: Settings) -> int:
     """`boathouse image check`: 1 when the image is refused."""
-    wanted = replace(
-        _wanted(options, settings), languages=frozenset(options.needs), cuda_driver=options.cuda_driver,
-        compute_capability=options.compute_capability,
-    )  # fmt: skip
+    driver = _number("--cuda-driver", options.cuda_driver, _DRIVER, "550.54.15")
+    capability = _number("--compute-capability", options.compute_capability, _CAPABILITY, "8.6")
+    if capability and not driver:
+        raise Failed("--compute-capability: a node with a GPU has a driver too; give --cuda-driver")
+    wanted, runtime = _judge(options, settings)
+    wanted = replace(wanted, languages=frozenset(options.needs), cuda_driver=driver, compute_capability=capability)
     try:
         with image_sources.opened(options.what, settings) as view:
             report = check(view, wanted)
@@ -71,7 +99,7 @@ def run_check(options: argparse.Namespace, settings: Settings) -> int:
     if options.sarif:
         print_json(image_report.sarif(options.what, report))
     elif options.output == "json":
-        print_json(image_report.document(options.what, report))
+        print_json(image_report.document(options.what, report, runtime))
     else:
         print(image_report.github(options.what, report) if options.github else image_report.text(options.what, report))
     return 0 if report.ok else 1
@@ -101,7 +129,7 @@ def run_diff(options: argparse.Namespace, settings: Settings) -> int:
     """`boathouse image diff`: 1 when a cluster could be made of the first image and cannot of the second."""
     from boathouse.images import difference, packages
 
-    wanted = _wanted(options, settings)
+    wanted, _ = _judge(options, settings)
     sides = []
     for what in (options.before, options.after):
         with _readable(what), image_sources.listed(what, settings, packages.READ) as (view, _):

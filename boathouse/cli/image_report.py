@@ -17,9 +17,9 @@ SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _RULES_PAGE = "docs/image-contract.md"
 
 
-def document(what: str, report: CheckReport) -> dict[str, Any]:
-    """All fields of the report, and whether a cluster can be made of the image."""
-    return {"image": what, "ok": report.ok, **msgspec.to_builtins(report)}
+def document(what: str, report: CheckReport, runtime: dict[str, str]) -> dict[str, Any]:
+    """All fields of the report, whether a cluster can be made of the image, and the runtime (`glibc` empty: not compared)."""
+    return {"image": what, "ok": report.ok, "runtime": runtime, **msgspec.to_builtins(report)}
 
 
 def text(what: str, report: CheckReport) -> str:

@@ -7,6 +7,8 @@ each the newest published Apache Spark of that line that Delta Lake fits.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 
@@ -126,6 +128,7 @@ RUNTIMES: tuple[Runtime, ...] = (_18_0, _17_3, _16_4_SCALA_2_13, _16_4, _15_4, _
 _BY_KEY = {runtime.key: runtime for runtime in RUNTIMES}
 
 _ML_MARK = "-cpu-ml-"
+_SHORT = re.compile(r"(\d{1,3}\.\d{1,3})(?:\.x)?([ -]?lts)?", re.IGNORECASE)
 
 
 def runtime(spark_version: str) -> Runtime | None:
@@ -134,6 +137,24 @@ def runtime(spark_version: str) -> Runtime | None:
     A machine-learning key (`17.3.x-cpu-ml-scala2.13`) has the runtime of its plain key: it differs by its image only.
     """
     return _BY_KEY.get(plain_key(spark_version))
+
+
+class UnknownRuntime(ValueError):
+    """A text that names no runtime, or more than one; the message has the text and those that there are."""
+
+
+def named(text: str) -> Runtime:
+    """The runtime that a person means: by its key, or in short by its version (`17.3`, `17.3-lts`). Raises UnknownRuntime."""
+    found = runtime(text)
+    short = _SHORT.fullmatch(text)
+    several = [each for each in RUNTIMES if short and each.key.startswith(f"{short[1]}.x-")]
+    if short and short[2]:
+        several = [each for each in several if " LTS " in each.name]
+    if found is not None or len(several) == 1:
+        return found or several[0]
+    if several:
+        raise UnknownRuntime(f"'{text}' is more than one runtime; give one of: {', '.join(each.key for each in several)}")
+    raise UnknownRuntime(f"no runtime '{text[:60]}'; there are: {', '.join(each.key for each in RUNTIMES)}")
 
 
 def plain_key(spark_version: str) -> str:
