@@ -175,7 +175,7 @@ def _policy(name: str) -> ImagePolicy:
         raise Failed(f"{name}: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Failed(f"{name} is no image policy: {error}") from None
-    problem = next(rules.problems(policy), None)
+    problem = next(rules.problems(policy, datetime.now(UTC).date()), None)
     if problem is not None:
         raise Failed(f"{name}: {problem}")
     return policy

@@ -1,11 +1,12 @@
 """`boathouse image scan`: the known vulnerabilities of what is installed in an image, by the advisories of this machine.
 
-Exit codes: 0 fine, 1 it could not be done, 3 `--fail-on` refuses (also an image of which not everything can be read).
+Exit codes: 0 fine, 1 it could not be done, 3 `--fail-on` refuses (also an image of which not everything can be read, or of whose
+packages nothing is known).
 """
 
 import argparse
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from boathouse.images import packages
 from boathouse.images.advisories import database, ignores, origin, scan
 from boathouse.images.advisories.model import Level
 from boathouse.images.archive_view import UnreadableArchive
+from boathouse.images.trust import decisions as asked
 from boathouse.settings import Settings
 
 REFUSED = 3
@@ -30,11 +32,19 @@ def arguments(verbs: Any, source: str) -> None:
     made.add_argument("--base", metavar="REF|TAR|DIR", help="the image that this one was made from")
     made.add_argument("--ignore", action="append", default=[], metavar="FILE", help="decisions in YAML or TOML; repeatable")
     made.add_argument("--vex", action="append", default=[], metavar="FILE", help="an OpenVEX or CycloneDX VEX document")
+    made.add_argument(
+        "--allow-uncovered", action="append", default=[], metavar="ECOSYSTEM",
+        help="with --fail-on: pass though no advisories of it are here, such as npm or Debian:12; repeatable",
+    )  # fmt: skip
     made.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0, for code scanning")
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """`boathouse image scan`."""
+    if options.allow_uncovered and not options.fail_on:
+        raise Failed("--allow-uncovered: nothing fails without --fail-on; give that too, or leave it out")
+    for problem in asked.problems((), options.allow_uncovered, date.min):
+        raise Failed(f"--{problem.replace('_', '-')}")
     try:
         decisions = [each for name in (*options.ignore, *options.vex) for each in ignores.read(Path(name))]
         with database.Database(database.path(settings.cache)) as known:
@@ -67,4 +77,11 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         print(f"its base is {named}: --base {named} tells what is the base's", file=sys.stderr)
     if not options.fail_on:
         return 0
-    return REFUSED if result.at_least(scan.level_of(options.fail_on)) or not result.complete else 0
+    beyond = result.uncovered_beyond(options.allow_uncovered)
+    if beyond:
+        print(
+            f"--fail-on refuses: nothing is known of {', '.join(beyond)}; import their advisories (boathouse advisories refresh "
+            "--from FILE|DIR|URL), or let each pass by --allow-uncovered",
+            file=sys.stderr,
+        )
+    return REFUSED if beyond or result.at_least(scan.level_of(options.fail_on)) or not result.complete else 0

@@ -51,10 +51,10 @@ def text(what: str, result: ScanResult, age: str) -> str:
         )
         for each in result.findings
     ]  # fmt: skip
-    lines = [f"{what}: {said}", table(rows)]
+    silent = f"; nothing is known of packages of {', '.join(result.uncovered)}" if result.uncovered else ""
+    lines = [f"{what}: {said}{silent}", table(rows)]
     lines += [f"  ignored: {each.identifier} of {each.package.name}: {i.reason} ({_until(i)})" for each, i in result.ignored]
     lines += [f"  expired: {i.vulnerability} of {i.package or 'any package'} counts again ({_until(i)})" for i in result.expired]
-    lines += [f"  not covered: nothing is known of {name}" for name in result.uncovered]
     lines += [f"  not compared: {each}" for each in result.unjudged[:20]]
     lines += [f"  not compared: {len(result.unjudged) - 20} more"] if len(result.unjudged) > 20 else []
     lines += [f"  not read: {each}" for each in result.unread]
@@ -86,6 +86,7 @@ def sarif(what: str, result: ScanResult) -> dict[str, Any]:
     results = [_result(what, each, ignore, codes.index(each.identifier)) for each, ignore in everything]
     driver = {"name": "boathouse image scan", "version": version("boathouse"), "informationUri": _PAGE, "rules": rules}
     notes = [{"level": "warning", "message": {"text": f"not read: {each}"}} for each in result.unread]
+    notes += [{"level": "warning", "message": {"text": f"nothing is known of packages of {each}"}} for each in result.uncovered]
     invocation = {"executionSuccessful": result.complete, "toolExecutionNotifications": notes}
     run = {"tool": {"driver": driver}, "results": results, "invocations": [invocation]}
     return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}

@@ -90,7 +90,7 @@ def get(ctx: Ctx) -> ImagePolicyInForce:
 def put(ctx: Ctx, body: ImagePolicy) -> Empty:
     """Put a policy whole in the place of the one before. An empty one demands nothing."""
     _admins_only(ctx)
-    first = next(rules.problems(body), None)
+    first = next(rules.problems(body, moment(ctx.store.clock()).date()), None)
     if first is not None:
         raise invalid(first)
     values = {"policy": msgspec.to_builtins(body), "updated_at": ctx.store.clock(), "updated_by": ctx.caller.name}

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from boathouse.auth import callers
 from boathouse.compute import tracks as compute_tracks
+from boathouse.compute.image_policies import moment
 from boathouse.edge import ApiError, Ctx, endpoint
 from boathouse.edge.errors import denied, invalid, invalid_state, not_found
 from boathouse.images.references import TRACK_SCHEME
@@ -60,7 +61,7 @@ def accepted(ctx: Ctx, body: RolloutSpec) -> RolloutSpec:
     spec = msgspec.convert(
         {key: value for key, value in msgspec.to_builtins(body).items() if key in RolloutSpec.__struct_fields__}, RolloutSpec
     )
-    first = next(requests.violations(spec), None)
+    first = next(requests.violations(spec, moment(ctx.store.clock()).date()), None)
     if first is not None:
         raise invalid(first)
     if spec.source is not None and not (ctx.services.find(requests.Offers) or requests.Offers()).builds:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from boathouse.images import references
 from boathouse.images.references import InvalidReference
+from boathouse.images.trust import decisions
 from boathouse.rollout import waves, windows
 from boathouse.rollout.dockerfiles import OWN_HOST
 from boathouse.rollout.windows import Hours
@@ -34,8 +36,8 @@ NO_BUILDS = (
 )
 
 
-def violations(spec: RolloutSpec) -> Iterator[str]:
-    """Every reason why this request cannot be accepted, the weightiest first."""
+def violations(spec: RolloutSpec, today: date) -> Iterator[str]:
+    """Every reason why this request cannot be accepted on a day, the weightiest first."""
     if (spec.image is None) == (spec.source is None):
         yield "Give either image (a reference) or source (what it is built of), not both and not none of them."
     if spec.image is not None:
@@ -49,6 +51,7 @@ def violations(spec: RolloutSpec) -> Iterator[str]:
         yield from login(spec.sign.login, "sign.login")
     if spec.scan is not None:
         yield from _number("scan.max_age_days", spec.scan.max_age_days, 0, 365)
+        yield from decisions.problems(spec.scan.ignored_vulnerabilities, spec.scan.allow_uncovered, today, "scan.")
     yield from _canary(spec.canary)
     if spec.restart is not None:
         yield from _restart(spec.restart)

@@ -9,16 +9,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from boathouse.compute.image_policies import moment
 from boathouse.compute.image_scans import ImageScans
 from boathouse.images import references, registry
-from boathouse.images.advisories.scan import level_of
+from boathouse.images.advisories.scan import decide, level_of
 from boathouse.images.attachments import RegistryAccess
 from boathouse.images.build import HasApi
 from boathouse.images.failures import ImageFailure
 from boathouse.images.registry_auth import Login
 from boathouse.images.registry_http import RegistrySettings
 from boathouse.images.rootfs import BuildError
-from boathouse.images.trust import keys, signing
+from boathouse.images.trust import decisions, keys, signing
 from boathouse.rollout import build_context, dockerfiles, requests, rows
 from boathouse.rollout.failures import StepFailed
 from boathouse.rollout.logins import Vault
@@ -123,13 +124,15 @@ class EngineWork:
         if age > asked.max_age_days:
             allowed = f"scan.max_age_days is {asked.max_age_days}"
             raise StepFailed(f"scan: the advisories are {age} days old, and {allowed}: boathouse advisories refresh")
-        bad = result.at_least(level_of(asked.fail_on))
+        taken = decisions.ignores(asked.ignored_vulnerabilities, "the roll-out")
+        result = decide(result, taken, moment(self._store.clock()).date())
+        bad, uncovered = result.at_least(level_of(asked.fail_on)), result.uncovered_beyond(asked.allow_uncovered or ())
         details = {
             "advisories_age_days": age, "findings": len(result.findings), "worst": result.worst.word,
             "refused": [
                 f"{each.identifier} {each.level.word} {each.package.name} {each.package.version}" for each in bad[:FINDINGS]
             ],
-            "uncovered": list(result.uncovered),
+            "uncovered": list(result.uncovered), "ignored": [each.identifier for each, _ in result.ignored[:FINDINGS]],
         }  # fmt: skip
         if bad:
             first = bad[0]
@@ -140,6 +143,11 @@ class EngineWork:
             )  # fmt: skip
         if not result.complete:
             raise StepFailed(f"scan: not everything in the image can be read: {result.unread[0]}", details)
+        if uncovered:
+            raise StepFailed(
+                f"scan: nothing is known of packages of {', '.join(uncovered)}; have an operator import their advisories "
+                "(boathouse advisories refresh --from FILE|DIR|URL), or name them in scan.allow_uncovered", details,
+            )  # fmt: skip
         return details
 
     def sign(self, row: Any, spec: RolloutSpec) -> dict[str, Any]:

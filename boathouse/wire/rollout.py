@@ -6,6 +6,7 @@ from msgspec import UNSET, UnsetType
 
 from boathouse.wire.base import Wire
 from boathouse.wire.compute import ClusterSpec
+from boathouse.wire.image_policy import IgnoredVulnerability
 
 Language = Literal["python", "sql", "scala", "r"]
 Level = Literal["critical", "high", "medium", "unknown", "low", "negligible"]
@@ -81,10 +82,12 @@ class Source(Wire):
 
 class Scan(Wire):
     """`fail_on`: known vulnerabilities of this level and above end the roll-out. `max_age_days`: how old the advisories may
-    be."""
+    be. `ignored_vulnerabilities`: those that do not count; `allow_uncovered`: ecosystems of which nothing need be known."""
 
     fail_on: Level = "high"
     max_age_days: int = 7
+    ignored_vulnerabilities: list[IgnoredVulnerability] | None = None
+    allow_uncovered: list[str] | None = None
 
 
 class Sign(Wire):

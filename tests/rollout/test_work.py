@@ -95,11 +95,17 @@ def spec(**asked):
     return msgspec.convert({"canary": {"cluster": CLUSTER}, **asked}, RolloutSpec)
 
 
+IGNORED = {"vulnerability": "CVE-0", "reason": "not called", "until": "2999-01-01"}
+
+
 @pytest.mark.parametrize(("scanned", "asked", "told"), [
     (found(), {}, ""), (found(Level.MEDIUM), {}, ""),
     (found(Level.HIGH, Level.CRITICAL), {}, "2 known vulnerabilities of level high and above, such as CVE-1 of openssl 3.0.1"),
     (found(Level.MEDIUM), {"fail_on": "medium"}, "1 known vulnerabilities of level medium"),
     (found(), {"max_age_days": 1}, "the advisories are 2 days old, and scan.max_age_days is 1"),
+    (found(uncovered=("npm", "Debian:13")), {"allow_uncovered": ["npm"]}, "nothing is known of packages of Debian:13; have"),
+    (found(uncovered=("npm",)), {"allow_uncovered": ["npm"]}, ""),
+    (found(Level.HIGH), {"ignored_vulnerabilities": [{**IGNORED, "until": "2000-01-01"}]}, "such as CVE-0 of openssl"),
     (found(unread=("var/lib/dpkg/status: too large",)), {}, "not everything in the image can be read: var/lib/dpkg/status"),
     (Scanned(problem="there are no advisories on this machine"), {}, "there are no advisories on this machine"),
 ])  # fmt: skip
@@ -113,6 +119,12 @@ def test_a_scan_passes_only_what_is_known_to_be_good(world, scanned, asked, told
     details = world.work.scan(world.row, spec(scan=asked), "image")
     assert details["findings"] == len(scanned.result.findings) and details["advisories_age_days"] == 2
     assert json.dumps(details)
+
+
+def test_a_decision_lets_a_vulnerability_pass_and_is_told(world):
+    world.scans.of = lambda digest, image: found(Level.HIGH)
+    details = world.work.scan(world.row, spec(scan={"ignored_vulnerabilities": [IGNORED]}), "image")
+    assert (details["ignored"], details["findings"]) == (["CVE-0"], 0)
 
 
 def test_a_build_is_pushed_with_the_login_of_a_secret_and_leaves_nothing(world):

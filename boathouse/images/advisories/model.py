@@ -103,6 +103,11 @@ class ScanResult(msgspec.Struct, frozen=True):
         """Whether everything in the image was read. A gate must not let an image pass that hides its packages."""
         return not self.unread
 
+    def uncovered_beyond(self, allowed: Iterable[str]) -> tuple[str, ...]:
+        """The ecosystems of which nothing is known and something should be: a gate must not take silence for good news."""
+        let_pass = frozenset(allowed)
+        return tuple(name for name in self.uncovered if name not in let_pass)
+
     def at_least(self, level: Level) -> tuple[Finding, ...]:
         """The findings that a gate at this level refuses."""
         return tuple(finding for finding in self.findings if finding.level >= level)

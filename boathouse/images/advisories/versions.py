@@ -12,6 +12,9 @@ LONGEST_VERSION = 200
 _RPM = {"rocky": "Rocky Linux", "almalinux": "AlmaLinux"}
 _SOURCES = {"debian": "Debian", "ubuntu": "Ubuntu"}
 _LANGUAGES = {"pypi": "PyPI", "npm": "npm", "cran": "CRAN", "maven": "Maven"}
+#: Names of ecosystems: those of OSV, and, for a distribution that OSV does not have, what the scan calls it (`rpm-fedora-40`).
+_NAMED = re.compile(r"(?:Debian|Ubuntu|Rocky Linux|AlmaLinux):[\w.]+|Alpine:v[\w.]+|(?:deb|apk|rpm)(?:-[\w.]+){0,2}")
+ECOSYSTEMS = "PyPI, npm, CRAN, Maven, a distribution's release such as Debian:12 or Alpine:v3.20, or a name as the scan says it"
 
 
 def ecosystem(package: Package) -> str:
@@ -26,6 +29,11 @@ def ecosystem(package: Package) -> str:
         name = _RPM.get(package.namespace, "")
         return f"{name}:{release.split('.')[0]}" if name and release else ""
     return _LANGUAGES.get(package.kind, "")
+
+
+def is_ecosystem(name: str) -> bool:
+    """Whether a scan can speak of an ecosystem by this name."""
+    return name in _LANGUAGES.values() or _NAMED.fullmatch(name) is not None
 
 
 def advised_name(package: Package) -> str:

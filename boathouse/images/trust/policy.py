@@ -12,6 +12,7 @@ import msgspec
 
 from boathouse.images.advisories.model import Ignore, Level, ScanResult
 from boathouse.images.references import InvalidReference, Reference, parse
+from boathouse.images.trust import decisions
 from boathouse.images.trust.keys import UnusableKey
 from boathouse.images.trust.signatures import Signature, public_key, verify
 from boathouse.wire.image_policy import ImageException, ImagePolicy
@@ -22,7 +23,7 @@ BEFORE_PULL = (*AT_WISH, "signers", "max_age_days", "allowed_bases")
 AFTER_PULL = ("max_severity",)
 RULES = (*BEFORE_PULL, *AFTER_PULL)
 
-MOST_ENTRIES, MOST_LAYERS, LONGEST_TEXT, LONGEST_KEY = 500, 512, 1000, 4096
+MOST_ENTRIES, MOST_LAYERS, LONGEST_KEY = 500, 512, 4096
 MOST_DAYS = 36_500
 #: How many of what refuses are named.
 NAMED = 5
@@ -206,7 +207,7 @@ def _max_severity(policy: ImagePolicy, facts: Facts, now: datetime) -> Iterator[
     result = decide(scanned.result, ignores(policy), now.date())
     if not result.complete:
         yield f"{_named(facts)} has what cannot be read: {', '.join(result.unread[:NAMED])}", "Remove or mend it."
-    uncovered = [each for each in result.uncovered if each not in (policy.allow_uncovered or ())]
+    uncovered = result.uncovered_beyond(policy.allow_uncovered or ())
     if uncovered:
         yield (
             f"{_named(facts)} has packages of {', '.join(uncovered[:NAMED])}, of which no advisories are on this machine",
@@ -238,14 +239,11 @@ def _named(facts: Facts) -> str:
 
 def ignores(policy: ImagePolicy) -> tuple[Ignore, ...]:
     """The policy's decisions about vulnerabilities."""
-    return tuple(
-        Ignore(each.vulnerability, each.reason, each.package, each.until, "the image policy")
-        for each in policy.ignored_vulnerabilities or ()
-    )
+    return decisions.ignores(policy.ignored_vulnerabilities, "the image policy")
 
 
-def problems(policy: ImagePolicy) -> Iterator[str]:
-    """What is wrong with a policy: field, value, and what is allowed."""
+def problems(policy: ImagePolicy, today: date) -> Iterator[str]:
+    """What is wrong with a policy that is set on a day: field, value, and what is allowed."""
     for name in ("allowed_registries", "signers", "ignored_vulnerabilities", "allow_uncovered", "allowed_bases"):
         if len(getattr(policy, name) or ()) > MOST_ENTRIES:
             yield f"{name}: {len(getattr(policy, name))} entries are too many; at most {MOST_ENTRIES} are allowed"
@@ -262,10 +260,9 @@ def problems(policy: ImagePolicy) -> Iterator[str]:
     for name in ("ignore_unfixed", "ignored_vulnerabilities", "allow_uncovered"):
         if getattr(policy, name) and policy.max_severity is None:
             yield f"{name}: does nothing without max_severity; give that too"
-    for number, each in enumerate(policy.ignored_vulnerabilities or ()):
-        yield from _text(f"ignored_vulnerabilities[{number}].vulnerability", each.vulnerability)
-        yield from _text(f"ignored_vulnerabilities[{number}].reason", each.reason)
-        yield from _package(f"ignored_vulnerabilities[{number}].package", each.package)
+    if policy.max_advisories_age_days != ImagePolicy().max_advisories_age_days and policy.max_severity is None:
+        yield "max_advisories_age_days: does nothing without max_severity; give that too"
+    yield from decisions.problems(policy.ignored_vulnerabilities, policy.allow_uncovered, today)
     for name in ("max_age_days", "max_advisories_age_days"):
         days = getattr(policy, name)
         if days is not None and not 1 <= days <= MOST_DAYS:
@@ -296,7 +293,7 @@ def _signers_wrong(policy: ImagePolicy) -> Iterator[str]:
         yield "signers: give at least one, or leave it out"
     for number, signer in enumerate(policy.signers or ()):
         field = f"signers[{number}]"
-        yield from _text(f"{field}.name", signer.name)
+        yield from decisions.text_problem(f"{field}.name", signer.name)
         if signer.name in names:
             yield f"{field}.name: {signer.name[:100]!r} is there twice; names are unique"
         names.add(signer.name)
@@ -317,7 +314,7 @@ def _signers_wrong(policy: ImagePolicy) -> Iterator[str]:
 def _bases_wrong(policy: ImagePolicy) -> Iterator[str]:
     for number, base in enumerate(policy.allowed_bases or ()):
         field = f"allowed_bases[{number}]"
-        yield from _text(f"{field}.name", base.name)
+        yield from decisions.text_problem(f"{field}.name", base.name)
         if not 1 <= len(base.layers) <= MOST_LAYERS:
             yield f"{field}.layers: {len(base.layers)} layers are not allowed; give 1 to {MOST_LAYERS}"
         wrong = next((layer for layer in base.layers if not is_digest(layer)), None)
@@ -335,7 +332,7 @@ def exception_problems(image: str, reason: str, rules: Sequence[str] | None, unt
             parse(image, "image")
         except InvalidReference as error:
             yield str(error)
-    yield from _text("reason", reason)
+    yield from decisions.text_problem("reason", reason)
     unknown = [rule for rule in rules or () if rule not in RULES]
     if unknown or (rules is not None and not rules):
         yield f"rules: {unknown[0][:100] if unknown else 'an empty list'!r} is not allowed; give some of {', '.join(RULES)}"
@@ -347,19 +344,3 @@ def is_digest(text: str) -> bool:
     """Whether a text is a SHA-256 digest as registries write it."""
     value = text.removeprefix("sha256:")
     return value != text and len(value) == 64 and not value.strip("0123456789abcdef")
-
-
-def _text(field: str, value: str) -> Iterator[str]:
-    if not value.strip() or len(value) > LONGEST_TEXT or not value.isprintable():
-        yield f"{field}: {value[:100]!r} is not allowed; give 1 to {LONGEST_TEXT} printable characters"
-
-
-def _package(field: str, value: str) -> Iterator[str]:
-    from packageurl import PackageURL
-
-    if not value.startswith("pkg:"):
-        return
-    try:
-        PackageURL.from_string(value)
-    except ValueError:
-        yield f"{field}: {value[:200]!r} is no package URL"

@@ -119,6 +119,23 @@ def test_an_image_that_hides_its_packages_does_not_pass_a_gate(machine, capsys):
     assert main(["image", "scan", image, "--fail-on", "critical"]) == 3
 
 
+def test_packages_of_which_nothing_is_known_do_not_pass_a_gate_unless_it_says_so(machine, capsys):
+    image = saved(machine / "image.tar", BASE | {"/etc/os-release": RELEASE.replace(b'"12"', b'"11"')})
+    capsys.readouterr()
+    assert main(["image", "scan", image, "--fail-on", "critical"]) == 3
+    told = capsys.readouterr()
+    assert "; nothing is known of packages of Debian:11" in told.out.splitlines()[0]
+    assert "nothing is known of Debian:11" in told.err and "--allow-uncovered" in told.err
+    assert main(["image", "scan", image, "--fail-on", "critical", "--allow-uncovered", "Debian:11"]) == 0
+    capsys.readouterr()
+    for words, said in (
+        (["--allow-uncovered", "npm"], "--allow-uncovered: nothing fails without --fail-on"),
+        (["--fail-on", "high", "--allow-uncovered", "nmp"], "'nmp' is no ecosystem; give PyPI, npm"),
+    ):
+        assert main(["image", "scan", image, *words]) == 1
+        assert said in capsys.readouterr().err
+
+
 def test_the_code_of_what_is_no_image(machine, capsys):
     (machine / "x.tar").write_bytes(b"nothing")
     assert main(["image", "scan", str(machine / "x.tar")]) == 1

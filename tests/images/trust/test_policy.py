@@ -239,6 +239,17 @@ def test_who_signed() -> None:
         (ImagePolicy(max_severity="critical"), "max_severity: 'critical' is not allowed"),
         (ImagePolicy(ignore_unfixed=True), "ignore_unfixed: does nothing without max_severity"),
         (ImagePolicy(allow_uncovered=["npm"]), "allow_uncovered: does nothing"),
+        (ImagePolicy(max_severity="low", allow_uncovered=["npm", "nmp"]), "allow_uncovered[1]: 'nmp' is no ecosystem; give PyPI"),
+        (ImagePolicy(max_advisories_age_days=3), "max_advisories_age_days: does nothing without max_severity"),
+        (
+            ImagePolicy(
+                max_severity="low",
+                ignored_vulnerabilities=[
+                    IgnoredVulnerability(vulnerability="CVE-1", reason="r", until=NOW.date() - timedelta(days=1))
+                ],
+            ),
+            "ignored_vulnerabilities[0].until: 2026-11-30 has gone by",
+        ),
         (ImagePolicy(max_age_days=0), "max_age_days: 0"),
         (ImagePolicy(max_advisories_age_days=10**6), "max_advisories_age_days"),
         (ImagePolicy(allowed_bases=[Base(name="b", layers=[])]), "allowed_bases[0].layers: 0 layers"),
@@ -253,7 +264,7 @@ def test_who_signed() -> None:
     ],
 )
 def test_policies_that_cannot_be(policy: ImagePolicy, said: str) -> None:
-    assert any(said in problem for problem in rules.problems(policy)), list(rules.problems(policy))
+    assert any(said in problem for problem in rules.problems(policy, NOW.date())), list(rules.problems(policy, NOW.date()))
 
 
 def test_a_whole_policy_is_no_problem() -> None:
@@ -262,7 +273,7 @@ def test_a_whole_policy_is_no_problem() -> None:
         pinned=True, signers=SIGNERS, signatures_required=2, max_severity="medium", ignore_unfixed=True,
         allow_uncovered=["npm"], max_age_days=30, allowed_bases=[Base(name="b", layers=list(LAYERS))],
     )  # fmt: skip
-    assert list(rules.problems(policy)) == []
+    assert list(rules.problems(policy, NOW.date())) == []
 
 
 @pytest.mark.parametrize(
