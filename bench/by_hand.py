@@ -58,9 +58,7 @@ class Stock:
             print(f"installing pyspark {SPARK} for the other side", file=sys.stderr)
             part = self._spark.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
-            subprocess.run(
-                [sys.executable, "-m", "pip", "install", "-q", "--target", str(part), f"pyspark=={SPARK}"], check=True
-            )
+            subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", str(part), f"pyspark=={SPARK}"], check=True)
             part.rename(self._spark)
         if not self._java.exists():
             # Debian's JDK keeps its configuration elsewhere: a copy of it in one folder works in any container.

@@ -6,6 +6,7 @@ import threading
 import pytest
 from sqlalchemy import select
 
+from boathouse.compute import clusters as room
 from boathouse.compute.tables import clusters, events
 from boathouse.reconcile.leases import due
 from boathouse.store import Store
@@ -252,7 +253,6 @@ def test_idempotency_token(cluster_api, store, make_user):
 
 
 def test_idempotency_token_from_many_threads(cluster_api, store, ready):
-    from boathouse.compute import clusters as room
     from boathouse.edge import Caller, Ctx
     from boathouse.wire.compute import CreateCluster
 
@@ -267,6 +267,28 @@ def test_idempotency_token_from_many_threads(cluster_api, store, ready):
     for thread in threads:
         thread.join()
     assert len(made) == 8 and len(set(made)) == 1
+
+
+def test_idempotency_token_of_a_cluster_that_nobody_saw_yet(cluster_api, monkeypatch):
+    """As on PostgreSQL: both transactions find no row with the token, the index refuses the second, which looks again."""
+    first = cluster_api.create(idempotency_token="t")
+    really, looks = room._with_token, []
+
+    def with_token(*arguments):
+        looks.append(arguments)
+        return None if len(looks) == 1 else really(*arguments)
+
+    monkeypatch.setattr(room, "_with_token", with_token)
+    assert cluster_api.create(idempotency_token="t") == first and len(looks) == 2
+    assert [each["cluster_id"] for each in cluster_api.list()["clusters"]] == [first]
+    assert [each["type"] for each in cluster_api.events(first)["events"]] == ["CREATING"]
+
+
+def test_an_id_that_is_taken_is_drawn_again(cluster_api, monkeypatch):
+    first = cluster_api.create()
+    drawn = iter([first, "1123-120000-bbbbbbbb"])
+    monkeypatch.setattr(room, "new_id", lambda now: next(drawn))
+    assert cluster_api.create() == "1123-120000-bbbbbbbb"
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,23 @@ def test_a_manifest_that_is_kept_is_not_asked_for_again(fake: FakeRegistry, tmp_
     assert "403" in failure(pinned, content=content).text
 
 
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [("manifests/1", "manifest"), (f"blobs/{kit.digest(Blobs().config)}", "configuration")],
+    ids=["manifest", "blob"],
+)
+def test_a_registry_in_trouble_is_named_and_asked_once(
+    fake: FakeRegistry, clock: FakeClock, path: str, what: str, status: int
+) -> None:
+    fake.serve(Blobs())
+    fake.answers[f"/v2/team/app/{path}"] = Answer(status, body=b"<html>Bad Gateway</html>")
+    failed = failure(f"{fake.host}/team/app:1", clock=clock)
+    assert failed.text.startswith(f"{fake.host} is in trouble: it answers {status} for the {what}.")
+    assert failed.code == "DOCKER_IMAGE_PULL_FAILURE" and "Try again later" in failed.fix and "html" not in failed.text
+    assert len(fake.asked(f"/v2/team/app/{path}")) == 1 and clock.slept == []
+
+
 @pytest.mark.parametrize("after", ["61", "99999999999", "Wed, 21 Oct 2065 07:28:00 GMT", "soon", "", "-5"])
 def test_what_cannot_be_waited_for_fails_at_once(fake: FakeRegistry, clock: FakeClock, after: str) -> None:
     fake.serve(Blobs())
