@@ -32,10 +32,11 @@ print(json.dumps(found))
 LISTEN = "import socket; s = socket.create_server(('0.0.0.0', 7077)); print('up', flush=True); s.accept(); s.accept()"
 
 
-def run(plane, node, *arguments: str) -> str:
-    """Run something in the customer's container, by the engine's exec (the product itself never does)."""
+def run(plane, node, *arguments: str, half: str = "") -> str:
+    """Run something in the customer's container, or the daemon's (`half`: `-daemon`), by the engine's exec (the product itself
+    never does)."""
     with plane.engine_driver.client.calls() as api:
-        made = api.exec_create(f"bh-{plane.instance}-{node.node_id}", ["/usr/bin/python3", "-S", "-c", *arguments])
+        made = api.exec_create(f"bh-{plane.instance}-{node.node_id}{half}", ["/usr/bin/python3", "-S", "-c", *arguments])
         return api.exec_start(made["Id"]).decode()
 
 
@@ -132,6 +133,38 @@ def test_a_node_has_no_engine_socket_and_no_other_node(engine_plane) -> None:
     assert json.loads(run(engine_plane, node, look)) == []
     mounts = run(engine_plane, node, "print(open('/proc/self/mountinfo').read())")
     assert str(engine_plane.home / "nodes") not in mounts
+
+
+LOOK_AROUND = """
+import json, os
+names, texts = [], {}
+for at, folders, files in os.walk('/'):
+    if not at.startswith(('/proc', '/sys')):
+        names += [os.path.join(at, name) for name in folders + files]
+processes = ['/proc/' + number + '/cmdline' for number in os.listdir('/proc') if number.isdigit()]
+for place in ['/proc/self/mountinfo', '/proc/1/environ', '/etc/hosts', *processes]:
+    try:
+        texts[place] = open(place, errors='replace').read()
+    except OSError:
+        pass
+print(json.dumps([names, texts]))
+"""
+
+
+def test_a_daemon_sees_no_other_node_and_no_engine(engine_plane) -> None:
+    """It holds the tunnel of its node, and has that node's folder: nothing else of what the control plane keeps."""
+    mine, sister = engine_plane.node(0), engine_plane.node(1)
+    other = engine_plane.node(0, cluster_id="1123-120000-neighbor")
+    for node in (mine, sister, other):
+        up(engine_plane, node)
+    names, texts = json.loads(run(engine_plane, mine, LOOK_AROUND, half="-daemon"))
+    assert "/node" in names and mine.node_id in texts["/proc/self/mountinfo"], "the look itself sees something"
+    seen = "\n".join([*names, *texts.values()])
+    for stranger in (sister.node_id, other.node_id, other.cluster_id):
+        assert stranger not in seen
+    assert not [
+        name for name in names if name.endswith((".sock", "boathouse.db")) and not name.startswith(("/node/", "/run/boathouse/"))
+    ]
 
 
 def test_a_customers_container_has_few_rights_and_its_limits(engine_plane) -> None:
