@@ -3,7 +3,7 @@
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import UnionType
 from typing import Any
@@ -78,13 +78,16 @@ def convert_form(shape: Any, fields: Mapping[str, Any]) -> Any:
 
 def _decode(decoder: msgspec.json.Decoder[Any], shape: Any, raw: bytes) -> Any:
     try:
-        return decoder.decode(raw or b"{}")
+        made = decoder.decode(raw or b"{}")
     except msgspec.ValidationError as error:
         raise field_error(str(error), raw, shape) from None
     except RecursionError:
         raise malformed("The request body is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise malformed(f"The request body is not valid JSON: {error}") from None
+    if _LONG_NUMBER.search(raw):
+        _within_64_bits(made, "field")
+    return made
 
 
 def decode_query(shape: Any, query: str) -> Any:
@@ -99,9 +102,34 @@ def decode_query(shape: Any, query: str) -> Any:
     for key, value in pairs:
         _place(document, known, key.split("."), value)
     try:
-        return msgspec.convert(document, shape, strict=False)
+        made = msgspec.convert(document, shape, strict=False)
     except msgspec.ValidationError as error:
         raise field_error(str(error), document, shape, "query parameter") from None
+    if _LONG_NUMBER.search(query.encode(errors="replace")):
+        _within_64_bits(made, "query parameter")
+    return made
+
+
+#: In what lacks this, no integer can be longer than the API's, which have 64 bits.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+
+
+def _within_64_bits(made: Any, what: str) -> None:
+    """Raises ApiError 400, naming the field: the store could hold no such number."""
+    for path, number in _integers(msgspec.to_builtins(made), ""):
+        if not -(1 << 63) <= number < 1 << 63:
+            raise invalid(f"Invalid value for {what} '{path}': {str(number)[:50]}. Give an integer of at most 64 bits.")
+
+
+def _integers(document: Any, path: str) -> Iterator[tuple[str, int]]:
+    if isinstance(document, int):
+        yield path, document
+    elif isinstance(document, dict):
+        for key, value in document.items():
+            yield from _integers(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(document, list | tuple):
+        for index, value in enumerate(document):
+            yield from _integers(value, f"{path}[{index}]")
 
 
 def decode_path(name: str, kind: type, value: str) -> Any:

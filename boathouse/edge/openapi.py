@@ -60,9 +60,9 @@ def _types(served: Endpoint) -> list[Any]:
 
 
 def _answer(served: Endpoint) -> Any:
-    """What the function says it returns, where that has a schema."""
+    """What the function says it returns, where that has a schema: bytes of its own have none."""
     kind = typing.get_type_hints(served.function).get("return")
-    if kind in (Raw, Stream):  # bytes: values of ours, no documents
+    if kind in (Raw, Stream):
         return None
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind

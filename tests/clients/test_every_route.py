@@ -258,7 +258,7 @@ class House:
         """A request that is well formed and names the victim's things."""
         wants = served.arguments
         if wants.query is not None:
-            more["params"] = self._document(wants.query, path)
+            more["params"] = self.document(wants.query, path)
             if served.action == "files.uploadInParts":
                 more["params"]["action"] = "initiate-upload"
         if wants.stream:
@@ -270,14 +270,19 @@ class House:
         elif wants.raw:
             more["json"] = {name: self.names[name] for name in ("clusterId", "contextId", "language", "command")}
         elif wants.body is not None:
-            more["json"] = {} if wants.body_optional else self._document(wants.body, path)
-        names = self.names | {"object_id": self.objects.get(path.split("/")[4], "")} if "/permissions/" in path else self.names
-        if path.startswith(UNITY):
-            here = IN_UNITY.get(path.removeprefix(UNITY).split("/{")[0].rpartition("/")[2], "victims")
-            names = names | {"name": here, "full_name": here, "securable_name": here, "securable_type": "catalog"}
+            more["json"] = {} if wants.body_optional else self.document(wants.body, path)
+        names = self.names_in(path)
         return self.ask(served.method, re.sub(r"\{(\w+)\}", lambda m: names.get(m[1], "x"), path), token, **more)
 
-    def _document(self, shape, path=""):
+    def names_in(self, path):
+        """What the parts of this path are called to name the victim's things."""
+        if path.startswith(UNITY):
+            here = IN_UNITY.get(path.removeprefix(UNITY).split("/{")[0].rpartition("/")[2], "victims")
+            return self.names | {"name": here, "full_name": here, "securable_name": here, "securable_type": "catalog"}
+        return self.names | {"object_id": self.objects.get(path.split("/")[4], "")} if "/permissions/" in path else self.names
+
+    def document(self, shape, path=""):
+        """A well-formed body or query of this shape that names the victim's things."""
         if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
             return {"enableDcs": "true"}
         names = self.names | ({"path": self.names["file_path"]} if "/fs/" in path else {})

@@ -164,3 +164,13 @@ def test_numbers_in_paths(api, path, status):
 )
 def test_names_in_paths_are_decoded_once(api, path, name):
     assert api.get(f"/toys/named/{path}").json()["name"] == name
+
+
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1, 10**40])
+def test_integers_have_64_bits(api, number):
+    refused = api.post(CREATE, json={"name": "9" * 40, "number": 1, "many": [{"name": "m", "size": number}]})
+    assert refused.status_code == 400
+    assert refused.json()["message"] == f"Invalid value for field 'many[0].size': {number}. Give an integer of at most 64 bits."
+    refused = api.get(f"/toys/list?page_size={number}")
+    assert refused.status_code == 400 and "query parameter 'page_size'" in refused.json()["message"]
+    assert api.post(CREATE, json={"name": "9" * 40, "number": (1 << 63) - 1}).status_code == 200
