@@ -1,7 +1,7 @@
 """`make demo`: the main job, as a user would do it, with the unmodified Databricks SDK.
 
 Builds an image with a package of its own, pushes it to a registry with a password, has Boathouse make a Spark cluster of it, runs
-Python, Spark and SQL there; then the same with a broken image. Leaves nothing running.
+Python, Spark and SQL there; then the same with a broken image. Leaves nothing running, and no image, however it ends.
 """
 
 import contextlib
@@ -78,16 +78,30 @@ def server(data: Path, registry: Registry) -> Iterator[dict[str, str]]:
         ],
         stdout=log, stderr=log,
     )  # fmt: skip
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(log.close)
+        stack.callback(down, data)
+        stack.callback(end, process)
         while not ready.exists():
             if process.poll() is not None:
                 raise SystemExit((data.parent / "boathouse.log").read_text())
             time.sleep(0.02)
         yield json.loads(ready.read_text())
-    finally:
-        process.send_signal(signal.SIGTERM)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop a server, by force if it does not settle: its clusters are removed by `down` either way."""
+    process.send_signal(signal.SIGTERM)
+    try:
         process.wait(30)
-        log.close()
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def down(data: Path) -> None:
+    """Remove what was launched from `data`, if it came to be at all."""
+    if data.exists():
         boathouse("down", "--data", str(data))
 
 
@@ -95,21 +109,26 @@ def main() -> int:
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.service import compute
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as Ctrl-C: what is open is closed
     steps = Steps()
     scratch = Path(tempfile.mkdtemp(prefix="boathouse-demo-"))
-    try:
-        return run(steps, scratch, WorkspaceClient, compute)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        stack.callback(boathouse, "engine", "stop", "--if-idle")
+        run(steps, scratch, WorkspaceClient, compute)
+    print(f"\nAll of it took {time.monotonic() - steps.began:.1f} s, and nothing is left running.")
+    print("Next: .venv/bin/boathouse up     then, from any shell, the SDK or CLI with the host and token it prints.")
+    return 0
 
 
-def run(steps: Steps, scratch: Path, workspace_client: type, compute: object) -> int:
+def run(steps: Steps, scratch: Path, workspace_client: type, compute: object) -> None:
     password = secrets.token_urlsafe(16)
     with contextlib.ExitStack() as stack:
         with steps.step("1. A registry with a password"):
             registry = stack.enter_context(Registry(scratch / "registry", "reader", password, default_cache() / "demo"))
             print(f"  {registry.host}, user reader")
         image, broken = f"{registry.host}/river/stats:1.0", f"{registry.host}/river/broken:1.0"
+        stack.callback(boathouse, "image", "remove", image, broken)
         with steps.step("2. An image of your own: a package and a file that exist nowhere else (demo/image)"):
             credentials = {"BOATHOUSE_REGISTRY_USERNAME": "reader", "BOATHOUSE_REGISTRY_PASSWORD": password}
             boathouse("image", "build", str(ROOT / "demo" / "image"), "-t", image, "--push", show=True, environ=credentials)
@@ -124,11 +143,6 @@ def run(steps: Steps, scratch: Path, workspace_client: type, compute: object) ->
             w.secrets.put_secret("registry", "password", string_value=password)
         launch(steps, w, compute, image)
         explain(steps, w, compute, broken)
-        boathouse("image", "remove", image, broken)
-    boathouse("engine", "stop", "--if-idle")
-    print(f"\nAll of it took {time.monotonic() - steps.began:.1f} s, and nothing is left running.")
-    print("Next: .venv/bin/boathouse up     then, from any shell, the SDK or CLI with the host and token it prints.")
-    return 0
 
 
 def why(w, cluster_id: str) -> None:
