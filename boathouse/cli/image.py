@@ -16,6 +16,7 @@ from boathouse.cli.engine_at_hand import NoEngine, engine_client
 from boathouse.cli.image_sources import key_for
 from boathouse.cli.output import print_json, table
 from boathouse.images import build, recipe, references
+from boathouse.images.failures import ImageFailure
 from boathouse.images.rootfs import BuildError
 from boathouse.settings import Settings, load
 
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     settings = load(vars(options))
     try:
         return _VERBS[options.verb](options, settings)
-    except (BuildError, recipe.RecipeError, references.InvalidReference) as error:
+    except (BuildError, ImageFailure, recipe.RecipeError, references.InvalidReference) as error:
         log = getattr(error, "log", "")
         raise Failed(f"{error}" + (f"\n{log}" if log else "")) from None
 

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from boathouse.cli import Failed, image_report, image_sources
 from boathouse.cli.output import plain, print_json, table
 from boathouse.images.archive_view import UnreadableArchive
-from boathouse.images.check import check, unreadable
+from boathouse.images.check import check, refused, unreadable
+from boathouse.images.failures import ImageFailure
 from boathouse.images.findings import LANGUAGES, Wanted
 from boathouse.settings import Settings
 
@@ -30,6 +31,9 @@ def arguments(verbs: Any) -> None:
     checked.add_argument("--needs", action="append", choices=LANGUAGES, default=[], help="refuse an image without this language")
     checked.add_argument("--cuda-driver", default="", metavar="VERSION", help="the NVIDIA driver of the nodes, such as 550.54.15")
     checked.add_argument("--compute-capability", default="", metavar="N.N", help="of the nodes' GPUs, such as 8.6")
+    checked.add_argument(
+        "--max-size", type=float, metavar="GB", help="refuse a larger image; default for a registry's: the free disk"
+    )
     form = checked.add_mutually_exclusive_group()
     form.add_argument("--github", action="store_true", help="print annotations for GitHub's workflow logs")
     form.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0, for code scanning")
@@ -89,13 +93,20 @@ def run_check(options: argparse.Namespace, settings: Settings) -> int:
     capability = _number("--compute-capability", options.compute_capability, _CAPABILITY, "8.6")
     if capability and not driver:
         raise Failed("--compute-capability: a node with a GPU has a driver too; give --cuda-driver")
+    if options.max_size is not None and not 0 < options.max_size < 1e6:
+        raise Failed(f"--max-size: {options.max_size:g} is not allowed; give gigabytes, such as 8 or 0.5")
+    most = None if options.max_size is None else int(options.max_size * 1e9)
     wanted, runtime = _judge(options, settings)
-    wanted = replace(wanted, languages=frozenset(options.needs), cuda_driver=driver, compute_capability=capability)
+    wanted = replace(
+        wanted, max_bytes=most, languages=frozenset(options.needs), cuda_driver=driver, compute_capability=capability
+    )
     try:
-        with image_sources.opened(options.what, settings) as view:
+        with image_sources.opened(options.what, settings, most) as view:
             report = check(view, wanted)
     except UnreadableArchive as error:
         report = unreadable(error)
+    except ImageFailure as failure:
+        report = refused(failure)
     if options.sarif:
         print_json(image_report.sarif(options.what, report))
     elif options.output == "json":

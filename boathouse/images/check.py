@@ -8,7 +8,7 @@ order in which they decide: what makes every other answer meaningless comes firs
 from collections.abc import Iterator
 
 from boathouse.images import cuda_rules, environment_rules, java_rules, languages, python_rules, secret_rules
-from boathouse.images.failures import INVALID_OS, TOO_LARGE
+from boathouse.images.failures import INVALID_OS, TOO_LARGE, ImageFailure
 from boathouse.images.findings import CheckReport, Finding, ImageView, PythonFacts, Wanted, error, numbers, warning
 from boathouse.images.languages import DATABRICKS_PYTHON, Libc
 from boathouse.images.tree import HostileImage, UnreadableArchive
@@ -54,6 +54,13 @@ def unreadable(cause: UnreadableArchive) -> CheckReport:
     code = "image.hostile" if hostile else "image.unreadable"
     found = error(code, message, str(cause), "Build the image again, and save it with `docker save` or `skopeo copy`.")
     return CheckReport((found,), python_reason=message)
+
+
+def refused(cause: ImageFailure) -> CheckReport:
+    """The report of what the registry, or the way from it, does not give: what ends a launch before anything is looked at."""
+    code = {INVALID_OS: "platform.other", TOO_LARGE: "size.large"}.get(cause.code, "image.pull")
+    found = error(code, cause.message, cause.evidence, cause.fix, cause.code)
+    return CheckReport((found,), python_reason=cause.message)
 
 
 def _platform(view: ImageView) -> Iterator[Finding]:

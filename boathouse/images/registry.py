@@ -87,6 +87,19 @@ def ping(host: str, settings: RegistrySettings, resolver: addresses.Resolver = a
     return "login" if response.status == 401 else "open"
 
 
+def refuse_too_large(image: ResolvedImage, max_bytes: int | None) -> None:
+    """Raise TooLarge for an image whose compressed layers have no room."""
+    _refuse_too_large(image.reference, image.size_bytes, len(image.layers), max_bytes)
+
+
+def _refuse_too_large(reference: Reference, size: int, layers: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and size > max_bytes:
+        raise TooLarge(
+            f"{reference} has {_gigabytes(size)} in {layers} layers (compressed); a node has room for {_gigabytes(max_bytes)}.",
+            "Make it smaller, or choose a node type with more disk.",
+        )
+
+
 class Session:
     """One resolution: what it carries from one request to the next is the Authorization header. `actions`: what a token is
     asked for."""
@@ -113,12 +126,7 @@ class Session:
             )
         config, layers = _descriptors(document, self._reference)
         size = sum(layer.size for layer in layers)
-        if max_bytes is not None and size > max_bytes:
-            raise TooLarge(
-                f"{self._reference} has {_gigabytes(size)} in {len(layers)} layers (compressed); "
-                f"a node has room for {_gigabytes(max_bytes)}.",
-                "Make it smaller, or choose a node type with more disk.",
-            )
+        _refuse_too_large(self._reference, size, len(layers), max_bytes)
         described = self._config(config)
         if (described.os, described.architecture) != (OS, ARCHITECTURE):
             raise WrongPlatform(

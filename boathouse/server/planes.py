@@ -91,7 +91,9 @@ def _engine(
     through = registries.pull_through(settings, access)
     searched = EngineSearch(lambda: engine_driver(settings, directory, through))
     relay = Relay(directory.path / "nodes", verify, on_event, methods, gone=NodeGone, refused=NodeError)
-    service = RegistryImages(access, room=lambda: _room(settings, searched), keys=keys, gpu=lambda: _gpu_of_nodes(searched))
+    service = RegistryImages(
+        access, room=lambda: room(settings.cache, searched.embedded), keys=keys, gpu=lambda: _gpu_of_nodes(searched)
+    )
 
     def start() -> None:
         relay.start()
@@ -108,12 +110,12 @@ def _engine(
     return DataPlane(cast(Driver, found), cast(Images, found), relay, service, start, stop, searched.wait)
 
 
-def _room(settings: Settings, searched: "EngineSearch") -> int | None:
+def room(cache: Path, embedded: bool) -> int | None:
     """Bytes that are free where the embedded engine keeps its images; None for an engine whose disk we cannot ask."""
-    if not searched.embedded:
+    if not embedded:
         return None
     try:
-        return shutil.disk_usage(settings.cache).free
+        return shutil.disk_usage(cache).free
     except OSError:
         return None
 
