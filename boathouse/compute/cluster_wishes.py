@@ -56,6 +56,7 @@ def _world(ctx: Ctx, spec: ClusterSpec) -> rules.World:
         spark_versions=surroundings.spark_versions(),
         dcs_enabled=False,
         max_workers=around.max_workers,
+        built=around.built,
         gpus=around.gpus() if _wants_gpus(spec.node_type_id, spec.driver_node_type_id) else gpu_rules.GpusThere(),
     )
     pools = spec.instance_pool_id

@@ -76,6 +76,9 @@ def create(ctx: Ctx, body: InstancePoolSpec) -> CreateInstancePoolResponse:
         policy = image_policies.in_force(reader, ctx.workspace_id) if body.preloaded_docker_images else None
     gpus = ctx.service(Surroundings).gpus() if node_types.gpus(body.node_type_id) else gpu_rules.GpusThere()
     _refuse(next(pool_rules.violations(body, cloud, surroundings.spark_versions(), dcs, gpus), None))
+    built = ctx.service(Surroundings).built
+    missing = (version for version in body.preloaded_spark_versions or () if not built(version))
+    _refuse(next((rules.not_built("preloaded_spark_versions", version) for version in missing), None))
     now = ctx.store.clock()
     refusals = (image_policies.refusal(policy, image.url, now) for image in body.preloaded_docker_images or ())
     _refuse(next((refusal for refusal in refusals if refusal), None))

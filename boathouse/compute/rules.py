@@ -4,7 +4,7 @@
 refused by name, never dropped. The rules of container services stand in `container_rules`, of maps of strings in `map_rules`.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from boathouse.compute import (
     node_types,
     pool_rules,
 )
+from boathouse.releases import plain_key
 from boathouse.wire.compute import AutoScale, ClusterSpec
 
 #: Fields of the platform that are accepted, kept and shown, and change nothing on one machine.
@@ -48,7 +49,8 @@ LARGEST_NUMBER = 2**31 - 1
 class World(msgspec.Struct, frozen=True):
     """What the rules need to know of the workspace: its cloud, the keys of its runtimes, whether `enableDcs` is on, the most
     workers of a cluster, whether a principal's name is known (asked for one name only), the pools that the wish names, whether
-    its instance profile may be used, and why the image policy refuses its image, or its image track cannot be followed."""
+    its instance profile may be used, why the image policy refuses its image, or its image track cannot be followed, and whether
+    a runtime's release is on this machine."""
 
     cloud: str
     spark_versions: Collection[str]
@@ -61,6 +63,7 @@ class World(msgspec.Struct, frozen=True):
     image_refusal: str = ""
     gpus: gpu_rules.GpusThere = gpu_rules.GpusThere()
     track_refused: str = ""
+    built: Callable[[str], bool] = lambda spark_version: True
 
 
 def violations(spec: ClusterSpec, world: World) -> Iterator[str]:
@@ -142,6 +145,14 @@ def unusable_profile(arn: str) -> str:
     )
 
 
+def not_built(name: str, spark_version: str) -> str:
+    """The refusal of a runtime whose release nobody has built on this machine."""
+    return (
+        f"{name}: the runtime release of {spark_version} is not on this machine. Build it with: boathouse release build "
+        f"{plain_key(spark_version)}; or choose one that clusters/spark-versions lists"
+    )
+
+
 def not_served(name: str, value: str = "", instead: str = "") -> str:
     """The refusal of a field, or of one of its values, that Boathouse does not serve yet."""
     what = f"{name}: {value}" if value else name
@@ -154,6 +165,8 @@ def _runtime(spec: ClusterSpec, world: World) -> Iterator[str]:
     elif spec.spark_version not in world.spark_versions:
         listed = ", ".join(sorted(world.spark_versions))
         yield f"spark_version: Invalid spark version {_said(spec.spark_version)}. Allowed: {listed}"
+    elif not world.built(spec.spark_version):
+        yield not_built("spark_version", spec.spark_version)
 
 
 def _nodes(spec: ClusterSpec, world: World) -> Iterator[str]:

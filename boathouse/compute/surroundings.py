@@ -75,7 +75,8 @@ AskImage = Callable[[Any, ClusterSpec, str], None]
 class Surroundings:
     """`max_workers`: the most that one cluster of this data plane can have. `quotas`: the limits of every workspace. `gpus`:
     those of this data plane, asked only for node types that have some. `egress`: whether its nodes reach the outside world,
-    asked only for what needs that. `ask_image`: see `image_question`; without it no registry is asked."""
+    asked only for what needs that. `ask_image`: see `image_question`; without it no registry is asked. `built`: whether a
+    runtime's release is on this machine, by its key."""
 
     def __init__(
         self,
@@ -84,8 +85,9 @@ class Surroundings:
         gpus: Callable[[], GpusThere] = lambda: GpusThere(reason="it was not asked"),
         egress: Callable[[], bool] = lambda: True,
         ask_image: AskImage = lambda row, spec, editor: None,
+        built: Callable[[str], bool] = lambda spark_version: True,
     ) -> None:
-        self.gpus, self.egress, self.ask_image = gpus, egress, ask_image
+        self.gpus, self.egress, self.ask_image, self.built = gpus, egress, ask_image, built
         self.max_workers = max_workers
         self.quotas = quotas or Quotas()
         self._clouds: dict[int, str] = {}

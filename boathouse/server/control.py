@@ -30,7 +30,7 @@ from boathouse.edge import Routes
 from boathouse.edge.context import Services
 from boathouse.images.advisories import database
 from boathouse.reconcile import ALL, Precedence, Reconcile, Workers, wake
-from boathouse.releases import Releases
+from boathouse.releases import Releases, plain_key
 from boathouse.rollout import assembly as rollouts
 from boathouse.rollout import triggers
 from boathouse.rollout import workspace_end as rollout_end
@@ -138,8 +138,10 @@ class ControlPlane:
             }, registry_keys,
         )  # fmt: skip
         self._gate = gate
+        releases = Releases(parts.settings.cache / "releases")
+        simulated = parts.settings.driver == "simulated"  # needs none
         sources = Sources(
-            releases=Releases(parts.settings.cache / "releases"),
+            releases=releases,
             resolver=secrets,
             keyed=keys.hmac,
             open_password=lambda stored, workspace_id, cluster_id: registry_password.open_password(
@@ -174,6 +176,7 @@ class ControlPlane:
             Surroundings(
                 planes.LARGEST_CLUSTER[parts.settings.driver], quotas,
                 lambda: planes.gpus_there(plane.driver), lambda: way_out(plane.driver), self._launcher.question,
+                built=lambda spark_version: simulated or plain_key(spark_version) in releases.keys(),  # noqa: SIM118
             ),
             ground, registry_keys, image_work.offers(parts.settings), *self._launcher.services(),
         )  # fmt: skip

@@ -59,6 +59,19 @@ def test_select(client):
     assert zones.zones and zones.default_zone in zones.zones
 
 
+def test_only_runtimes_that_are_built_are_listed_and_taken(client, around):
+    around.built = lambda key: key.startswith(("17.3", "16.4.x-scala2.12"))
+    assert client.clusters.select_spark_version(scala="2.13") == "17.3.x-scala2.13"
+    assert client.clusters.select_spark_version() == "16.4.x-scala2.12"
+    fields = {"node_type_id": "m5.large", "num_workers": 0}
+    with pytest.raises(InvalidParameterValue, match=r"spark_version: .*18\.0.*boathouse release build 18\.0\.x-scala2\.13;"):
+        client.clusters.create("18.0.x-scala2.13", **fields)
+    with pytest.raises(InvalidParameterValue, match=r"boathouse release build 18\.0\.x-scala2\.13;"):
+        client.clusters.create("18.0.x-cpu-ml-scala2.13", **fields)
+    with pytest.raises(InvalidParameterValue, match=r"preloaded_spark_versions: .*boathouse release build 18\.0"):
+        client.instance_pools.create("p", "m5.large", preloaded_spark_versions=["18.0.x-scala2.13"])
+
+
 def test_lifecycle(client, reconciler):
     sent = {
         "cluster_name": "from the sdk",
