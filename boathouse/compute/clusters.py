@@ -184,7 +184,7 @@ def restart(ctx: Ctx, body: RestartCluster) -> None:
         row = access.find(tx, ctx.caller, body.cluster_id, "restart", now=ctx.store.clock(), lock=True)
         answer = states.restart(row.state)
         if answer.new_launch:
-            enforcement.carry_out(tx, row.cluster_id)
+            enforcement.carry_out(tx, row.cluster_id, ctx.service(Surroundings).built)
             _charge(ctx, tx, row)
         move(tx, row, answer, event="RESTARTING", user=user)
 

@@ -81,7 +81,8 @@ class Sources(msgspec.Struct, frozen=True):
     `keyed(purpose, text)`: HMAC under the server's key. `open_password(stored, workspace, cluster)`: plain text of a
     sealed registry password. `strict(workspace_id)`: whether the workspace refuses images that Databricks would
     refuse. `scripts`: where init scripts are. `standby`: whether a driver stands by in idle instances of pools. `track`: what
-    a track names. `set_up`: the command that builds a missing release or image, by its `spark_version`.
+    a track names. `set_up`: the command that builds a missing release or image, by its `spark_version`. `built`: whether the
+    release of a runtime's key is there.
     """
 
     releases: ReleaseShelf
@@ -93,13 +94,14 @@ class Sources(msgspec.Struct, frozen=True):
     standby: bool = True
     track: tracks.FindTrack = lambda workspace_id, name: None
     set_up: Callable[[str], str] = lambda spark_version: f"boathouse image build {spark_version}"
+    built: Callable[[str], bool] = lambda spark_version: True
 
 
 class InputsCache:
     """Inputs by cluster, for the launch that is under way or running."""
 
     def __init__(self, sources: Sources, capacity: Callable[[], Limits]) -> None:
-        self._sources, self._capacity = sources, capacity
+        self._sources, self._capacity, self.built = sources, capacity, sources.built
         self._guard = threading.Lock()
         self._known: dict[str, Inputs] = {}
         self._promising = threading.Lock()

@@ -251,7 +251,7 @@ class Reconciler:
             with self._store.transaction(durable=False) as tx:
                 self._write_row(tx, sight, row, facts)
                 if row.get("state") == TERMINATED:
-                    enforcement.carry_out(tx, sight.row.cluster_id)
+                    enforcement.carry_out(tx, sight.row.cluster_id, self._inputs.built)
                 new = self._write_nodes(tx, sight.world, step, gone, added)
                 usage_records.began(tx, sight.row, new, self._store.clock())
                 usage_records.ended(tx, gone, self._store.clock())

@@ -68,6 +68,9 @@ def way_out(driver: Driver) -> bool:
         return True
 
 
+#: Whether the release of a runtime's key is on this machine.
+Built = Callable[[str], bool]
+
 #: Asks for the image that a cluster (its row) would restart with: the wish, and whose rights open the registry. Raises ApiError.
 AskImage = Callable[[Any, ClusterSpec, str], None]
 
@@ -85,7 +88,7 @@ class Surroundings:
         gpus: Callable[[], GpusThere] = lambda: GpusThere(reason="it was not asked"),
         egress: Callable[[], bool] = lambda: True,
         ask_image: AskImage = lambda row, spec, editor: None,
-        built: Callable[[str], bool] = lambda spark_version: True,
+        built: Built = lambda spark_version: True,
     ) -> None:
         self.gpus, self.egress, self.ask_image, self.built = gpus, egress, ask_image, built
         self.max_workers = max_workers

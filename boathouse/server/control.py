@@ -152,6 +152,7 @@ class ControlPlane:
             scripts=Scripts(store, locations),
             track=tracks.finder(store),
             set_up=lambda spark_version: f"boathouse release build {spark_version}",
+            built=lambda spark_version: simulated or plain_key(spark_version) in releases.keys(),  # noqa: SIM118
         )
         plane = self._plane
         quotas = Quotas(parts.settings.max_clusters, parts.settings.max_nodes, parts.settings.nodes_per_minute)
@@ -176,7 +177,7 @@ class ControlPlane:
             Surroundings(
                 planes.LARGEST_CLUSTER[parts.settings.driver], quotas,
                 lambda: planes.gpus_there(plane.driver), lambda: way_out(plane.driver), self._launcher.question,
-                built=lambda spark_version: simulated or plain_key(spark_version) in releases.keys(),  # noqa: SIM118
+                sources.built,
             ),
             ground, registry_keys, image_work.offers(parts.settings), *self._launcher.services(),
         )  # fmt: skip

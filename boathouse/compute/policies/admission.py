@@ -41,7 +41,8 @@ def governed(ctx: Ctx, wish: S, had: str | None = None, fresh: bool = True) -> S
         policy = store.usable(reader, ctx.caller, wish.policy_id)
         definition = policy.rules(ctx.service(Surroundings).cloud(reader, ctx.workspace_id))
         given = msgspec.to_builtins(wish)
-        outcome = rules.apply(definition, given, world(reader, ctx.workspace_id), defaults=bool(wish.apply_policy_default_values))
+        here = world(reader, ctx.workspace_id, built=ctx.service(Surroundings).built)
+        outcome = rules.apply(definition, given, here, defaults=bool(wish.apply_policy_default_values))
     if outcome.refused:
         raise invalid(outcome.error)
     if outcome.document == given:

@@ -138,7 +138,7 @@ def cancel_pending_cluster_enforcement(ctx: Ctx, body: CancelPendingClusterEnfor
 
 
 def _world(ctx: Ctx, reader: Reader) -> World:
-    return world(reader, ctx.workspace_id)
+    return world(reader, ctx.workspace_id, built=ctx.service(Surroundings).built)
 
 
 def _violations(ctx: Ctx, reader: Reader, policy: PolicyRow, spec: ClusterSpec) -> dict[str, str]:

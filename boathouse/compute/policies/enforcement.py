@@ -11,7 +11,7 @@ from boathouse.compute import cluster_spec, events, registry_password, tracks
 from boathouse.compute.cluster_wishes import described
 from boathouse.compute.policies import compliant, mending, store
 from boathouse.compute.policies.surroundings import world
-from boathouse.compute.surroundings import cloud_of
+from boathouse.compute.surroundings import Built, cloud_of
 from boathouse.compute.tables import clusters
 from boathouse.compute.tables import policy_enforcements as table
 from boathouse.edge import ApiError
@@ -43,7 +43,7 @@ def forget(tx: Tx, cluster_id: str) -> bool:
     return bool(tx.execute(delete(table).where(table.c.cluster_id == cluster_id)).rowcount)
 
 
-def carry_out(tx: Tx, cluster_id: str) -> None:
+def carry_out(tx: Tx, cluster_id: str, built: Built) -> None:
     """Write the wish of a cluster as its policy wants it, where that is scheduled. Its version is for who calls to raise."""
     due = tx.execute(_ANY.where(table.c.cluster_id == cluster_id)).first()
     if due is None:
@@ -57,7 +57,7 @@ def carry_out(tx: Tx, cluster_id: str) -> None:
             forget(tx, cluster_id)
             return
         definition = store.find(tx, row.workspace_id, row.policy_id).rules(cloud_of(tx, row.workspace_id))
-        mended = mending.mend(compliant.askable(definition), compliant.shown(old), world(tx, row.workspace_id))
+        mended = mending.mend(compliant.askable(definition), compliant.shown(old), world(tx, row.workspace_id, built=built))
         if mended.left:
             raise ApiError(400, "INVALID_PARAMETER_VALUE", mended.left[0].message)
         new = msgspec.convert(mended.document, type(old))

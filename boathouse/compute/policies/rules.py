@@ -33,7 +33,8 @@ Verdict = Literal["fixed", "default", "allowed", "absent", "refused"]
 
 
 class World(msgspec.Struct, frozen=True):
-    """What the rules need to know besides the wish. `offered`: key and name of every runtime. `node_dbus`: what a node
+    """What the rules need to know besides the wish. `offered`: key and name of every runtime; `built`: whether the release of a
+    key is there, which words such as `auto:latest` prefer. `node_dbus`: what a node
     of a type uses in an hour, None for a type that is not known. `pool_node_type`: the node type of a pool, None for one that
     is not known. `patience`: what is left of the time for matching patterns; each `apply` begins with a whole one."""
 
@@ -42,6 +43,7 @@ class World(msgspec.Struct, frozen=True):
     cluster_type: str = "all-purpose"
     pool_node_type: Callable[[str], str | None] = lambda pool_id: None
     patience: patterns.Patience = msgspec.field(default_factory=patterns.Patience)
+    built: Callable[[str], bool] = lambda spark_version: True
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -138,7 +140,10 @@ def _has_room(document: dict[str, Any], rule: Rule, verdict: Verdict) -> bool:
 
 def resolved(attribute: Attribute, value: Any, world: World) -> Any:
     """A runtime for a word that means one; other values as they are."""
-    return runtimes.resolve(value, world.offered) if attribute.path == "spark_version" else value
+    if attribute.path != "spark_version":
+        return value
+    built = [pair for pair in world.offered if world.built(pair[0])]
+    return runtimes.resolve(value, built) or runtimes.resolve(value, world.offered)
 
 
 # --- Asking ---

@@ -438,7 +438,7 @@ def test_enforcement_can_wait_for_the_end(admin, person, becomes, store):
         enforcement.schedule(tx, cluster_id, "root", [])
     admin.cluster_policies.edit(policy_id, name="p", definition=json.dumps({"cluster_type": fixed("job")}))
     with store.transaction() as tx:
-        enforcement.carry_out(tx, cluster_id)
+        enforcement.carry_out(tx, cluster_id, lambda spark_version: True)
     status = api.get_compliance(cluster_id).pending_enforcement.enforcement_status
     assert status is sdk.PendingEnforcementEnforcementStatus.INACTIVE
     assert next(iter(admin.clusters.events(cluster_id))).type is sdk.EventType.DEFERRED_POLICY_ENFORCEMENT_FAILED

@@ -3,8 +3,9 @@
 import copy
 
 import pytest
+from msgspec.structs import replace
 
-from tests.compute.policies.cases import ELSEWHERE, LIST_OF_A, SCRIPTS, A, B, apply
+from tests.compute.policies.cases import ELSEWHERE, LIST_OF_A, SCRIPTS, WORLD, A, B, apply
 
 
 def messages(policy, wish, **more):
@@ -362,3 +363,11 @@ def test_the_trace_says_what_each_rule_came_to():
         ("autotermination_minutes", "refused"),
         ("spark_conf.k", "refused"),
     ]
+
+
+@pytest.mark.parametrize(
+    "built, meant", [({"16.4.x-scala2.12", "15.4.x-scala2.12"}, "16.4.x-scala2.12"), (set(), "18.0.x-scala2.13")]
+)
+def test_auto_means_the_newest_that_is_built_else_the_newest(built: set[str], meant: str):
+    here = replace(WORLD, built=built.__contains__)
+    assert apply({"spark_version": {"type": "fixed", "value": "auto:latest"}}, {}, here).document["spark_version"] == meant
