@@ -116,7 +116,8 @@ def _init(options: argparse.Namespace, settings: Settings) -> int:
     if options.output == "json":
         print_json({"written": written})
     else:
-        print("\n".join([*written, f"Next: boathouse image build {directory} -t localhost/{directory.name}:1"]))
+        base, own = starter_kit.build_command(options.base), f"boathouse image build {directory} -t localhost/{directory.name}:1"
+        print("\n".join([*written, f"Next: {f'{base} && ' if base else ''}{own}"]))
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from boathouse.images import build, recipe
+from boathouse.images import build, recipe, references
 
 STARTER = Path(__file__).parent / "starter"
 
@@ -20,6 +20,9 @@ FILES = {
 
 #: Bases on which the step that the folder has cannot work.
 _WITHOUT_APT = ("alpine", "daemon", "nobash")
+#: Images that Databricks publishes, as `databricksruntime/NAME:15.4-LTS`; a bare number means a runtime of ours.
+_OF_DATABRICKS = ("minimal", "python", "standard", "rbase", "gpu")
+_RUNTIME = re.compile(r"[\d.]+(?:-slim)?$")
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _SYSTEM = {
     "debian": "RUN apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*\n",
@@ -52,6 +55,7 @@ def begin(directory: Path, base: str, runtime: str, runtimes: Sequence[str] = ()
         "reference": f"registry.example/{name}:1",
         "runtime": runtime,
         "system": _system(base),
+        "build_base": f"      - run: {command}\n" if (command := build_command(base)) else "",
         "install": "/databricks/python3/bin/pip install --no-cache-dir -r /tmp/requirements.txt",
     }
     written = []
@@ -69,24 +73,33 @@ def runtime_of(base: str, runtimes: Sequence[str]) -> str:
     return next((key for key in runtimes if runtime and key.startswith(f"{runtime}.x-")), "")
 
 
+def build_command(base: str) -> str:
+    """What makes a base of ours, which no registry has; an empty text for every other."""
+    return f"boathouse image build {base}" if base in recipe.names() else ""
+
+
 def _system(base: str) -> str:
     """The step that installs packages of the system, where the base can."""
     if base in recipe.names() and base.endswith("slim"):
         return ""
-    return _SYSTEM["minimal" if base.partition(":")[0].rpartition("/")[2] == "minimal" else "debian"]
+    name = base.partition(":")[0]
+    bare = name.rpartition("/")[2] == "minimal" or ("/" not in base and name not in _OF_DATABRICKS and base not in recipe.names())
+    return _SYSTEM["minimal" if bare else "debian"]
 
 
 def reference_of(base: str) -> str:
     """What a Dockerfile's FROM has to say for a base."""
     name, _, version = base.partition(":")
-    if base in _WITHOUT_APT or (name == "minimal" and base.endswith("slim")):
+    if base in _WITHOUT_APT or name == "alpine" or (name == "minimal" and base.endswith("slim")):
         raise CannotBegin(f"nothing can be installed on '{base}': it has neither apt nor pip; write its Dockerfile by hand")
     if base in recipe.names():
         return build.friendly(base)
-    if version and "/" not in base and name in ("minimal", "python", "standard", "rbase", "gpu"):
+    ours = name in _OF_DATABRICKS or name in {each.partition(":")[0] for each in recipe.names()}
+    if name in _OF_DATABRICKS and version and not _RUNTIME.match(version):
         return f"databricksruntime/{name}:{version}"
-    if "/" not in base:
+    if "/" not in base and (ours or not version):
         raise CannotBegin(
-            f"no base '{base}'; there are: {', '.join(recipe.names())}, python:15.4-LTS and its like, or a whole reference"
+            f"no base '{base}'; there are: {', '.join(recipe.names())}, python:15.4-LTS and its like, or a whole reference "
+            "(ubuntu:22.04, docker.io/library/python:3.12)"
         )
-    return base
+    return str(references.parse(base, "--base"))
