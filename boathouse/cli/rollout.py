@@ -55,6 +55,8 @@ DEFAULTS: dict[str, Any] = {
     "target": None, "push_username": None, "push_password": None, "runtime": "17.3.x-scala2.13", "node_type": None,
     "workspace": None, "tried": None, "language": "python", "scan": None, "sign": None, "sign_passphrase": None,
     "approval": "NONE", "waves": "10,50,100", "idle_minutes": 10, "soak_minutes": 0, "max_failed_percent": 0,
+    "patience_minutes": 1440, "window": None, "window_days": None, "window_timezone": None, "canary_minutes": 60,
+    "dockerfile": None, "build_arg": None, "allow_uncovered": None,
 }  # fmt: skip
 
 
@@ -64,6 +66,10 @@ def _asked(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--source", metavar="PATH", help="build it: a folder or an archive in the platform's files")
     what.add_argument("--file", metavar="FILE", help="the whole request (JSON); - for standard input")
     parser.add_argument("--target", metavar="REF", help="with --source: where the image is pushed")
+    parser.add_argument("--dockerfile", metavar="PATH", help="with --source: in the folder; default: Dockerfile")
+    parser.add_argument(
+        "--build-arg", action="append", metavar="NAME=VALUE", help="with --source: repeatable; {{secrets/SCOPE/KEY}} for a secret"
+    )
     parser.add_argument("--push-username", help="of who may push there, and its signatures")
     parser.add_argument("--push-password", metavar="REFERENCE", help="a secret: {{secrets/SCOPE/KEY}}")
     parser.add_argument("--runtime", help="of the canary; default: 17.3.x-scala2.13")
@@ -72,14 +78,25 @@ def _asked(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--command", dest="tried", metavar="TEXT", help="what has to succeed on the canary; @FILE reads it from a file"
     )
+    parser.add_argument("--canary-minutes", type=int, help="how long the canary may take; default: 60")
     parser.add_argument("--language", choices=("python", "sql", "scala", "r"), help="of the command; default: python")
     parser.add_argument("--scan", choices=LEVELS, metavar="LEVEL", help="end it for such a known vulnerability, or a worse one")
+    parser.add_argument(
+        "--allow-uncovered",
+        action="append",
+        metavar="ECOSYSTEM",
+        help="with --scan: nothing need be known of it, such as npm; repeatable",
+    )
     parser.add_argument("--sign", metavar="REFERENCE", help="sign the digest with this key, a secret: {{secrets/SCOPE/KEY}}")
     parser.add_argument("--sign-passphrase", metavar="REFERENCE", help="of the key, a secret")
     parser.add_argument("--approval", choices=("NONE", "ADMIN", "OTHER_ADMIN"), help="default: NONE")
     parser.add_argument("--waves", metavar="PERCENTS", help="default: 10,50,100")
     parser.add_argument("--idle-minutes", type=int, help="how long a cluster must have been idle; default: 10")
     parser.add_argument("--soak-minutes", type=int, help="how long a wave is watched; default: 0")
+    parser.add_argument("--patience-minutes", type=int, help="who had no moment in so long keeps its image; default: 1440")
+    parser.add_argument("--window", metavar="HH:MM-HH:MM", help="restart only then, such as 22:00-06:00; default: at any time")
+    parser.add_argument("--window-days", metavar="DAYS", help="of --window, such as MON,TUE; default: all")
+    parser.add_argument("--window-timezone", metavar="ZONE", help="of --window, such as Europe/Vienna; default: UTC")
     parser.add_argument("--max-failed-percent", type=int, help="with more failures everything goes back; default: 0")
 
 
@@ -96,7 +113,7 @@ def spec(options: argparse.Namespace) -> dict[str, Any]:
     if not options.node_type:
         raise Failed("--node-type: the canary needs one, such as m5.large")
     cluster = {"spark_version": options.runtime, "node_type_id": options.node_type, "num_workers": 0}
-    canary: dict[str, Any] = {"cluster": cluster, "language": options.language}
+    canary: dict[str, Any] = {"cluster": cluster, "language": options.language, "timeout_minutes": options.canary_minutes}
     if options.tried:
         canary["command"] = _command(options.tried)
     if options.workspace:
@@ -108,9 +125,13 @@ def spec(options: argparse.Namespace) -> dict[str, Any]:
     else:
         if not options.target:
             raise Failed("--target: where the image that is built of --source is pushed, a reference with a tag")
-        made["source"] = {"path": options.source, "target": options.target} | ({"login": login} if login else {})
+        beside = {"login": login, "dockerfile": options.dockerfile, "build_args": _build_args(options.build_arg)}
+        source = {"path": options.source, "target": options.target}
+        made["source"] = source | {name: value for name, value in beside.items() if value}
     if options.scan:
-        made["scan"] = {"fail_on": options.scan}
+        made["scan"] = {"fail_on": options.scan} | (
+            {"allow_uncovered": options.allow_uncovered} if options.allow_uncovered else {}
+        )
     if options.sign:
         passphrase = {"passphrase": options.sign_passphrase} if options.sign_passphrase else {}
         made["sign"] = {"key": options.sign} | passphrase | ({"login": login} if login else {})
@@ -125,6 +146,14 @@ def _fit(options: argparse.Namespace) -> None:
             raise Failed(f"--{option}: the request in --file says it; leave it out")
     if options.image and options.target:
         raise Failed("--target: nothing is built of --image; leave it out, or give --source")
+    for name in ("dockerfile", "build_arg"):
+        if options.image and getattr(options, name):
+            raise Failed(f"--{name.replace('_', '-')}: nothing is built of --image; leave it out, or give --source")
+    if options.allow_uncovered and not options.scan:
+        raise Failed("--allow-uncovered: nothing is scanned; give --scan, or leave it out")
+    for name in ("window_days", "window_timezone"):
+        if getattr(options, name) and not options.window:
+            raise Failed(f"--{name.replace('_', '-')}: it is of --window; give that too, or leave it out")
     if bool(options.push_username) != bool(options.push_password):
         raise Failed("--push-username, --push-password: give both, or none")
     if options.push_username and not (options.source or options.sign):
@@ -142,6 +171,22 @@ def _command(text: str) -> str:
         raise Failed(f"--command {text}: {error}") from None
 
 
+def _build_args(given: list[str] | None) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given or ()]
+    wrong = next((name for name, equals, _ in pairs if not name or not equals), None)
+    if wrong is not None:
+        raise Failed(f"--build-arg {wrong}: give NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _window(options: argparse.Namespace) -> dict[str, Any]:
+    start, dash, end = options.window.partition("-")
+    if not dash:
+        raise Failed(f"--window {options.window}: give two times of the day, such as 22:00-06:00")
+    days = {"days": options.window_days.upper().split(",")} if options.window_days else {}
+    return {"start": start, "end": end} | days | ({"timezone": options.window_timezone} if options.window_timezone else {})
+
+
 def _restart(options: argparse.Namespace) -> dict[str, Any]:
     try:
         percents = [int(part) for part in options.waves.split(",")]
@@ -149,8 +194,8 @@ def _restart(options: argparse.Namespace) -> dict[str, Any]:
         raise Failed(f"--waves {options.waves}: give percents that grow to 100, such as 10,50,100") from None
     return {
         "waves": percents, "idle_minutes": options.idle_minutes, "soak_minutes": options.soak_minutes,
-        "max_failed_percent": options.max_failed_percent,
-    }  # fmt: skip
+        "max_failed_percent": options.max_failed_percent, "patience_minutes": options.patience_minutes,
+    } | ({"window": _window(options)} if options.window else {})  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -183,6 +228,7 @@ def run(options: argparse.Namespace) -> int:
             return _listed(options, {"triggers": [made]}, "triggers", _trigger)
         case _:
             server.ask("POST", f"{TRIGGERS}/delete", {"trigger_id": options.id})
+            print_json({"removed": options.id}) if options.output == "json" else print(f"{options.id} is removed")
             return 0
 
 

@@ -67,7 +67,8 @@ def test_triggers_by_hand(platform, boathouse):
     code, out = boathouse("rollout", "fire", trigger_id)
     assert code == 0 and "admin@boathouse.local fired it" in out
     platform.until(lambda: platform.get("rollouts/list")["rollouts"])
-    assert boathouse("rollout", "untrigger", trigger_id)[0] == 0
+    code, out = boathouse("rollout", "--output", "json", "untrigger", trigger_id)
+    assert code == 0 and json.loads(out) == {"removed": trigger_id}
     assert boathouse("rollout", "triggers") == (0, "there are no triggers\n")
 
 
@@ -103,3 +104,32 @@ def test_a_login_of_a_track_is_taken_away(platform, boathouse):
 def test_options_that_mean_nothing_together_are_refused(boathouse, options, told):
     code, out = boathouse("rollout", "create", TRACK, *options)
     assert code != 0 and told in out
+
+
+def test_options_say_all_of_a_request(boathouse, platform):
+    code, out = boathouse(
+        "rollout", "--output", "json", "trigger", TRACK, "--schedule", "0 3 * * *", "--source", "/Workspace/Shared/etl",
+        "--target", IMAGE, "--node-type", "i3.xlarge", "--dockerfile", "docker/Containerfile", "--build-arg", "A=1=2",
+        "--build-arg", "TOKEN={{secrets/s/k}}", "--window", "22:00-06:00", "--window-days", "mon,TUE", "--window-timezone",
+        "Europe/Vienna", "--patience-minutes", "90", "--canary-minutes", "20", "--scan", "low", "--allow-uncovered", "npm",
+    )  # fmt: skip
+    assert code == 0, out
+    asked = json.loads(out)["triggers"][0]["rollout"]
+    assert (asked["scan"]["fail_on"], asked["scan"]["allow_uncovered"]) == ("low", ["npm"])
+    assert asked["source"]["dockerfile"] == "docker/Containerfile"
+    assert asked["source"]["build_args"] == {"A": "1=2", "TOKEN": "{{secrets/s/k}}"}
+    assert asked["canary"]["timeout_minutes"] == 20 and asked["restart"]["patience_minutes"] == 90
+    window = {"start": "22:00", "end": "06:00", "days": ["MON", "TUE"], "timezone": "Europe/Vienna"}
+    assert asked["restart"]["window"] == window
+
+
+@pytest.mark.parametrize(("options", "told"), [
+    (["--window-days", "MON"], "--window-days: it is of --window"), (["--window", "22:00"], "--window 22:00: give two times"),
+    (["--dockerfile", "x"], "--dockerfile: nothing is built of --image"), (["--window", "9-10"], "restart.window.start: '9'"),
+    (["--allow-uncovered", "npm"], "--allow-uncovered: nothing is scanned"),
+    (["--scan", "high", "--allow-uncovered", "nmp"], "scan.allow_uncovered[0]: 'nmp' is no ecosystem"),
+    (["--build-arg", "A=1"], "--build-arg: nothing is built of --image"),
+])  # fmt: skip
+def test_options_of_windows_and_builds_are_refused_by_name(boathouse, platform, options, told):
+    code, out = boathouse("rollout", "create", TRACK, "--image", IMAGE, *CANARY, *options)
+    assert code == 1 and told in out
