@@ -13,7 +13,7 @@ from boathouse.images.findings import CheckReport, Finding, ImageView, PythonFac
 from boathouse.images.languages import DATABRICKS_PYTHON, Libc
 from boathouse.images.tree import HostileImage, UnreadableArchive
 
-RULES_VERSION = 4  # raise it when the same image may get other findings
+RULES_VERSION = 5  # raise it when the same image may get other findings
 RUNTIME = "/databricks/runtime"
 COREUTILS = ("cat", "chmod", "cp", "env", "mkdir", "rm")
 #: Docker's storage drivers take no more; Podman takes up to 500.

@@ -76,13 +76,14 @@ def judge(view: ImageView, wanted: Wanted, places: Sequence[str] = ()) -> Iterat
         return
     if version:
         yield from _driver(version, "The image's CUDA", evidence, wanted)
-        yield from _capability(version, evidence, wanted)
+        yield from _capability(version, f"the image's CUDA {version}", evidence, wanted)
     for library, cuda, path in libraries:
         if not cuda:
             message = f"The image's {library.name} was built without CUDA: it does not use the node's GPU."
             yield warning(f"cuda.{library.name}", message, path, library.fix)
         elif numbers(cuda)[:2] != numbers(version)[:2]:  # otherwise it has been said
             yield from _driver(cuda, f"The CUDA of the image's {library.name},", path, wanted)
+            yield from _capability(cuda, f"the CUDA {cuda} of the image's {library.name}", path, wanted)
     if not version and not libraries:
         message = "The node has a GPU, and nothing of CUDA was found in the image."
         yield info("cuda.missing", message, "", "Start from a base with CUDA (boathouse image list-bases: gpu).")
@@ -109,18 +110,18 @@ def _driver(version: str, what: str, evidence: str, wanted: Wanted) -> Iterator[
         )
 
 
-def _capability(version: str, evidence: str, wanted: Wanted) -> Iterator[Finding]:
+def _capability(version: str, what: str, evidence: str, wanted: Wanted) -> Iterator[Finding]:
     known = [entry for entry in _CAPABILITIES if entry[0] <= numbers(version)[:2]]
-    if not known or not wanted.compute_capability:
+    if not known or not wanted.compute_capability or len(numbers(version)) < 2:  # `12` may be any of its minors
         return
     _, oldest, newest = known[-1]
     here = numbers(wanted.compute_capability)
     said = f"{evidence}; compute capability {wanted.compute_capability}, CUDA {version} is made for {oldest} to {newest}"
     if here < numbers(oldest):
         fix = "Use a base with an older CUDA, or a newer GPU."
-        yield error("cuda.capability", f"The node's GPU is too old for the image's CUDA {version}.", said, fix)
+        yield error("cuda.capability", f"The node's GPU is too old for {what}.", said, fix)
     elif here > numbers(newest):
-        message = f"The node's GPU is newer than the image's CUDA {version}: only programs with PTX run, after compiling it."
+        message = f"The node's GPU is newer than {what}: only programs with PTX run, after compiling it."
         yield warning("cuda.capability", message, said, "Use a base with a newer CUDA.")
 
 

@@ -61,6 +61,20 @@ def test_libraries_are_asked_what_they_were_built_with(files: dict, code: str | 
     assert not [each for each in check(image(files), Wanted()).findings if each.code.startswith("cuda.")], "no GPU, no word"
 
 
+@pytest.mark.parametrize(("files", "capability", "severity"), [
+    (torch("'12.1'"), "3.7", Severity.ERROR), (torch("'12.1'"), "12.0", Severity.WARNING), (torch("'12.1'"), "8.6", None),
+    (tensorflow(b'build_info = {"cuda_version": "12.5.1", "is_cuda_build": True}'), "3.7", Severity.ERROR),
+    (tensorflow(b'build_info = {"cuda_version": "12", "is_cuda_build": True}'), "3.7", None), (torch("'12.1'"), "", None),
+])  # fmt: skip
+def test_a_library_is_asked_for_its_gpus_where_the_image_says_no_cuda(
+    files: dict, capability: str, severity: Severity | None
+) -> None:
+    wanted = Wanted(cuda_driver="580.65.06", compute_capability=capability)
+    found = [each for each in check(image(files), wanted).findings if each.code == "cuda.capability"]
+    assert [each.severity for each in found] == ([severity] if severity else [])
+    assert all(" of the image's " in each.message and each.evidence and each.fix for each in found)
+
+
 def test_what_the_image_says_is_not_said_again_of_its_torch() -> None:
     found = check(image(torch("'13.0'"), env={"CUDA_VERSION": "13.0.1"}), Wanted(**A10)).findings
     assert [each.code for each in found if each.code.startswith("cuda.")] == ["cuda.driver"]
