@@ -8,6 +8,7 @@ import pytest
 from databricks.sdk.errors import OperationFailed
 from databricks.sdk.service import compute
 
+from boathouse.images import build
 from tests.e2e.conftest import Notebook, begun, boathouse, cluster, ours, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.spark]
@@ -183,7 +184,33 @@ def test_without_an_image_the_platforms_own_is_run_in_local_mode(workspace):
         assert sql.ask("DESCRIBE DETAIL levels").data[0][0] == "delta"
 
 
-def test_an_ml_runtime_names_the_command_that_builds_its_image(workspace):
+@pytest.fixture
+def ml_image(engine):
+    """The reference of the image of ML runtimes: it names nothing in the test, and afterwards what it named before."""
+    reference = build.reference("ml")
+    kept = f"{build.REPOSITORY}/ml:kept-by-a-test"
+    with engine.calls() as api:
+        there = bool(api.images(reference))
+        if there:
+            api.tag(reference, *kept.rsplit(":", 1))
+            api.remove_image(reference, noprune=True)
+    yield reference
+    with engine.calls() as api:
+        if api.images(reference):
+            api.remove_image(reference, noprune=True)
+        if there:
+            api.tag(kept, *reference.rsplit(":", 1))
+            api.remove_image(kept, noprune=True)
+
+
+def test_an_ml_runtime_starts_in_its_image(workspace, engine, ml_image):
+    with engine.calls() as api:
+        api.tag(build.reference("standard"), *ml_image.rsplit(":", 1))
+    with cluster(workspace, cluster_name="ml", spark_version="17.3.x-cpu-ml-scala2.13") as ml:
+        assert Notebook(workspace, ml.cluster_id, PYTHON).text("print(spark.range(100).count())") == "100"
+
+
+def test_an_ml_runtime_names_the_command_that_builds_its_image(workspace, ml_image):
     wait = workspace.clusters.create(
         cluster_name="ml", spark_version="17.3.x-cpu-ml-scala2.13", node_type_id="m5.large", num_workers=0
     )
