@@ -23,10 +23,11 @@ check:  ## static checks: ruff, pyright, import layers
 bench: setup  ## the benchmarks of docs/performance.md
 	@for b in launch warm pull api startup rest many_nodes provision; do .venv/bin/python bench/$$b.py || exit 1; done
 
-soak: setup  ## long campaigns: crashes, random wishes, the contract and requests of any shape, again with other seeds (ROUNDS=20); real clusters made and deleted (CYCLES=50), and given to people (PEOPLE=50)
+soak: setup  ## long campaigns: crashes, random wishes, the contract and requests of any shape, again with other seeds (ROUNDS=20); every runtime started; real clusters made and deleted (CYCLES=50), and given to people (PEOPLE=50)
 	@for seed in $$(seq 1 $${ROUNDS:-20}); do \
 	  .venv/bin/python -m pytest -q tests/compute/launch tests/contract tests/commands/test_crashes.py tests/clients/test_no_500.py \
 	    --hypothesis-seed=$$seed || exit 1; done
+	@ALL_RUNTIMES=1 .venv/bin/python -m pytest -q tests/e2e/test_runtimes.py
 	@.venv/bin/python bench/cycles.py --cycles $${CYCLES:-50}
 	@.venv/bin/python bench/provision.py --real $${PEOPLE:-50}
 
