@@ -65,8 +65,9 @@ def sarif(what: str, report: CheckReport) -> dict[str, Any]:
 
 
 def github(what: str, report: CheckReport) -> str:
-    """Workflow commands: GitHub shows each as an annotation of the run."""
-    return "\n".join(_annotation(what, finding) for finding in report.findings if finding.severity is not Severity.INFO)
+    """Workflow commands: GitHub shows each as an annotation of the run. Everything about which something can be done."""
+    shown = (finding for finding in report.findings if finding.severity is not Severity.INFO or finding.fix)
+    return "\n".join(_annotation(what, finding) for finding in shown)
 
 
 def _annotation(what: str, finding: Finding) -> str:

@@ -50,4 +50,5 @@ def _ignored(view: ImageView) -> Iterator[Finding]:
             message = f"{name} is ignored: the platform starts its own programs."
             yield info(f"ignored.{name.lower()}", message, " ".join(value), "Start daemons from an init script.")
     if config.user not in ("", "root", "0", "0:0", "root:root"):
-        yield info("ignored.user", "USER is ignored: commands run as root of the container.", config.user)
+        message = "USER is ignored: commands run as root of the container."
+        yield info("ignored.user", message, config.user, "Use sudo or su where a program must not be root.")

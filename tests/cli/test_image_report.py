@@ -3,7 +3,9 @@
 import json
 
 from boathouse.cli import image_report, main
+from boathouse.images.check import check
 from boathouse.images.findings import CheckReport, error, info, warning
+from tests.images.fake_view import image
 
 REPORT = CheckReport(
     (
@@ -21,6 +23,14 @@ def test_annotations_are_one_line_each_and_escaped() -> None:
         "::warning title=host%3A5000/x%3A1%3A secret.env::The image's ENV holds a secret: TOKEN. (ENV TOKEN=[REDACTED]) "
         "Take it out.",
     ]
+
+
+def test_what_is_ignored_of_an_image_is_an_annotation_too() -> None:
+    found = check(image(user="app", entrypoint=("serve",))).findings
+    lines = image_report.github("x", CheckReport(tuple(each for each in found if each.code.startswith("ignored.")))).splitlines()
+    assert [line.partition("::")[2].partition("::")[0] for line in lines] == [
+        "notice title=x%3A ignored.entrypoint", "notice title=x%3A ignored.user",
+    ]  # fmt: skip
 
 
 def test_sarif_names_rules_results_and_place() -> None:
