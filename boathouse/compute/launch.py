@@ -162,12 +162,12 @@ class Effects:
             gpus=node_types.gpus(limits.node_type),
         )
 
-    def keep_last_words(self, node: str, seen: Seen) -> None:
-        """Keep what a node's containers said themselves beside its logs, before they are removed: the customer's where it has
-        ended, the daemon's where it has ended or does not dial in. Once."""
+    def keep_last_words(self, node: str, seen: Seen, undialled: bool = False) -> None:
+        """Keep what a node's containers said themselves beside its logs, before they are removed: of each that has ended, and of
+        a daemon that was given up because it did not dial in (`undialled`). Once."""
         if seen.container == EXITED:
             self._keep(node, CONTAINER_LOG, self._driver.container_log)
-        if seen.daemon == EXITED or (seen.daemon == RUNNING and not self._link.connected(node)):
+        if seen.daemon == EXITED or (seen.daemon == RUNNING and undialled):
             self._keep(node, DAEMON_LOG, self._driver.daemon_log)
 
     def _keep(self, node: str, name: str, read: Callable[[str, int], bytes]) -> None:

@@ -166,7 +166,8 @@ class Reconciler:
         hidden = Redaction(sight.inputs.values.values if sight.inputs else ())
         evidence = hidden.text(failure.evidence)
         if failure.log in (CONTAINER_LOG, DAEMON_LOG):
-            self._effects.keep_last_words(failure.node, sight.world.seen.get(failure.node, Seen()))
+            seen = sight.world.seen.get(failure.node, Seen())
+            self._effects.keep_last_words(failure.node, seen, undialled=failure.log == DAEMON_LOG)
         if failure.log and not evidence:
             evidence = self._lines(sight, failure, hidden)
         message = failure.message
