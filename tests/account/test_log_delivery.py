@@ -5,6 +5,7 @@ import io
 import json
 
 import boto3
+import httpx
 import pytest
 from databricks.sdk.errors import BadRequest, InvalidParameterValue, NotFound, PermissionDenied, ResourceConflict
 from databricks.sdk.service import billing, provisioning
@@ -264,6 +265,7 @@ def test_to_a_real_bucket_by_the_credentials_that_the_operator_names(store, blob
     try:
         url = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
         s3 = boto3.client("s3", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
+        httpx.post(f"{url}/moto-api/reset").raise_for_status()  # what it holds is of the process, and so of other tests
         s3.create_bucket(Bucket="logs")
         scope("shipper", aws_access_key_id="AKIA", aws_secret_access_key="s")
         said = CloudSettings(endpoints={"s3.amazonaws.com": url}, credentials={"s3://logs/": "shipper"})

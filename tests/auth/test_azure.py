@@ -4,6 +4,7 @@ import http.server
 import json
 import threading
 import time
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 import httpx
@@ -14,7 +15,6 @@ from databricks.sdk.environments import ENVIRONMENTS, Cloud, DatabricksEnvironme
 from databricks.sdk.errors import PermissionDenied
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
-from msgspec.structs import replace
 
 from boathouse.auth.authenticator import Authenticator
 from boathouse.auth.azure import DATABRICKS, AzureTenant

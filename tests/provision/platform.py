@@ -87,7 +87,8 @@ class Platform:
     def state(self) -> Any:
         """Everything, with names in the place of ids: what two ways to the same end must agree on."""
         user = {each["id"]: name for name, each in {**self.users, **self.account_users}.items()}
-        cluster = {each["cluster_id"]: each["cluster_name"] for each in self.clusters.values()}
+        thing = {each["cluster_id"]: each["cluster_name"] for each in self.clusters.values()}
+        thing |= {id: f"policy {each['name']}" for id, each in self.policies.items()}
         return {
             "users": sorted(self.users), "account": sorted(self.account_users),
             "groups": {name: sorted(user.get(m, m) for m in each["members"]) for name, each in self.groups.items()},
@@ -98,7 +99,7 @@ class Platform:
             },
             "policies": sorted(each["name"] for each in self.policies.values()),
             "clusters": sorted((each["cluster_name"], each["state"]) for each in self.clusters.values()),
-            "permissions": {cluster.get(path.rsplit("/", 1)[1], path): acl for path, acl in self.permissions.items() if acl},
+            "permissions": {thing.get(path.rsplit("/", 1)[1], path): acl for path, acl in self.permissions.items() if acl},
             "budgets": sorted(each["display_name"] for each in self.budgets.values()),
         }  # fmt: skip
 

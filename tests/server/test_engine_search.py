@@ -76,13 +76,11 @@ def test_an_engine_that_is_started_later_is_found():
 def test_room_for_images_is_known_of_the_embedded_engine_only(tmp_path):
     from types import SimpleNamespace
 
-    from boathouse.server.planes import _room
-    from boathouse.settings import load
+    from boathouse.server.planes import room
 
-    settings = load({"cache": str(tmp_path)})
     for embedded in (True, False):
         search = EngineSearch(lambda embedded=embedded: SimpleNamespace(engine=SimpleNamespace(embedded=embedded)))
-        assert _room(settings, search) is None, "no engine yet"
+        assert room(tmp_path, search.embedded) is None, "no engine yet"
         search.begin()
         assert search.wait(10) == ""
-        assert bool(_room(settings, search)) is embedded
+        assert bool(room(tmp_path, search.embedded)) is embedded
