@@ -112,6 +112,8 @@ class LogDelivery:
         there = {f"{file.node}/{file.name}": file for file in self._files(look, since)}
         refused = ""
         for key, file in sorted(there.items(), key=lambda each: (not each[1].ended, each[0])):  # before their places are taken
+            if not file.size and key not in round.sent:
+                continue  # one that was emptied is still looked at: what was delivered of it stays
             try:
                 self._deliver(round, key, file)
             except Freed:
@@ -148,8 +150,7 @@ class LogDelivery:
         newest = max((incarnation for _, number, incarnation, _, _ in there if number == 0), default=0)
         for node, number, incarnation, launch, address in there:
             for name, size, changed in self._logs.listed(cluster_id, node):
-                if size:
-                    yield LogFile(node, number, name, size, changed, launch, address, not number and incarnation < newest)
+                yield LogFile(node, number, name, size, changed, launch, address, not number and incarnation < newest)
 
     def _deliver(self, round: "_Round", key: str, file: LogFile) -> None:
         """Deliver what is new of a log, and note it in the round piece by piece. Raises Undeliverable, and Freed

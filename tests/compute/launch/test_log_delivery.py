@@ -84,6 +84,20 @@ def test_finished_pieces_are_written_once_and_what_the_node_frees_is_said(fleet)
     assert whole == "".join(lines).encode() + b"anew\n"
 
 
+def test_what_was_delivered_of_a_log_stays_though_it_was_seen_empty(fleet):
+    driver, _ = running(fleet)
+    plain = f"dbfs:/logs/{CLUSTER}/driver/stdout"
+    say(fleet, driver, "driver.stdout", "before\n")
+    fleet.pass_time(FIVE_MINUTES)
+    log = fleet.directories.path(driver) / "logs" / "driver.stdout"
+    log.write_text("")
+    fleet.pass_time(FIVE_MINUTES)
+    log.write_text("anew, and longer than before\n")
+    fleet.pass_time(FIVE_MINUTES)
+    assert fleet.bucket.files[plain] == b"before\n"
+    assert b"anew, and longer than before\n" in fleet.bucket.files.values()
+
+
 def test_a_log_that_grew_much_is_delivered_at_once_and_the_event_log_in_whole_lines(fleet):
     driver, _ = running(fleet)
     fleet.pass_time(1_000)
